@@ -1,0 +1,1 @@
+//! The HTTP front: what API Gateway is on AWS.

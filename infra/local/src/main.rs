@@ -1,0 +1,42 @@
+//! `notify-me`: the whole system on one machine, and the tools around it.
+//! This file only reads the command line and hands over; each command has a file of its own.
+
+use clap::{Parser, Subcommand};
+
+mod front;
+mod host;
+mod poll;
+mod poller;
+mod ses;
+mod simulate;
+mod up;
+
+#[derive(Parser)]
+#[command(name = "notify-me", version, about)]
+struct Cli {
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Run the whole system on this machine (the default).
+    Up(up::Args),
+    /// Play the inventory service and its shoppers, and count who was told.
+    Simulate(simulate::Args),
+    /// Poll any Kafka and invoke any Lambda endpoint, as an event source mapping does.
+    Poll(poll::Args),
+    /// Run one function against the Runtime API named by the environment.
+    #[command(hide = true)]
+    Function(host::function::Args),
+}
+
+#[tokio::main]
+async fn main() -> anyhow::Result<()> {
+    match Cli::parse().command.unwrap_or_else(|| Command::Up(up::Args::default())) {
+        Command::Up(args) => up::run(args).await,
+        Command::Simulate(args) => simulate::run(args).await,
+        Command::Poll(args) => poll::run(args).await,
+        Command::Function(args) => host::function::run(args).await,
+    }
+}

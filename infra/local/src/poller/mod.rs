@@ -1,0 +1,1 @@
+//! The event source mapping: between a Kafka and a function.

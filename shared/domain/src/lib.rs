@@ -1,0 +1,27 @@
+//! What Notify Me decides, without anything that does it: no clock, no randomness, no network,
+//! no environment. Times, random bits and what was read from the table come in as arguments, so
+//! every decision here can be replayed, reordered and checked by itself.
+
+pub mod address;
+pub mod budget;
+pub mod cursor;
+pub mod fields;
+pub mod id;
+pub mod job;
+pub mod locale;
+pub mod mail;
+pub mod position;
+pub mod product;
+pub mod setting;
+pub mod shard;
+pub mod stock;
+pub mod subscriber;
+pub mod unsubscribe;
+
+pub use address::Address;
+pub use fields::Invalid;
+pub use id::{ProductId, RestockId, UserId};
+pub use locale::Locale;
+pub use position::Position;
+pub use shard::{Shard, ShardCount};
+pub use subscriber::Subscriber;

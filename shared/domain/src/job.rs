@@ -1,0 +1,107 @@
+//! The job of a fan-out: tell one shard of a product's waitlist, up to a bound. It is what the
+//! topic `notification-batches` carries, small, versioned, and harmless to run twice.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{
+    Position, ProductId, RestockId, Shard,
+    fields::{Fields, Invalid},
+    id::ACCEPTED_ID,
+};
+
+/// The version of the wire form that this code writes and reads.
+pub const JOB_VERSION: u64 = 1;
+
+/// Tell everybody in a shard up to the bound.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Job {
+    /// The restock that they are told of.
+    pub restock_id: RestockId,
+    /// The product.
+    pub product_id: ProductId,
+    /// The shard of its waitlist.
+    pub shard: Shard,
+    /// The last position that is told.
+    pub bound: Position,
+}
+
+#[derive(Serialize)]
+struct Wire<'a> {
+    v: u64,
+    #[serde(flatten)]
+    job: &'a Job,
+}
+
+impl Job {
+    /// The Kafka key: jobs for a shard run in order, in one consumer.
+    pub fn key(&self) -> String {
+        format!("{}#{}", self.product_id, self.shard)
+    }
+
+    /// The Kafka value.
+    pub fn to_json(&self) -> String {
+        // The job holds nothing that JSON cannot.
+        serde_json::to_string(&Wire { v: JOB_VERSION, job: self }).unwrap_or_default()
+    }
+
+    /// Reads a record's value; `None` is a tombstone.
+    pub fn from_record(value: Option<&[u8]>) -> Result<Self, Invalid> {
+        let accepted = r#"JSON {"v":1,"restockId","productId","shard","bound"}"#;
+        let whole = |problem: String| Invalid::new("value", problem, accepted);
+        let bytes = value.ok_or_else(|| whole("is missing (a tombstone)".to_owned()))?;
+        let json: Value = serde_json::from_slice(bytes)
+            .map_err(|e| whole(format!("is not JSON (line {}, column {})", e.line(), e.column())))?;
+        let fields = Fields::of(&json, "value")?;
+        match fields.whole("v", "1")? {
+            Some(JOB_VERSION) => {}
+            Some(other) => return Err(Invalid::new("v", format!("is {other}"), "1")),
+            None => return Err(Invalid::new("v", "is missing", "1")),
+        }
+        let shard = fields.whole("shard", "a shard's number")?;
+        let bound = fields.required_text("bound", "a ULID")?;
+        Ok(Self {
+            restock_id: RestockId::parse(fields.required_text("restockId", ACCEPTED_ID)?)?,
+            product_id: ProductId::parse(fields.required_text("productId", ACCEPTED_ID)?)?,
+            shard: shard
+                .and_then(|shard| u16::try_from(shard).ok())
+                .map(Shard)
+                .ok_or_else(|| Invalid::new("shard", "is missing or too large", "0 to 1023"))?,
+            bound: bound.parse().map_err(|_| Invalid::new("bound", "is not a ULID", "a ULID"))?,
+        })
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    const WIRE: &str =
+        r#"{"v":1,"restockId":"r-1","productId":"iphone15","shard":3,"bound":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}"#;
+
+    #[test]
+    fn a_job_reads_back_from_its_wire_form() {
+        let job = Job::from_record(Some(WIRE.as_bytes())).unwrap();
+        assert_eq!(job.to_json(), WIRE);
+        assert_eq!(job.key(), "iphone15#3");
+    }
+
+    #[test]
+    fn poison_says_which_field() {
+        for (from, to, field) in [
+            ("\"v\":1", "\"v\":2", "v"),
+            ("\"v\":1,", "", "v"),
+            ("\"shard\":3", "\"shard\":70000", "shard"),
+            ("r-1", "r 1", "restockId"),
+            ("iphone15", "", "productId"),
+            ("01ARZ", "81ARZ", "bound"),
+            ("{", "", "value"),
+        ] {
+            let poison = Job::from_record(Some(WIRE.replacen(from, to, 1).as_bytes())).unwrap_err();
+            assert_eq!(poison.field, field);
+        }
+        assert_eq!(Job::from_record(None).unwrap_err().field, "value");
+    }
+}

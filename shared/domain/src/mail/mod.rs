@@ -1,0 +1,235 @@
+//! What a shopper is mailed: one layout for everybody, and the values that fill it, per call and
+//! per recipient. SES fills layouts as Handlebars does and escapes nothing, so every value that
+//! goes into HTML is escaped here, under a name that ends in `Html`.
+
+use serde_json::{Map, Value};
+
+use crate::{Locale, ProductId, stock::ProductInfo};
+
+mod words;
+
+/// The subject line of the layout.
+pub const SUBJECT: &str = "{{subject}}";
+/// The plain text part of the layout.
+pub const TEXT: &str = include_str!("layout.txt");
+/// The HTML part of the layout.
+pub const HTML: &str = include_str!("layout.html");
+
+/// The shop and its links.
+#[derive(Debug, Clone)]
+pub struct Shop {
+    /// Its name.
+    pub name: String,
+    /// A product's page where an update brought no link: `{productId}` stands for the id.
+    pub product_url: String,
+    /// The unsubscribe link: `{token}` stands for the token.
+    pub unsubscribe_url: String,
+}
+
+/// The product as mails show it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Offer {
+    name: String,
+    url: String,
+    image_url: Option<String>,
+    price: Option<String>,
+}
+
+impl Offer {
+    /// What is known of the product, else its id and the shop's link pattern.
+    pub fn new(id: &ProductId, info: Option<&ProductInfo>, shop: &Shop) -> Self {
+        match info {
+            Some(info) => Self {
+                name: info.name.clone(),
+                url: info.url.clone(),
+                image_url: info.image_url.clone(),
+                price: info.price.clone(),
+            },
+            None => Self {
+                name: id.as_str().to_owned(),
+                url: shop.product_url.replace("{productId}", &percent_encoded(id.as_str())),
+                image_url: None,
+                price: None,
+            },
+        }
+    }
+}
+
+/// The values that all recipients of a call share: the product, and the words of `locale`.
+pub fn shared_data(offer: &Offer, shop: &Shop, locale: &Locale) -> Map<String, Value> {
+    let mut data = Map::new();
+    both(&mut data, "product", &offer.name);
+    both(&mut data, "productUrl", &offer.url);
+    both(&mut data, "imageUrl", offer.image_url.as_deref().unwrap_or_default());
+    both(&mut data, "price", offer.price.as_deref().unwrap_or_default());
+    words(&mut data, offer, shop, locale, None);
+    data
+}
+
+/// The values for one recipient, beside the shared ones for `shared`'s language.
+pub fn recipient_data(
+    offer: &Offer,
+    shop: &Shop,
+    recipient: &Recipient<'_>,
+    shared: &Locale,
+) -> Map<String, Value> {
+    let mut data = Map::new();
+    let words_of = words::of(recipient.locale.language());
+    if words_of.language != words::of(shared.language()).language {
+        words(&mut data, offer, shop, recipient.locale, recipient.name);
+    } else if let Some(name) = recipient.name {
+        both(&mut data, "greeting", &fill(words_of.greeting_name, &[("name", name)]));
+    }
+    both(&mut data, "unsubscribeUrl", recipient.unsubscribe_url);
+    data
+}
+
+/// Whom a mail goes to.
+#[derive(Debug, Clone, Copy)]
+pub struct Recipient<'a> {
+    /// The language they read.
+    pub locale: &'a Locale,
+    /// What they like to be called.
+    pub name: Option<&'a str>,
+    /// Their own unsubscribe link.
+    pub unsubscribe_url: &'a str,
+}
+
+fn words(data: &mut Map<String, Value>, offer: &Offer, shop: &Shop, locale: &Locale, name: Option<&str>) {
+    let words = words::of(locale.language());
+    let values =
+        [("product", offer.name.as_str()), ("shop", shop.name.as_str()), ("name", name.unwrap_or_default())];
+    let greeting = if name.is_some() { words.greeting_name } else { words.greeting };
+    data.insert("lang".to_owned(), words.language.into());
+    // A subject is a header and no HTML.
+    data.insert("subject".to_owned(), fill(words.subject, &values).into());
+    for (variable, text) in [
+        ("greeting", greeting),
+        ("news", words.news),
+        ("hurry", words.hurry),
+        ("action", words.action),
+        ("reason", words.reason),
+        ("unsubscribe", words.unsubscribe),
+    ] {
+        both(data, variable, &fill(text, &values));
+    }
+}
+
+/// Puts in `text` under `name`, and escaped for HTML under `name` + `Html`.
+fn both(data: &mut Map<String, Value>, name: &str, text: &str) {
+    data.insert(name.to_owned(), text.into());
+    data.insert(format!("{name}Html"), escaped(text).into());
+}
+
+/// Fills `{name}`s in one pass, so that a value that looks like a placeholder stays as it is.
+fn fill(template: &str, values: &[(&str, &str)]) -> String {
+    let mut out = String::with_capacity(template.len() + 32);
+    let mut rest = template;
+    while let Some((before, after)) = rest.split_once('{') {
+        out.push_str(before);
+        let (name, after) = after.split_once('}').unwrap_or((after, ""));
+        out.push_str(values.iter().find(|(key, _)| *key == name).map_or("", |(_, value)| value));
+        rest = after;
+    }
+    out.push_str(rest);
+    out
+}
+
+/// Text made safe for HTML, as content and inside a quoted attribute.
+fn escaped(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 8);
+    for c in text.chars() {
+        match c {
+            '&' => out.push_str("&amp;"),
+            '<' => out.push_str("&lt;"),
+            '>' => out.push_str("&gt;"),
+            '"' => out.push_str("&quot;"),
+            '\'' => out.push_str("&#39;"),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+fn percent_encoded(text: &str) -> String {
+    percent_encoding::utf8_percent_encode(text, percent_encoding::NON_ALPHANUMERIC).to_string()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn shop() -> Shop {
+        Shop {
+            name: "Corner & Shop".to_owned(),
+            product_url: "https://shop.example/p/{productId}".to_owned(),
+            unsubscribe_url: String::new(),
+        }
+    }
+
+    /// What SES makes of the layout: Handlebars without escaping, the recipient's values first.
+    fn rendered(layout: &str, offer: &Offer, locale: &str, name: Option<&str>, shared: &str) -> String {
+        let (locale, shared) = (Locale::parse(locale).unwrap(), Locale::parse(shared).unwrap());
+        let recipient =
+            Recipient { locale: &locale, name, unsubscribe_url: "https://shop.example/unsubscribe/t0ken" };
+        let mut data = shared_data(offer, &shop(), &shared);
+        data.extend(recipient_data(offer, &shop(), &recipient, &shared));
+        let mut engine = handlebars::Handlebars::new();
+        engine.set_strict_mode(true);
+        engine.register_escape_fn(handlebars::no_escape);
+        engine.render_template(layout, &data).unwrap()
+    }
+
+    fn offer(name: &str) -> Offer {
+        let info = ProductInfo {
+            name: name.to_owned(),
+            url: "https://shop.example/p/iphone15?a=1&b=2".to_owned(),
+            image_url: Some("https://shop.example/i.png".to_owned()),
+            price: Some("999.00 €".to_owned()),
+        };
+        Offer::new(&ProductId::parse("iphone15").unwrap(), Some(&info), &shop())
+    }
+
+    #[test]
+    fn the_text_of_a_mail_in_each_language() {
+        for (locale, name) in [("en", Some("Jo")), ("de-AT", None), ("fr", Some("Zoé")), ("pt", None)] {
+            let subject = rendered(SUBJECT, &offer("iPhone 15"), locale, name, "en");
+            let text = rendered(TEXT, &offer("iPhone 15"), locale, name, "en");
+            insta::assert_snapshot!(format!("mail_{locale}"), format!("Subject: {subject}\n\n{text}"));
+        }
+    }
+
+    #[test]
+    fn the_html_of_a_mail() {
+        insta::assert_snapshot!(rendered(HTML, &offer("iPhone 15"), "en", Some("Jo"), "en"));
+    }
+
+    #[test]
+    fn script_in_a_name_stays_text_and_placeholders_in_names_stay_as_they_are() {
+        let nasty = "<script>alert('{shop}')</script> {{subject}}";
+        let html = rendered(HTML, &offer(nasty), "de", Some("<script>\"x\"</script>"), "en");
+        assert!(!html.contains("<script"), "{html}");
+        assert!(html.contains("&lt;script&gt;alert(&#39;{shop}&#39;)&lt;/script&gt; {{subject}}"), "{html}");
+        assert!(html.contains("&lt;script&gt;&quot;x&quot;&lt;/script&gt;"), "{html}");
+        let text = rendered(TEXT, &offer(nasty), "en", None, "en");
+        assert!(text.contains(nasty), "{text}");
+    }
+
+    #[test]
+    fn a_recipient_reads_their_own_language_whatever_the_calls_is() {
+        for shared in ["en", "de", "fr"] {
+            let text = rendered(SUBJECT, &offer("X"), "de", None, shared);
+            assert_eq!(text, "X ist wieder da");
+        }
+    }
+
+    #[test]
+    fn without_details_the_mail_has_the_id_and_the_shops_link() {
+        let offer = Offer::new(&ProductId::parse("a+b:c").unwrap(), None, &shop());
+        let html = rendered(HTML, &offer, "en", None, "en");
+        assert!(html.contains("https://shop.example/p/a%2Bb%3Ac"), "{html}");
+        assert!(html.contains("a+b:c is back in stock"), "{html}");
+        assert!(!html.contains("<img"), "{html}");
+    }
+}

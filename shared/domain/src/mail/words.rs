@@ -1,0 +1,57 @@
+//! The words of a mail in each language. To add a language, add it here; a locale of any other
+//! language reads English.
+
+/// A mail's words. `{product}`, `{shop}` and `{name}` stand for what they say.
+pub(super) struct Words {
+    pub(super) language: &'static str,
+    pub(super) subject: &'static str,
+    pub(super) greeting: &'static str,
+    pub(super) greeting_name: &'static str,
+    pub(super) news: &'static str,
+    pub(super) hurry: &'static str,
+    pub(super) action: &'static str,
+    pub(super) reason: &'static str,
+    pub(super) unsubscribe: &'static str,
+}
+
+/// The words of a language, else the English ones.
+pub(super) fn of(language: &str) -> &'static Words {
+    LANGUAGES.iter().find(|words| words.language == language).unwrap_or(&ENGLISH)
+}
+
+const ENGLISH: Words = Words {
+    language: "en",
+    subject: "{product} is back in stock",
+    greeting: "Hello,",
+    greeting_name: "Hello {name},",
+    news: "{product} is back in stock at {shop}.",
+    hurry: "Everybody who asked is told in the order they asked, so it may not last.",
+    action: "See it in the shop",
+    reason: "You get this one mail because you asked {shop} to tell you when {product} is back.",
+    unsubscribe: "Do not tell me about this product again",
+};
+
+const LANGUAGES: [Words; 2] = [
+    Words {
+        language: "de",
+        subject: "{product} ist wieder da",
+        greeting: "Guten Tag,",
+        greeting_name: "Guten Tag {name},",
+        news: "{product} ist bei {shop} wieder auf Lager.",
+        hurry: "Wir benachrichtigen alle in der Reihenfolge ihrer Anfrage; der Vorrat kann also knapp werden.",
+        action: "Im Shop ansehen",
+        reason: "Sie erhalten diese eine E-Mail, weil Sie {shop} gebeten haben, Ihnen Bescheid zu geben, sobald {product} wieder da ist.",
+        unsubscribe: "Zu diesem Produkt nicht mehr benachrichtigen",
+    },
+    Words {
+        language: "fr",
+        subject: "{product} est de retour en stock",
+        greeting: "Bonjour,",
+        greeting_name: "Bonjour {name},",
+        news: "{product} est de nouveau disponible chez {shop}.",
+        hurry: "Nous prévenons chacun dans l’ordre des demandes : le stock peut vite s’épuiser.",
+        action: "Voir dans la boutique",
+        reason: "Vous recevez cet unique e-mail parce que vous avez demandé à {shop} de vous prévenir du retour de {product}.",
+        unsubscribe: "Ne plus me prévenir pour ce produit",
+    },
+];

@@ -1,0 +1,32 @@
+//! AWS clients: one TLS stack, one connection pool, time-outs on every call.
+
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, SdkConfig, retry::RetryConfig, timeout::TimeoutConfig};
+use aws_smithy_http_client::{
+    Builder,
+    tls::{Provider, rustls_provider::CryptoMode},
+};
+
+/// How long one attempt of a call to the table may take.
+const ATTEMPT: Duration = Duration::from_secs(3);
+/// How long a call to the table may take with its retries.
+const OPERATION: Duration = Duration::from_secs(8);
+
+/// The configuration that all clients of a process are made from. Region, credentials and
+/// endpoints come from the SDK's usual environment (`AWS_REGION`, `AWS_ENDPOINT_URL_DYNAMODB`, …).
+pub async fn config() -> SdkConfig {
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    aws_config::defaults(BehaviorVersion::latest())
+        .http_client(http)
+        .retry_config(RetryConfig::standard().with_max_attempts(4))
+        .timeout_config(
+            TimeoutConfig::builder()
+                .connect_timeout(Duration::from_secs(1))
+                .operation_attempt_timeout(ATTEMPT)
+                .operation_timeout(OPERATION)
+                .build(),
+        )
+        .load()
+        .await
+}

@@ -1,3 +1,5 @@
+//! The bootstrap of the function `restock`.
+
 #[tokio::main]
 async fn main() -> Result<(), lambda_runtime::Error> {
     restock::run().await

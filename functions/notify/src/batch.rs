@@ -1,0 +1,138 @@
+//! A batch of records: each is done, poison, or to be tried again. Records of one product (or of
+//! one shard) run in their order, different ones side by side.
+
+use std::collections::BTreeMap;
+
+use domain::{Invalid, job::Job, stock::StockUpdate};
+use futures::{StreamExt, stream};
+use platform::kafka::{Kafka, Record as Outgoing};
+use serde_json::Value;
+use tokio::time::Instant;
+
+use crate::{
+    App, deliver,
+    event::{Failed, PartialResponse, Record},
+    plan,
+};
+
+/// How many products or shards are worked on side by side in one invocation.
+const SIDE_BY_SIDE: usize = 16;
+
+/// A record that could be read.
+enum Task {
+    Plan(StockUpdate),
+    Deliver(Job),
+}
+
+/// Works off a batch and gives the partial response.
+pub(crate) async fn work(app: &App, records: Vec<Record>, until: Instant) -> Result<Value, Failed> {
+    let read: Vec<(Record, Result<Task, Invalid>)> = records
+        .into_iter()
+        .map(|record| {
+            let task = read(app, &record);
+            (record, task)
+        })
+        .collect();
+    refuse_all_poison(&read)?;
+    let (mut lanes, mut poison) = (BTreeMap::<String, Vec<(Record, Task)>>::new(), Vec::new());
+    for (record, task) in read {
+        match task {
+            Ok(task) => lanes.entry(task.lane()).or_default().push((record, task)),
+            Err(reason) => poison.push((record, reason)),
+        }
+    }
+    let mut failed = bury(app, poison).await;
+    let mut lanes = stream::iter(lanes.into_values().map(|lane| in_order(app, lane, until)))
+        .buffer_unordered(SIDE_BY_SIDE);
+    while let Some(of_lane) = lanes.next().await {
+        failed.extend(of_lane);
+    }
+    if !app.config.report_failures && !failed.is_empty() {
+        // A source that does not look at the response would take the failed records for done.
+        return Err(failed.remove(0).1);
+    }
+    let response = PartialResponse::of(failed.iter().map(|(record, _)| record));
+    Ok(serde_json::to_value(response).unwrap_or_default())
+}
+
+impl Task {
+    /// Tasks of one lane run one after the other.
+    fn lane(&self) -> String {
+        match self {
+            Self::Plan(update) => format!("plan {}", update.product_id),
+            Self::Deliver(job) => format!("deliver {}", job.key()),
+        }
+    }
+}
+
+fn read(app: &App, record: &Record) -> Result<Task, Invalid> {
+    let value = record.value.as_deref();
+    if record.topic == app.kafka().batches {
+        return Job::from_record(value).map(Task::Deliver);
+    }
+    let read = StockUpdate::from_record(value)?;
+    if let Some(reason) = read.left_out {
+        tracing::warn!(product = %read.update.product_id, %reason, "product details are not usable");
+    }
+    Ok(Task::Plan(read.update))
+}
+
+/// Fails loudly where several records came and none can be read.
+fn refuse_all_poison(read: &[(Record, Result<Task, Invalid>)]) -> Result<(), Failed> {
+    match read {
+        [(first, Err(reason)), _, ..] if read.iter().all(|(_, task)| task.is_err()) => {
+            Err(Failed::AllPoison { count: read.len(), first: first.place(), reason: reason.clone() })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Works off the tasks of one lane. The first that fails ends it, so that none overtakes it.
+async fn in_order(app: &App, lane: Vec<(Record, Task)>, until: Instant) -> Vec<(Record, Failed)> {
+    for (record, task) in lane {
+        let done = match task {
+            Task::Plan(update) => plan::plan(app, &record, update).await,
+            Task::Deliver(job) => deliver::deliver(app, &job, until).await,
+        };
+        if let Err(error) = done {
+            tracing::error!(record = %record.place(), error = %platform::causes(&error), "will be tried again");
+            return vec![(record, error)];
+        }
+    }
+    Vec::new()
+}
+
+/// Writes poison to the dead letters of its topic, with its headers, where it came from, and what
+/// was wrong.
+async fn bury(app: &App, poison: Vec<(Record, Invalid)>) -> Vec<(Record, Failed)> {
+    let topics: Vec<String> = poison.iter().map(|(record, _)| Kafka::dead_letters(&record.topic)).collect();
+    let outgoing: Vec<Outgoing<'_>> = poison
+        .iter()
+        .zip(&topics)
+        .map(|((record, reason), topic)| {
+            let mut headers: Vec<(&str, Vec<u8>)> =
+                record.headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+            headers.push(("notify-me-reason", reason.to_string().into_bytes()));
+            headers.push(("notify-me-source", record.place().into_bytes()));
+            Outgoing { topic, key: record.key.as_deref(), value: record.value.as_deref(), headers }
+        })
+        .collect();
+    let written = app.publisher.publish(&outgoing).await;
+    let mut failed = Vec::new();
+    for ((record, reason), written) in poison.into_iter().zip(written) {
+        match written {
+            Ok(_) => {
+                tracing::error!(record = %record.place(), %reason, "poison: written to the dead letters")
+            }
+            Err(error) => failed.push((record, error.into())),
+        }
+    }
+    failed
+}
+
+impl Record {
+    /// Where it lies: topic, partition and offset.
+    pub(crate) fn place(&self) -> String {
+        format!("{}-{}@{}", self.topic, self.partition, self.offset)
+    }
+}

@@ -1,0 +1,70 @@
+//! Telling one shard: read a slice of its entries, announce a call on the cursor, send it, go on.
+//! The announcement also commits the call before, so a mail costs a fiftieth of a write. Whoever
+//! loses the cursor to another worker stops without sending.
+
+use domain::{cursor::Tally, job::Job};
+use platform::table::{ItemKey, item};
+use tokio::time::Instant;
+
+use crate::{App, event::Failed, fanout};
+
+mod shift;
+mod waitlist;
+
+use shift::{Opening, Shift};
+
+/// How a worker's time with a shard ended.
+#[derive(Debug, PartialEq, Eq)]
+enum End {
+    /// Everybody up to the bound is told.
+    Told,
+    /// The product is sold out again: who is left goes on waiting.
+    SoldOut,
+    /// Time or number is up, or another worker has the shard: the rest goes back in line.
+    More,
+    /// SES takes nothing until a person or time mends it: the sweep puts the job back.
+    Stopped(String),
+}
+
+/// Works on a job until it is done, or until `until`, or for as long as a slice lasts.
+pub(crate) async fn deliver(app: &App, job: &Job, until: Instant) -> Result<(), Failed> {
+    let until = until.min(Instant::now() + app.config.slice);
+    let end = match Shift::open(app, job, until).await? {
+        Opening::Busy => End::More,
+        Opening::Unknown => {
+            tracing::warn!(product = %job.product_id, shard = %job.shard, "a job for a product that was never in stock");
+            return Ok(());
+        }
+        Opening::Ours(mut shift) => {
+            let end = shift.work(until).await;
+            // Also after an error: what SES has answered must not be in doubt for want of a commit.
+            let (released, tally) = shift.release().await;
+            let end = end?;
+            released?;
+            if let Some(tally) = tally {
+                sum_up(app, job, &tally).await?;
+            }
+            end
+        }
+    };
+    tracing::info!(product = %job.product_id, restock = %job.restock_id, shard = %job.shard, ?end, "worked on");
+    match end {
+        End::Told | End::SoldOut => fanout::close(app, job).await?,
+        End::More => {
+            fanout::open(app, std::slice::from_ref(job)).await?;
+            fanout::emit(app, std::slice::from_ref(job)).await?;
+        }
+        End::Stopped(reason) => tracing::error!(
+            product = %job.product_id, shard = %job.shard, reason,
+            "SES takes no mail; nobody is lost, the sweep tries again"
+        ),
+    }
+    Ok(())
+}
+
+/// Writes a shard's count to the restock's summary: the whole count, so that it may be repeated.
+async fn sum_up(app: &App, job: &Job, tally: &Tally) -> Result<(), Failed> {
+    let item = item(&ItemKey::shard_summary(&tally.restock_id, job.shard), tally)?;
+    app.table.put(item).await?;
+    Ok(())
+}

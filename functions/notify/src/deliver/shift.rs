@@ -1,0 +1,446 @@
+//! A worker's time with one shard: it holds the cursor as it last wrote it, the entries it has
+//! read ahead, and the slots it has reserved.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use domain::{
+    Position,
+    budget::{Lease, Rate},
+    cursor::{Answer, Cursor, MAX_CALL, OnUnknown, Opened, Tally},
+    job::Job,
+    mail::Offer,
+    product::Product,
+};
+use platform::{
+    chance,
+    table::{Claim, Entry, TableError},
+};
+use tokio::time::Instant;
+
+use super::{End, waitlist};
+use crate::{
+    App,
+    budget::Reserved,
+    event::Failed,
+    mailer::{CALL_TIMEOUT, Fate, Refusal, Sent},
+};
+
+/// The longest from a call's announcement to its departure; a worker that was frozen for longer
+/// announces again.
+const DEPARTURE: Duration = Duration::from_secs(2);
+/// The longest from a call's announcement until it certainly is over: its departure, the call, and
+/// how far two workers' clocks may differ.
+const FLIGHT_LIMIT: Duration = DEPARTURE.saturating_add(CALL_TIMEOUT).saturating_add(Duration::from_secs(5));
+/// How old the product's item may be when a call goes out: what SES has not been handed a second
+/// after a sell-out is not sent.
+const FRESH: Duration = Duration::from_secs(1);
+/// How far entries are read ahead, in seconds of sending: somebody who unsubscribes during a
+/// fan-out is spared unless their mail is that near.
+const AHEAD_SECONDS: f64 = 3.0;
+/// The most entries that are read ahead.
+const MAX_PAGE: usize = 500;
+/// How many calls in a row may come to nothing before the job waits for the sweep.
+const MAX_STUCK: u32 = 5;
+
+/// What came of taking a shard over.
+pub(super) enum Opening<'a> {
+    /// It is ours, until somebody else writes its cursor.
+    Ours(Box<Shift<'a>>),
+    /// Another worker's call is under way.
+    Busy,
+    /// The product has no bound, so nobody can have planned this.
+    Unknown,
+}
+
+/// A worker's time with a shard.
+pub(super) struct Shift<'a> {
+    app: &'a App,
+    job: &'a Job,
+    /// Nobody past it is told: the job's, but never past the product's.
+    bound: Position,
+    cursor: Cursor,
+    /// The token under which the cursor was last seen or written.
+    seen: Option<String>,
+    /// Whether the cursor differs from what is written.
+    changed: bool,
+    /// Whether another worker has written the cursor.
+    lost: bool,
+    ahead: VecDeque<(Position, Option<Entry>)>,
+    /// Whether the shard was read up to the bound.
+    whole: bool,
+    /// The entries of those carried.
+    owed: HashMap<Position, Entry>,
+    product: Product,
+    looked: Instant,
+    lease: Option<Lease>,
+    handed: u64,
+    stuck: u32,
+}
+
+/// A call about to be made.
+struct Call {
+    recipients: Vec<(Position, Entry)>,
+    retried: usize,
+    through: Option<Position>,
+    skipped: u64,
+}
+
+impl<'a> Shift<'a> {
+    /// Takes a shard over: waits for another worker's call to be certainly over, and settles it.
+    pub(super) async fn open(app: &'a App, job: &'a Job, until: Instant) -> Result<Opening<'a>, Failed> {
+        let looked = Instant::now();
+        let Some(product) = app.table.product(&job.product_id).await? else { return Ok(Opening::Unknown) };
+        let Some(bound) = product.bound else { return Ok(Opening::Unknown) };
+        let limit_ms = u64::try_from(FLIGHT_LIMIT.as_millis()).unwrap_or(u64::MAX);
+        let (seen, cursor, settled) = loop {
+            let stored = app.table.cursor(&job.product_id, job.shard).await?;
+            match stored.cursor.open(chance::now_ms(), limit_ms) {
+                Opened::Free => break (stored.token, stored.cursor, false),
+                Opened::InDoubt(_) => break (stored.token, settle(app, job, &stored.cursor).await?, true),
+                Opened::Busy { .. } if Instant::now() >= until => return Ok(Opening::Busy),
+                Opened::Busy { until_ms } => {
+                    let left = Duration::from_millis(until_ms.saturating_sub(chance::now_ms()));
+                    tokio::time::sleep_until(until.min(Instant::now() + left.min(FRESH))).await;
+                }
+            }
+        };
+        Ok(Opening::Ours(Box::new(Self {
+            app,
+            job,
+            bound: job.bound.min(bound),
+            cursor: count_on(app, job, cursor).await?,
+            changed: settled,
+            seen,
+            lost: false,
+            ahead: VecDeque::new(),
+            whole: false,
+            owed: HashMap::new(),
+            product,
+            looked,
+            lease: None,
+            handed: 0,
+            stuck: 0,
+        })))
+    }
+
+    /// Tells people, call by call.
+    pub(super) async fn work(&mut self, until: Instant) -> Result<End, Failed> {
+        loop {
+            if Instant::now() >= until || self.handed >= self.app.config.slice_mails {
+                return Ok(if self.nobody_left().await? { End::Told } else { End::More });
+            }
+            if !self.in_stock().await? {
+                return Ok(End::SoldOut);
+            }
+            let mailer = &self.app.mailer;
+            let rate = match self.app.budget.rate(async || mailer.account_rate().await).await {
+                Ok(rate) => rate,
+                Err(error) => return Ok(End::Stopped(error.to_string())),
+            };
+            let size = rate.call_size(MAX_CALL);
+            self.read_ahead(rate, size).await?;
+            self.find_owed().await?;
+            if self.cursor.carried.is_empty() && self.ahead.is_empty() {
+                return Ok(End::Told);
+            }
+            let wanted = (self.cursor.carried.len() + self.ahead.len()).min(size);
+            let Some(departure_us) = self.slots(rate, wanted, until).await? else { return Ok(End::More) };
+            tokio::time::sleep(Duration::from_micros(departure_us.saturating_sub(chance::now_us()))).await;
+            let call = self.next_call(wanted);
+            if call.recipients.is_empty() {
+                if let Some(through) = call.through {
+                    self.cursor = self.cursor.passed(through, call.skipped);
+                    self.changed = true;
+                }
+                continue;
+            }
+            if !self.claim(&call).await? {
+                return Ok(End::More);
+            }
+            if let Some(end) = self.send(call, rate, until).await? {
+                return Ok(end);
+            }
+        }
+    }
+
+    /// Writes the cursor for whoever comes next, and gives the count where it changed.
+    pub(super) async fn release(mut self: Box<Self>) -> (Result<(), TableError>, Option<Tally>) {
+        if self.lost || !self.changed || self.cursor.flight.is_some() {
+            return (Ok(()), None);
+        }
+        let written = self.write(self.cursor.clone()).await;
+        (written.map(drop), self.cursor.tally.clone().filter(|_| !self.lost))
+    }
+
+    async fn nobody_left(&mut self) -> Result<bool, TableError> {
+        if !self.cursor.carried.is_empty() || !self.ahead.is_empty() {
+            return Ok(false);
+        }
+        if !self.whole {
+            let page = self.page(1).await?;
+            self.ahead.extend(page);
+        }
+        Ok(self.ahead.is_empty())
+    }
+
+    /// Whether the product can be bought, as of a moment ago.
+    async fn in_stock(&mut self) -> Result<bool, TableError> {
+        if self.looked.elapsed() >= FRESH {
+            self.looked = Instant::now();
+            if let Some(product) = self.app.table.product(&self.job.product_id).await? {
+                self.product = product;
+            }
+        }
+        Ok(self.product.in_stock())
+    }
+
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1 to 500")]
+    async fn read_ahead(&mut self, rate: Rate, size: usize) -> Result<(), TableError> {
+        while self.ahead.len() < size && !self.whole {
+            let page = ((rate.per_second() * AHEAD_SECONDS) as usize).clamp(size.min(MAX_PAGE), MAX_PAGE);
+            let page = self.page(page).await?;
+            self.ahead.extend(page);
+        }
+        Ok(())
+    }
+
+    async fn page(&mut self, limit: usize) -> Result<Vec<(Position, Option<Entry>)>, TableError> {
+        let after = self.ahead.back().map_or(self.cursor.committed, |(position, _)| *position);
+        let page = waitlist::entries(self.app, self.job, after, self.bound, limit).await?;
+        self.whole = page.last;
+        Ok(page.entries)
+    }
+
+    /// Reads the entries of those carried whom an earlier worker left.
+    async fn find_owed(&mut self) -> Result<(), TableError> {
+        let missing: Vec<Position> = self
+            .cursor
+            .carried
+            .iter()
+            .copied()
+            .filter(|position| !self.owed.contains_key(position))
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        self.owed.extend(waitlist::entries_at(self.app, self.job, &missing).await?);
+        let gone: Vec<Position> =
+            missing.into_iter().filter(|position| !self.owed.contains_key(position)).collect();
+        self.cursor = self.cursor.forgetting(&gone);
+        self.changed |= !gone.is_empty();
+        Ok(())
+    }
+
+    /// When `wanted` slots may be used, in Unix microseconds; `None` where that is after `until`.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 500 counts")]
+    async fn slots(&mut self, rate: Rate, wanted: usize, until: Instant) -> Result<Option<u64>, TableError> {
+        if let Some(at) = self.lease.as_mut().and_then(|lease| lease.take(wanted)) {
+            return Ok(Some(at));
+        }
+        // About half a second's worth at once, but never more than there is to send.
+        let known = self.cursor.carried.len() + self.ahead.len();
+        let half_second = (rate.per_second() / 2.0).min(MAX_PAGE as f64) as usize;
+        let slots = half_second.clamp(wanted, known.max(wanted));
+        let left =
+            u64::try_from(until.saturating_duration_since(Instant::now()).as_micros()).unwrap_or(u64::MAX);
+        let latest_us = chance::now_us().saturating_add(left);
+        Ok(match self.app.budget.reserve(rate, slots, latest_us).await? {
+            Reserved::TooLate => None,
+            Reserved::Slots(lease) => self.lease.insert(lease).take(wanted),
+        })
+    }
+
+    /// The next `wanted` people: those carried first, then the next entries.
+    fn next_call(&mut self, wanted: usize) -> Call {
+        let mut call = Call { recipients: Vec::with_capacity(wanted), retried: 0, through: None, skipped: 0 };
+        for position in self.cursor.carried.iter().take(wanted) {
+            let Some(entry) = self.owed.remove(position) else { break };
+            call.recipients.push((*position, entry));
+            call.retried += 1;
+        }
+        while call.recipients.len() < wanted {
+            let Some((position, entry)) = self.ahead.pop_front() else { break };
+            call.through = Some(position);
+            match entry {
+                Some(entry) => call.recipients.push((position, entry)),
+                None => call.skipped += 1,
+            }
+        }
+        call
+    }
+
+    /// Announces a call, which also commits the one before. False where another worker has the
+    /// shard: then nothing may be sent.
+    async fn claim(&mut self, call: &Call) -> Result<bool, TableError> {
+        let count = u32::try_from(call.recipients.len()).unwrap_or(u32::MAX);
+        let claimed = self.cursor.claim(call.retried, call.through, count, chance::now_ms());
+        self.write(claimed).await
+    }
+
+    async fn write(&mut self, cursor: Cursor) -> Result<bool, TableError> {
+        let token = chance::new_id();
+        let Self { app, job, seen, .. } = &*self;
+        let written =
+            app.table.write_cursor(&job.product_id, job.shard, &cursor, seen.as_deref(), &token).await?;
+        match written {
+            Claim::Won => {
+                self.cursor = cursor;
+                self.seen = Some(token);
+                self.changed = false;
+                Ok(true)
+            }
+            Claim::Lost => {
+                tracing::warn!(product = %job.product_id, shard = %job.shard, "another worker has the shard");
+                self.lost = true;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Sends a call that was announced, and takes note of what came of it.
+    async fn send(&mut self, call: Call, rate: Rate, until: Instant) -> Result<Option<End>, Failed> {
+        let since_ms = self.cursor.flight.as_ref().map_or(0, |flight| flight.since_ms);
+        self.changed = true;
+        if u128::from(chance::now_ms().saturating_sub(since_ms)) > DEPARTURE.as_millis() {
+            // Frozen between the announcement and here: it may look dead to others already.
+            self.take_back(call);
+            return Ok(None);
+        }
+        let offer = Offer::new(&self.job.product_id, self.product.product.as_ref(), self.app.mailer.shop());
+        match self.app.mailer.send(self.job, &offer, &call.recipients).await {
+            Sent::Answered(fates) => self.answered(call, fates, rate, until).await,
+            Sent::Refused(refusal) => {
+                self.take_back(call);
+                self.refused(&refusal, rate, until).await
+            }
+            Sent::Unknown(reason) => {
+                tracing::error!(product = %self.job.product_id, shard = %self.job.shard, reason, "a call is in doubt");
+                let flying = self.cursor.clone();
+                match self.app.config.on_unknown {
+                    OnUnknown::Resend => {
+                        self.take_back(call);
+                        self.cursor = flying.settle(OnUnknown::Resend);
+                    }
+                    OnUnknown::Skip => self.cursor = settle(self.app, self.job, &flying).await?,
+                }
+                self.lag(until).await
+            }
+        }
+    }
+
+    async fn answered(
+        &mut self,
+        call: Call,
+        fates: Vec<Fate>,
+        rate: Rate,
+        until: Instant,
+    ) -> Result<Option<End>, Failed> {
+        let mut answer = Answer { skipped: call.skipped, ..Answer::default() };
+        let (mut rejected, mut worst) = (Vec::new(), None);
+        for ((position, entry), fate) in call.recipients.into_iter().zip(fates) {
+            match fate {
+                Fate::Accepted => answer.accepted += 1,
+                Fate::Rejected(reason) => rejected.push((position, reason)),
+                Fate::Again(refusal) => {
+                    answer.again.push(position);
+                    self.owed.insert(position, entry);
+                    let stop = matches!(refusal, Refusal::Stopped(_));
+                    if worst.is_none() || stop {
+                        worst = Some(refusal);
+                    }
+                }
+            }
+        }
+        answer.rejected = rejected.len() as u64;
+        self.handed += answer.accepted;
+        let progress = answer.accepted + answer.rejected > 0;
+        self.cursor = self.cursor.answered(answer);
+        waitlist::write_failed(self.app, self.job, &rejected).await?;
+        if progress {
+            self.stuck = 0;
+        }
+        match worst {
+            None => Ok(None),
+            Some(Refusal::Throttled) if progress => {
+                self.app.budget.cut(rate).await?;
+                Ok(None)
+            }
+            Some(Refusal::Away(_)) if progress => Ok(None),
+            Some(refusal) => self.refused(&refusal, rate, until).await,
+        }
+    }
+
+    async fn refused(
+        &mut self,
+        refusal: &Refusal,
+        rate: Rate,
+        until: Instant,
+    ) -> Result<Option<End>, Failed> {
+        match refusal {
+            Refusal::Stopped(reason) => return Ok(Some(End::Stopped(reason.clone()))),
+            Refusal::Throttled => {
+                tracing::warn!(rate = rate.per_second(), "SES throttles; the rate is halved");
+                self.app.budget.cut(rate).await?;
+            }
+            Refusal::Away(reason) => tracing::warn!(reason, "SES does not answer"),
+        }
+        // Slots that were reserved at the old rate are no good any more.
+        self.lease = None;
+        self.lag(until).await
+    }
+
+    /// Waits after a call that came to nothing, longer each time, and in the end for the sweep.
+    async fn lag(&mut self, until: Instant) -> Result<Option<End>, Failed> {
+        self.stuck += 1;
+        if self.stuck >= MAX_STUCK {
+            return Ok(Some(End::Stopped(format!("{} calls in a row came to nothing", self.stuck))));
+        }
+        let pause = Duration::from_millis(250 << self.stuck.min(5));
+        tokio::time::sleep_until(until.min(Instant::now() + pause)).await;
+        Ok(None)
+    }
+
+    /// Puts the people of a call that did not happen back to where they came from.
+    fn take_back(&mut self, call: Call) {
+        self.cursor = self.cursor.refused();
+        for (index, (position, entry)) in call.recipients.into_iter().enumerate().rev() {
+            if index < call.retried {
+                self.owed.insert(position, entry);
+            } else {
+                self.ahead.push_front((position, Some(entry)));
+            }
+        }
+    }
+}
+
+/// Settles the call in flight as the setting says. Whoever is passed is written down first.
+async fn settle(app: &App, job: &Job, flying: &Cursor) -> Result<Cursor, TableError> {
+    let choice = app.config.on_unknown;
+    if let (OnUnknown::Skip, Some(flight)) = (choice, &flying.flight) {
+        let of_flight =
+            waitlist::entries(app, job, flying.committed, flight.through, MAX_PAGE).await?.entries;
+        let doubted = of_flight.iter().map(|(position, _)| *position).chain(flight.retried.iter().copied());
+        let doubted: Vec<(Position, String)> =
+            doubted.map(|position| (position, "IN_DOUBT".to_owned())).collect();
+        waitlist::write_failed(app, job, &doubted).await?;
+    }
+    let count = flying.flight.as_ref().map_or(0, |flight| flight.count);
+    tracing::warn!(product = %job.product_id, shard = %job.shard, count, ?choice, "a call in doubt is settled");
+    Ok(flying.settle(choice))
+}
+
+/// Lets the cursor count for the job's restock. The count so far of the one before, which a crash
+/// may have kept from the summary, is written there.
+async fn count_on(app: &App, job: &Job, cursor: Cursor) -> Result<Cursor, Failed> {
+    if cursor.tally.as_ref().is_some_and(|tally| tally.restock_id == job.restock_id) {
+        return Ok(cursor);
+    }
+    if let Some(before) = &cursor.tally {
+        super::sum_up(app, job, before).await?;
+    }
+    let tally = waitlist::tally(app, job).await?;
+    Ok(cursor.counting(tally.unwrap_or_else(|| Tally::new(job.restock_id.clone()))))
+}

@@ -1,0 +1,239 @@
+//! What `notify` is invoked with, and what it answers. Records are decoded one by one, so that one
+//! that cannot be read does not take its batch along.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_lambda_events::kafka::KafkaRecord;
+use base64::{Engine, engine::general_purpose::STANDARD};
+use domain::Invalid;
+use platform::{kafka::PublishError, table::TableError};
+use serde::Serialize;
+use serde_json::{Value, json};
+
+/// A record of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Record {
+    pub(crate) topic: String,
+    pub(crate) partition: i64,
+    pub(crate) offset: i64,
+    /// When it was written, in Unix milliseconds; not to be trusted further than its writer.
+    pub(crate) written_ms: i64,
+    pub(crate) key: Option<Vec<u8>>,
+    /// `None` is a tombstone.
+    pub(crate) value: Option<Vec<u8>>,
+    pub(crate) headers: Vec<(String, Vec<u8>)>,
+}
+
+/// What invoked the function.
+#[derive(Debug)]
+pub(crate) enum Trigger {
+    /// An event source mapping, with records in their order per partition.
+    Records(Vec<Record>),
+    /// The schedule.
+    Schedule {
+        /// How long a fan-out must have stood still; unset: as configured.
+        older_than: Option<Duration>,
+    },
+}
+
+/// Why an invocation failed as a whole. The name of the kind is the `errorType` in metrics.
+#[derive(Debug, thiserror::Error)]
+pub enum Failed {
+    /// The payload is neither records nor a schedule's.
+    #[error("the event cannot be used: {0}")]
+    Event(Invalid),
+    /// Every record of a batch of several is unreadable: rather a fault at their writer, or here,
+    /// than bad luck, so the topic is not emptied into the dead letters.
+    #[error("none of {count} records can be read; the first, {first}: {reason}")]
+    AllPoison {
+        /// How many there are.
+        count: usize,
+        /// Where the first one lies.
+        first: String,
+        /// What is wrong with it.
+        reason: Invalid,
+    },
+    /// The table did not do its part.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// Kafka did not take a record.
+    #[error(transparent)]
+    Kafka(#[from] PublishError),
+}
+
+impl From<Failed> for lambda_runtime::Diagnostic {
+    fn from(failed: Failed) -> Self {
+        let error_type = match &failed {
+            Failed::Event(_) => "UnusableEvent",
+            Failed::AllPoison { .. } => "AllPoison",
+            Failed::Table(_) => "TableUnavailable",
+            Failed::Kafka(_) => "KafkaUnavailable",
+        };
+        Self { error_type: error_type.to_owned(), error_message: platform::causes(&failed).to_string() }
+    }
+}
+
+const ACCEPTED: &str = "a Kafka event source's event, or a schedule's";
+
+impl Trigger {
+    /// Reads an invocation's payload. The source's name is not looked at: it comes in several
+    /// spellings.
+    pub(crate) fn read(payload: Value) -> Result<Self, Failed> {
+        let refuse = |problem: &str| Failed::Event(Invalid::new("event", problem, ACCEPTED));
+        let Value::Object(mut event) = payload else { return Err(refuse("is not an object")) };
+        if let Some(Value::Object(topics)) = event.remove("records") {
+            let mut records = Vec::new();
+            for list in topics.into_iter().map(|(_, list)| list) {
+                let Value::Array(list) = list else { return Err(refuse("has records that are no list")) };
+                for record in list {
+                    records.push(decode(record).ok_or_else(|| refuse("has a record without its place"))?);
+                }
+            }
+            records.sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
+            return Ok(Self::Records(records));
+        }
+        if event.get("detail-type").and_then(Value::as_str) == Some("Scheduled Event") {
+            let seconds = event.get("detail").and_then(|detail| detail.get("olderThanSeconds"));
+            return Ok(Self::Schedule {
+                older_than: seconds.and_then(Value::as_u64).map(Duration::from_secs),
+            });
+        }
+        Err(refuse("has neither records nor the detail type of a schedule"))
+    }
+}
+
+/// A record as Lambda gives it. Key and value come in base 64; header values as signed bytes.
+fn decode(mut record: Value) -> Option<Record> {
+    if let Some(fields) = record.as_object_mut() {
+        // The type asks for headers; Lambda leaves them out where there are none.
+        fields
+            .entry("headers")
+            .and_modify(|headers| {
+                if headers.is_null() {
+                    *headers = json!([])
+                }
+            })
+            .or_insert(json!([]));
+    }
+    let record: KafkaRecord = serde_json::from_value(record).ok()?;
+    let bytes = |text: Option<String>| match text {
+        None => Some(None),
+        Some(text) => STANDARD.decode(text).ok().map(Some),
+    };
+    let headers = record.headers.into_iter().flatten();
+    Some(Record {
+        topic: record.topic?,
+        partition: record.partition,
+        offset: record.offset,
+        written_ms: record.timestamp.0.timestamp_millis(),
+        key: bytes(record.key)?,
+        value: bytes(record.value)?,
+        headers: headers
+            .map(|(name, value)| (name, value.into_iter().map(i8::cast_unsigned).collect()))
+            .collect(),
+    })
+}
+
+/// The partial batch response: the lowest offset that failed of each partition. What was done
+/// past it comes again, which is harmless.
+#[derive(Debug, Default, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct PartialResponse {
+    batch_item_failures: Vec<ItemFailure>,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct ItemFailure {
+    item_identifier: ItemIdentifier,
+}
+
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct ItemIdentifier {
+    #[serde(rename = "topic-partition")]
+    topic_partition: String,
+    offset: i64,
+}
+
+impl PartialResponse {
+    /// The response for these failed records.
+    pub(crate) fn of<'a>(failed: impl IntoIterator<Item = &'a Record>) -> Self {
+        let mut lowest: BTreeMap<String, i64> = BTreeMap::new();
+        for record in failed {
+            let offset =
+                lowest.entry(format!("{}-{}", record.topic, record.partition)).or_insert(record.offset);
+            *offset = record.offset.min(*offset);
+        }
+        let failure = |(topic_partition, offset)| ItemFailure {
+            item_identifier: ItemIdentifier { topic_partition, offset },
+        };
+        Self { batch_item_failures: lowest.into_iter().map(failure).collect() }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    fn event(records: Value) -> Value {
+        json!({"eventSource": "SelfManagedKafka", "bootstrapServers": "b:9092", "records": records})
+    }
+
+    fn record(partition: i64, offset: i64) -> Value {
+        json!({"topic": "t", "partition": partition, "offset": offset, "timestamp": 1_700_000_000_000_i64,
+            "timestampType": "CREATE_TIME", "key": "aw==", "value": "dg==", "headers": [{"h": [104, -61, -92]}]})
+    }
+
+    fn records(payload: Value) -> Vec<Record> {
+        match Trigger::read(payload).unwrap() {
+            Trigger::Records(records) => records,
+            Trigger::Schedule { .. } => panic!("a schedule"),
+        }
+    }
+
+    #[test]
+    fn records_come_out_in_their_order_whatever_the_maps_was() {
+        let read = records(event(json!({"t-1": [record(1, 5)], "t-0": [record(0, 8), record(0, 9)]})));
+        let places: Vec<_> = read.iter().map(|r| (r.partition, r.offset)).collect();
+        assert_eq!(places, [(0, 8), (0, 9), (1, 5)]);
+        assert_eq!(read[0].headers, [("h".to_owned(), "hä".as_bytes().to_vec())]);
+        assert_eq!((read[0].key.as_deref(), read[0].value.as_deref()), (Some(&b"k"[..]), Some(&b"v"[..])));
+    }
+
+    #[test]
+    fn tombstones_and_records_without_headers_are_read() {
+        let mut bare = record(0, 1);
+        for field in ["value", "key", "headers", "timestampType"] {
+            bare.as_object_mut().unwrap().remove(field);
+        }
+        let read = records(event(json!({"t-0": [bare]})));
+        assert_eq!((read[0].value.clone(), read[0].headers.len()), (None, 0));
+    }
+
+    #[test]
+    fn a_schedule_is_told_from_records_and_anything_else_is_refused() {
+        let schedule = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {"olderThanSeconds": 0}});
+        assert!(matches!(
+            Trigger::read(schedule).unwrap(),
+            Trigger::Schedule { older_than: Some(Duration::ZERO) }
+        ));
+        for payload in [json!({}), json!([]), json!({"records": {"t-0": [{"topic": "t"}]}})] {
+            assert!(matches!(Trigger::read(payload), Err(Failed::Event(_))));
+        }
+    }
+
+    #[test]
+    fn a_partial_response_names_the_lowest_failed_offset_of_each_partition() {
+        let read = records(event(json!({"t-0": [record(0, 8), record(0, 9)], "t-1": [record(1, 5)]})));
+        let response = serde_json::to_value(PartialResponse::of(&read)).unwrap();
+        assert_eq!(
+            response,
+            json!({"batchItemFailures": [
+                {"itemIdentifier": {"topic-partition": "t-0", "offset": 8}},
+                {"itemIdentifier": {"topic-partition": "t-1", "offset": 5}},
+            ]})
+        );
+        assert_eq!(serde_json::to_value(PartialResponse::of([])).unwrap(), json!({"batchItemFailures": []}));
+    }
+}

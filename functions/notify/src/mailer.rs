@@ -1,0 +1,287 @@
+//! SES: one `SendBulkEmail` call, and what came of it. There are no retries here: SES has no
+//! idempotency token, so a call that may have left must not be repeated by anybody who does not
+//! write that down.
+
+use std::time::Duration;
+
+use aws_config::SdkConfig;
+use aws_sdk_sesv2::{
+    Client,
+    error::{ProvideErrorMetadata, SdkError},
+    operation::{
+        get_account::GetAccountError,
+        send_bulk_email::{SendBulkEmailError, SendBulkEmailOutput},
+    },
+    types::{
+        BulkEmailContent, BulkEmailEntry, BulkEmailStatus, Destination, EmailTemplateContent, MessageHeader,
+        MessageTag, ReplacementEmailContent, ReplacementTemplate, Template,
+    },
+};
+use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use domain::{
+    Position,
+    budget::Rate,
+    job::Job,
+    mail::{self, Offer, Recipient, Shop},
+    unsubscribe::{Key, Ticket},
+};
+use platform::table::Entry;
+
+use crate::Config;
+
+/// The longest a call to SES may take.
+pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// SES, with the shop that mails.
+pub(crate) struct Mailer {
+    client: Client,
+    sender: String,
+    configuration_set: Option<String>,
+    shop: Shop,
+    key: Key,
+}
+
+/// What came of a call.
+#[derive(Debug)]
+pub(crate) enum Sent {
+    /// SES answered for every recipient, in their order.
+    Answered(Vec<Fate>),
+    /// SES took nobody: the whole call was refused, or it provably never left.
+    Refused(Refusal),
+    /// Nobody knows: the call left and no answer came.
+    Unknown(String),
+}
+
+/// What SES said of one recipient.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Fate {
+    /// It will mail them.
+    Accepted,
+    /// It will not, now; try again.
+    Again(Refusal),
+    /// It never will; the reason is SES's word for it.
+    Rejected(String),
+}
+
+/// Why SES takes nobody right now.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// Too fast.
+    Throttled,
+    /// It does not answer, or not yet; nothing left.
+    Away(String),
+    /// Something a person must mend, or a quota that time mends: nobody is consumed meanwhile.
+    Stopped(String),
+}
+
+/// Asking SES for the account's rate failed.
+#[derive(Debug, thiserror::Error)]
+#[error("SES does not tell the account's send rate: {0}")]
+pub(crate) struct NoRate(String);
+
+impl Mailer {
+    pub(crate) fn new(aws: &SdkConfig, config: &Config) -> Self {
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .operation_timeout(CALL_TIMEOUT)
+            .build();
+        let ses = aws_sdk_sesv2::config::Builder::from(aws)
+            .retry_config(RetryConfig::disabled())
+            .timeout_config(timeouts)
+            .build();
+        Self {
+            client: Client::from_conf(ses),
+            sender: config.sender.reveal().to_owned(),
+            configuration_set: config.configuration_set.clone(),
+            shop: config.shop.clone(),
+            key: config.key.clone(),
+        }
+    }
+
+    pub(crate) fn shop(&self) -> &Shop {
+        &self.shop
+    }
+
+    /// The rate that the account may send at.
+    pub(crate) async fn account_rate(&self) -> Result<Rate, NoRate> {
+        let account =
+            self.client.get_account().send().await.map_err(|error: SdkError<GetAccountError>| {
+                NoRate(error.code().map_or_else(|| platform::causes(&error).to_string(), str::to_owned))
+            })?;
+        let rate = account.send_quota().map(|quota| quota.max_send_rate()).and_then(Rate::new);
+        rate.ok_or_else(|| NoRate("the account has none".to_owned()))
+    }
+
+    /// Mails everybody in `call` of the offer, in one call of at most 50.
+    pub(crate) async fn send(&self, job: &Job, offer: &Offer, call: &[(Position, Entry)]) -> Sent {
+        let request = match self.request(job, offer, call) {
+            Ok(request) => request,
+            Err(error) => {
+                return Sent::Refused(Refusal::Stopped(format!("the call cannot be built: {error}")));
+            }
+        };
+        match request.send().await {
+            Ok(output) => answered(&output, call.len()),
+            Err(error) => failed(&error),
+        }
+    }
+
+    fn request(
+        &self,
+        job: &Job,
+        offer: &Offer,
+        call: &[(Position, Entry)],
+    ) -> Result<
+        aws_sdk_sesv2::operation::send_bulk_email::builders::SendBulkEmailFluentBuilder,
+        aws_sdk_sesv2::error::BuildError,
+    > {
+        let shared = call.first().map(|(_, entry)| entry.locale.clone()).unwrap_or_default();
+        let layout =
+            EmailTemplateContent::builder().subject(mail::SUBJECT).text(mail::TEXT).html(mail::HTML).build();
+        let data = serde_json::Value::Object(mail::shared_data(offer, &self.shop, &shared));
+        let template = Template::builder().template_content(layout).template_data(data.to_string()).build();
+        let mut request = self
+            .client
+            .send_bulk_email()
+            .from_email_address(&self.sender)
+            .set_configuration_set_name(self.configuration_set.clone())
+            .default_content(BulkEmailContent::builder().template(template).build())
+            .default_email_tags(tag("restock", job.restock_id.as_str())?)
+            .default_email_tags(tag("shard", &job.shard.to_string())?);
+        for (position, entry) in call {
+            request = request.bulk_email_entries(self.entry(job, offer, &shared, *position, entry)?);
+        }
+        Ok(request)
+    }
+
+    fn entry(
+        &self,
+        job: &Job,
+        offer: &Offer,
+        shared: &domain::Locale,
+        position: Position,
+        entry: &Entry,
+    ) -> Result<BulkEmailEntry, aws_sdk_sesv2::error::BuildError> {
+        let ticket = Ticket { product: job.product_id.clone(), shard: job.shard, position };
+        let link = self.shop.unsubscribe_url.replace("{token}", &ticket.sign(&self.key));
+        let recipient =
+            Recipient { locale: &entry.locale, name: entry.name.as_deref(), unsubscribe_url: &link };
+        let data = serde_json::Value::Object(mail::recipient_data(offer, &self.shop, &recipient, shared));
+        let template = ReplacementTemplate::builder().replacement_template_data(data.to_string()).build();
+        // RFC 8058: what bulk senders need for one-click unsubscribe.
+        let link = MessageHeader::builder().name("List-Unsubscribe").value(format!("<{link}>")).build()?;
+        let one_click = MessageHeader::builder()
+            .name("List-Unsubscribe-Post")
+            .value("List-Unsubscribe=One-Click")
+            .build()?;
+        Ok(BulkEmailEntry::builder()
+            .destination(Destination::builder().to_addresses(entry.address.reveal()).build())
+            .replacement_email_content(
+                ReplacementEmailContent::builder().replacement_template(template).build(),
+            )
+            .replacement_headers(link)
+            .replacement_headers(one_click)
+            .build())
+    }
+}
+
+/// A message tag; SES takes letters, digits, `_` and `-` in its value.
+fn tag(name: &str, value: &str) -> Result<MessageTag, aws_sdk_sesv2::error::BuildError> {
+    let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
+    MessageTag::builder().name(name).value(value.chars().map(fits).collect::<String>()).build()
+}
+
+fn answered(output: &SendBulkEmailOutput, asked: usize) -> Sent {
+    let results = output.bulk_email_entry_results();
+    if results.len() != asked {
+        return Sent::Unknown(format!("SES answered for {} of {asked}", results.len()));
+    }
+    Sent::Answered(results.iter().map(|result| fate(result.status())).collect())
+}
+
+fn fate(status: Option<&BulkEmailStatus>) -> Fate {
+    let Some(status) = status else { return Fate::Again(Refusal::Stopped("no status".to_owned())) };
+    let word = status.as_str().to_owned();
+    match status {
+        BulkEmailStatus::Success => Fate::Accepted,
+        BulkEmailStatus::AccountThrottled => Fate::Again(Refusal::Throttled),
+        BulkEmailStatus::TransientFailure => Fate::Again(Refusal::Away(word)),
+        // They fail this recipient, not the account: a second try would fail as well.
+        BulkEmailStatus::MessageRejected | BulkEmailStatus::InvalidParameter | BulkEmailStatus::Failed => {
+            Fate::Rejected(word)
+        }
+        // The account, the sender, the template or the configuration set: nobody's own fault.
+        _ => Fate::Again(Refusal::Stopped(word)),
+    }
+}
+
+fn failed<R: std::fmt::Debug + Send + Sync + 'static>(error: &SdkError<SendBulkEmailError, R>) -> Sent {
+    let causes = || platform::causes(error).to_string();
+    match error {
+        SdkError::ConstructionFailure(_) => Sent::Refused(Refusal::Stopped(causes())),
+        SdkError::DispatchFailure(failure) if failure.as_connector_error().is_some_and(|e| never_left(e)) => {
+            Sent::Refused(Refusal::Away(causes()))
+        }
+        SdkError::ServiceError(refused) => {
+            let code = refused.err().code().unwrap_or("error without a code").to_owned();
+            match refused.err() {
+                SendBulkEmailError::TooManyRequestsException(_) => Sent::Refused(Refusal::Throttled),
+                _ if code.contains("Throttl") => Sent::Refused(Refusal::Throttled),
+                SendBulkEmailError::AccountSuspendedException(_)
+                | SendBulkEmailError::BadRequestException(_)
+                | SendBulkEmailError::LimitExceededException(_)
+                | SendBulkEmailError::MailFromDomainNotVerifiedException(_)
+                | SendBulkEmailError::MessageRejected(_)
+                | SendBulkEmailError::NotFoundException(_)
+                | SendBulkEmailError::SendingPausedException(_) => Sent::Refused(Refusal::Stopped(code)),
+                // Credentials, permissions, unknown 4xx: SES looked at the call and refused it.
+                _ if code.ends_with("Exception") && !code.starts_with("Internal") => {
+                    Sent::Refused(Refusal::Stopped(code))
+                }
+                _ => Sent::Unknown(code),
+            }
+        }
+        _ => Sent::Unknown(causes()),
+    }
+}
+
+/// Whether a call that could not be dispatched certainly did not reach SES: no connection came
+/// about. A time-out while connecting counts; one after that does not.
+fn never_left(failure: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(failure);
+    while let Some(error) = cause {
+        if let Some(io) = error.downcast_ref::<std::io::Error>() {
+            return io.kind() == std::io::ErrorKind::ConnectionRefused;
+        }
+        if error.to_string().contains("connect timeout") {
+            return true;
+        }
+        cause = error.source();
+    }
+    false
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_status_of_a_recipient_has_its_fate() {
+        use BulkEmailStatus as S;
+        for (status, expected) in [
+            (S::Success, Fate::Accepted),
+            (S::AccountThrottled, Fate::Again(Refusal::Throttled)),
+            (S::TransientFailure, Fate::Again(Refusal::Away("TRANSIENT_FAILURE".to_owned()))),
+            (S::MessageRejected, Fate::Rejected("MESSAGE_REJECTED".to_owned())),
+            (S::Failed, Fate::Rejected("FAILED".to_owned())),
+            (
+                S::AccountDailyQuotaExceeded,
+                Fate::Again(Refusal::Stopped("ACCOUNT_DAILY_QUOTA_EXCEEDED".to_owned())),
+            ),
+            (S::TemplateNotFound, Fate::Again(Refusal::Stopped("TEMPLATE_NOT_FOUND".to_owned()))),
+            (S::from("NEW_STATUS"), Fate::Again(Refusal::Stopped("NEW_STATUS".to_owned()))),
+        ] {
+            assert_eq!(fate(Some(&status)), expected);
+        }
+    }
+}

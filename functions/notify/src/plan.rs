@@ -1,0 +1,208 @@
+//! Planning a restock: who is told of it. The order of the steps is what keeps everybody. A
+//! shopper who was answered "you wait" had written their entry and then read "not in stock", so
+//! the entry was there before step 1, step 2 sees it, and the bound covers it.
+
+use aws_sdk_dynamodb::{
+    operation::update_item::UpdateItemError,
+    types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
+use domain::{
+    Position, ProductId, RestockId, Shard,
+    job::Job,
+    product::{Product, Standing},
+    stock::{StockUpdate, Version},
+};
+use futures::future::try_join_all;
+use jiff::Timestamp;
+use platform::{
+    chance,
+    table::{CURSOR, ItemKey, TableError, position_of, read, waitlist},
+};
+
+use crate::{
+    App,
+    event::{Failed, Record},
+    fanout,
+};
+
+/// Plans what a stock update asks for.
+pub(crate) async fn plan(app: &App, record: &Record, update: StockUpdate) -> Result<(), Failed> {
+    let id = &update.product_id;
+    let restock = update
+        .restock_id
+        .clone()
+        .unwrap_or_else(|| RestockId::of_record(&record.topic, record.partition, record.offset));
+    // Step 1: the product is in stock (or sold out), unless something later is known.
+    let Some(product) = write_down(app, record, &update, &restock).await? else {
+        tracing::info!(product = %id, %restock, "stale: something later is known");
+        return Ok(());
+    };
+    if !product.in_stock() {
+        tracing::info!(product = %id, %restock, "sold out");
+        return Ok(());
+    }
+    // Step 2: the last position of every shard.
+    let ends = try_join_all(app.shards().all().map(|shard| end_of(app, id, shard))).await?;
+    // Step 3: the bound, unless it stands or another restock is current by now.
+    let bound = if product.is_planned() {
+        product.bound
+    } else {
+        let bound = product.bound_over(ends.iter().filter_map(|end| end.last));
+        if !fix_bound(app, id, &restock, bound).await? {
+            tracing::info!(product = %id, %restock, "overtaken by a later update");
+            return Ok(());
+        }
+        bound
+    };
+    // Step 4: a job for every shard that has someone to tell.
+    let jobs: Vec<Job> = match bound {
+        None => Vec::new(),
+        Some(bound) => {
+            let waiting = waiting(app, id, ends, bound).await?;
+            let job = |shard| Job { restock_id: restock.clone(), product_id: id.clone(), shard, bound };
+            waiting.into_iter().map(job).collect()
+        }
+    };
+    fanout::open(app, &jobs).await?;
+    fanout::emit(app, &jobs).await?;
+    tracing::info!(product = %id, %restock, shards = jobs.len(), "planned");
+    Ok(())
+}
+
+/// Writes the update to the product's item, on condition that the item holds nothing newer, and
+/// gives the item as it then is; `None` where the update is stale.
+async fn write_down(
+    app: &App,
+    record: &Record,
+    update: &StockUpdate,
+    restock: &RestockId,
+) -> Result<Option<Product>, TableError> {
+    let written_at = Timestamp::from_millisecond(record.written_ms).ok().filter(|_| record.written_ms > 0);
+    let version =
+        Version::new(update.occurred_at, written_at, chance::now(), record.partition, record.offset);
+    let text = |text: &str| AttributeValue::S(text.to_owned());
+    let mut request = app
+        .table
+        .client
+        .update_item()
+        .table_name(&app.table.name)
+        .set_key(Some(ItemKey::product(&update.product_id).attributes()))
+        // The same decision as `Product::standing` makes.
+        .condition_expression(
+            "attribute_not_exists(pk) OR (#version < :version AND \
+             (attribute_not_exists(#boundOf) OR #boundOf <> :restock OR #restock = :restock))",
+        )
+        .expression_attribute_names("#version", "version")
+        .expression_attribute_names("#boundOf", "boundOf")
+        .expression_attribute_names("#restock", "restockId")
+        .expression_attribute_names("#quantity", "quantity")
+        .expression_attribute_values(":version", text(version.as_str()))
+        .expression_attribute_values(":restock", text(restock.as_str()))
+        .return_values(ReturnValue::AllNew)
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    let mut set = "SET #version = :version, #restock = :restock".to_owned();
+    if let Some(info) = &update.product {
+        let info =
+            serde_dynamo::to_attribute_value(info).map_err(|_| TableError::contended("product details"))?;
+        set.push_str(", #product = :product");
+        request = request
+            .expression_attribute_names("#product", "product")
+            .expression_attribute_values(":product", info);
+    }
+    match update.quantity {
+        Some(quantity) => {
+            set.push_str(", #quantity = :quantity");
+            request =
+                request.expression_attribute_values(":quantity", AttributeValue::N(quantity.to_string()));
+        }
+        None => set.push_str(" REMOVE #quantity"),
+    }
+    let found = match request.update_expression(set).send().await {
+        Ok(updated) => return updated.attributes.map(|item| read(item, "product")).transpose(),
+        Err(error) => match error.as_service_error() {
+            Some(UpdateItemError::ConditionalCheckFailedException(failed)) => failed.item.clone(),
+            _ => return Err(TableError::of("UpdateItem", &error)),
+        },
+    };
+    let known: Option<Product> = found.map(|item| read(item, "product")).transpose()?;
+    let in_stock = update.quantity != Some(0);
+    let standing = Product::standing(known.as_ref(), &version, restock, in_stock);
+    Ok(known.filter(|_| standing == Standing::Current))
+}
+
+/// The end of a shard of a waitlist.
+struct End {
+    shard: Shard,
+    last: Option<Position>,
+    /// It was told before, so it has a cursor.
+    told: bool,
+}
+
+/// Reads the last item of a shard: its last entry, or else its cursor.
+async fn end_of(app: &App, product: &ProductId, shard: Shard) -> Result<End, TableError> {
+    let found = app
+        .table
+        .client
+        .query()
+        .table_name(&app.table.name)
+        .key_condition_expression("pk = :pk")
+        .expression_attribute_values(":pk", AttributeValue::S(waitlist(product, shard)))
+        .projection_expression("sk")
+        .scan_index_forward(false)
+        .limit(1)
+        .consistent_read(true)
+        .send()
+        .await
+        .map_err(|e| TableError::of("Query", &e))?;
+    let item = found.items.unwrap_or_default().into_iter().next();
+    let sort_key = item.as_ref().and_then(|item| item.get("sk")).and_then(|sk| sk.as_s().ok());
+    let last = sort_key.and_then(|sk| position_of(sk));
+    Ok(End { shard, last, told: last.is_some() || sort_key.is_some_and(|sk| sk == CURSOR) })
+}
+
+/// Fixes the bound for a restock; false where another one is current by now.
+async fn fix_bound(
+    app: &App,
+    product: &ProductId,
+    restock: &RestockId,
+    bound: Option<Position>,
+) -> Result<bool, TableError> {
+    let mut request = app
+        .table
+        .client
+        .update_item()
+        .table_name(&app.table.name)
+        .set_key(Some(ItemKey::product(product).attributes()))
+        .condition_expression("#restock = :restock")
+        .expression_attribute_names("#restock", "restockId")
+        .expression_attribute_names("#boundOf", "boundOf")
+        .expression_attribute_values(":restock", AttributeValue::S(restock.to_string()));
+    request = match bound {
+        Some(bound) => request
+            .update_expression("SET #boundOf = :restock, #bound = :bound")
+            .expression_attribute_names("#bound", "bound")
+            .expression_attribute_values(":bound", AttributeValue::S(bound.to_string())),
+        None => request.update_expression("SET #boundOf = :restock"),
+    };
+    match request.send().await {
+        Ok(_) => Ok(true),
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_conditional_check_failed_exception()) => {
+            Ok(false)
+        }
+        Err(error) => Err(TableError::of("UpdateItem", &error)),
+    }
+}
+
+/// The shards that have someone to tell up to `bound`.
+async fn waiting(
+    app: &App,
+    product: &ProductId,
+    ends: Vec<End>,
+    bound: Position,
+) -> Result<Vec<Shard>, TableError> {
+    let looks = ends.into_iter().filter(|end| end.told).map(|end| async move {
+        let cursor = app.table.cursor(product, end.shard).await?.cursor;
+        Ok::<_, TableError>((!cursor.is_done(end.last, bound)).then_some(end.shard))
+    });
+    Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+}

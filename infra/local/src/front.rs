@@ -26,7 +26,7 @@ mod answer;
 mod cors;
 mod event;
 mod invoke;
-pub mod routes;
+pub(crate) mod routes;
 
 /// API Gateway's limit for a request body, in bytes.
 const MAX_BODY: usize = 10 * 1024 * 1024;
@@ -39,7 +39,7 @@ const RETRY_SECONDS: HeaderValue = HeaderValue::from_static("5");
 
 /// What the front needs to know; cheap to clone.
 #[derive(Clone)]
-pub struct Front {
+pub(crate) struct Front {
     host: Arc<Host>,
     backpressure: Backpressure,
     local: SocketAddr,
@@ -49,7 +49,7 @@ pub struct Front {
 
 impl Front {
     /// A front for the functions of `host` that listens on `local`.
-    pub fn new(host: Arc<Host>, backpressure: Backpressure, local: SocketAddr) -> Self {
+    pub(crate) fn new(host: Arc<Host>, backpressure: Backpressure, local: SocketAddr) -> Self {
         let closing = Arc::new(AtomicBool::new(false));
         Self {
             host,
@@ -61,7 +61,7 @@ impl Front {
     }
 
     /// The HTTP API, the Invoke API and the routes of `extra`, which go first.
-    pub fn router(&self, extra: Router) -> Router {
+    pub(crate) fn router(&self, extra: Router) -> Router {
         Router::new()
             .route(
                 "/2015-03-31/functions/{name}/invocations",
@@ -74,7 +74,7 @@ impl Front {
 
     /// From now on requests are answered with 503; those that came before are waited for, for up
     /// to `limit`. The event source mapping may still invoke, so that what is in flight can finish.
-    pub async fn close(&self, limit: Duration) {
+    pub(crate) async fn close(&self, limit: Duration) {
         self.closing.store(true, Ordering::SeqCst);
         self.in_flight.close();
         if tokio::time::timeout(limit, self.in_flight.wait())

@@ -12,15 +12,15 @@ mod ready;
 mod schedule;
 mod system;
 
-pub use ready::Addresses;
-pub use system::{Options, System, Target};
+pub(crate) use ready::Addresses;
+pub(crate) use system::{Options, System, Target};
 
 /// The port that `sam local start-api` uses as well.
 const PORT: u16 = 3000;
 
 /// The system's settings.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     /// Port of the API and the page on 127.0.0.1; 0 picks a free one.
     #[arg(long, default_value_t = PORT)]
     port: u16,
@@ -58,7 +58,7 @@ impl Default for Args {
 ///
 /// # Errors
 /// When a part cannot be started; the message says which and what to do about it.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     log_to_stderr();
     let options = Options {
         port: args.port,

@@ -26,7 +26,7 @@ const TABLE_LIMIT: Duration = Duration::from_secs(60);
 
 /// Why there is no DynamoDB, or no table in it.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The embedded database could not be opened.
     #[error("cannot open the embedded DynamoDB")]
     Open(#[source] dynoxide::DynoxideError),
@@ -46,7 +46,7 @@ pub enum Error {
 }
 
 /// A DynamoDB inside this process, served over HTTP on a port of the loopback interface.
-pub struct DynamoDb {
+pub(crate) struct DynamoDb {
     url: String,
     stop: CancellationToken,
     server: JoinHandle<()>,
@@ -58,7 +58,7 @@ impl DynamoDb {
     ///
     /// # Errors
     /// [`Error::Open`] and [`Error::Port`].
-    pub async fn start(file: Option<&Path>) -> Result<Self, Error> {
+    pub(crate) async fn start(file: Option<&Path>) -> Result<Self, Error> {
         let database = match file {
             Some(file) => Database::new(&file.to_string_lossy()),
             None => Database::memory(),
@@ -86,12 +86,12 @@ impl DynamoDb {
     }
 
     /// Its endpoint.
-    pub fn url(&self) -> &str {
+    pub(crate) fn url(&self) -> &str {
         &self.url
     }
 
     /// Lets running requests finish, for a bounded time, and closes the file.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         let _ = self.sweeper.await;
         if tokio::time::timeout(END_LIMIT, &mut self.server)
@@ -120,7 +120,7 @@ async fn sweep(database: Database, stop: CancellationToken) {
 ///
 /// # Errors
 /// [`Error::Table`] with what could not be done.
-pub async fn create_missing_table(client: &Client, table: &str) -> Result<(), Error> {
+pub(crate) async fn create_missing_table(client: &Client, table: &str) -> Result<(), Error> {
     let failed = |action, reason: String| Error::Table {
         action,
         table: table.to_owned(),

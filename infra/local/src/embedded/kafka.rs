@@ -17,14 +17,14 @@ use rdkafka::mocking::MockCluster;
 use rdkafka::{Offset, TopicPartitionList};
 
 /// Where stock updates go.
-pub const RESTOCKS: &str = "item-restocked";
+pub(crate) const RESTOCKS: &str = "item-restocked";
 /// Where the slices of a fan-out go.
-pub const BATCHES: &str = "notification-batches";
+pub(crate) const BATCHES: &str = "notification-batches";
 /// The consumer group of the event source mappings.
-pub const GROUP: &str = "notification-service";
+pub(crate) const GROUP: &str = "notification-service";
 
 /// Every topic and its number of partitions.
-pub const TOPICS: [(&str, i32); 4] = [
+pub(crate) const TOPICS: [(&str, i32); 4] = [
     (RESTOCKS, 3),
     (BATCHES, 8),
     ("item-restocked-dlq", 1),
@@ -38,7 +38,7 @@ const REPLICAS: i32 = 3;
 
 /// Why there is no Kafka, or no topic in it.
 #[derive(Debug, thiserror::Error)]
-pub enum Error {
+pub(crate) enum Error {
     /// The embedded Kafka could not be started.
     #[error("cannot start the embedded Kafka")]
     Start(#[source] KafkaError),
@@ -64,7 +64,7 @@ pub enum Error {
 }
 
 /// A Kafka inside this process, on a port of the loopback interface.
-pub struct Kafka {
+pub(crate) struct Kafka {
     servers: String,
     /// Dropping it ends the thread.
     end: Sender<()>,
@@ -76,7 +76,7 @@ impl Kafka {
     ///
     /// # Errors
     /// [`Error::Start`] and [`Error::Thread`].
-    pub fn start() -> Result<Self, Error> {
+    pub(crate) fn start() -> Result<Self, Error> {
         // The cluster cannot move between threads, so it lives and ends on one of its own.
         let (end, ended) = channel();
         let (tell, told) = channel();
@@ -96,12 +96,12 @@ impl Kafka {
     }
 
     /// Its bootstrap servers, `127.0.0.1:port`.
-    pub fn servers(&self) -> &str {
+    pub(crate) fn servers(&self) -> &str {
         &self.servers
     }
 
     /// Ends it; everything in it is gone.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         drop(self.end);
         if self.thread.join().is_err() {
             tracing::error!("the embedded Kafka ended badly");
@@ -133,7 +133,7 @@ fn run(tell: &Sender<Result<String, KafkaError>>, ended: &Receiver<()>) {
 ///
 /// # Errors
 /// [`Error::Unreachable`] and [`Error::Topic`].
-pub async fn create_missing_topics(servers: &str) -> Result<(), Error> {
+pub(crate) async fn create_missing_topics(servers: &str) -> Result<(), Error> {
     let unreachable = |source| Error::Unreachable {
         servers: servers.to_owned(),
         source,
@@ -182,7 +182,7 @@ pub async fn create_missing_topics(servers: &str) -> Result<(), Error> {
 ///
 /// # Errors
 /// When the client cannot be made.
-pub fn observer(servers: &str) -> Result<BaseConsumer, KafkaError> {
+pub(crate) fn observer(servers: &str) -> Result<BaseConsumer, KafkaError> {
     ClientConfig::new()
         .set("bootstrap.servers", servers)
         .set("group.id", GROUP)
@@ -196,7 +196,7 @@ pub fn observer(servers: &str) -> Result<BaseConsumer, KafkaError> {
 ///
 /// # Errors
 /// When Kafka does not answer.
-pub fn drain(servers: &str, topic: &str, limit: Duration) -> Result<bool, KafkaError> {
+pub(crate) fn drain(servers: &str, topic: &str, limit: Duration) -> Result<bool, KafkaError> {
     let consumer = observer(servers)?;
     let partitions = TOPICS
         .iter()

@@ -1,18 +1,18 @@
 //! What stands in for the cloud inside this process: Kafka and DynamoDB.
 
-pub mod dynamodb;
-pub mod kafka;
-pub mod watch;
+pub(crate) mod dynamodb;
+pub(crate) mod kafka;
+pub(crate) mod watch;
 
 use std::sync::{Arc, PoisonError, RwLock};
 
 /// Whether stock updates are taken, shared by whoever decides that and whoever takes them.
 #[derive(Clone, Debug, Default)]
-pub struct Backpressure(Arc<RwLock<Option<String>>>);
+pub(crate) struct Backpressure(Arc<RwLock<Option<String>>>);
 
 impl Backpressure {
     /// Why no stock updates are taken now; `None` if they are.
-    pub fn reason(&self) -> Option<String> {
+    pub(crate) fn reason(&self) -> Option<String> {
         self.0
             .read()
             .unwrap_or_else(PoisonError::into_inner)
@@ -20,7 +20,7 @@ impl Backpressure {
     }
 
     /// Takes no stock updates (`Some`, with the reason for people) or takes them again.
-    pub fn set(&self, reason: Option<String>) {
+    pub(crate) fn set(&self, reason: Option<String>) {
         *self.0.write().unwrap_or_else(PoisonError::into_inner) = reason;
     }
 }

@@ -24,7 +24,7 @@ use super::kafka::{BATCHES, RESTOCKS, TOPICS, observer};
 use crate::poller::Partition;
 
 /// What the pollers may hold in memory, fetched and not yet committed, in bytes.
-pub const HELD_LIMIT: u64 = 64 * 1024 * 1024;
+pub(crate) const HELD_LIMIT: u64 = 64 * 1024 * 1024;
 /// Unread records a partition may have: records of up to 2.6 kB then fit in its 5 MiB.
 const MAX_UNREAD: i64 = 2_000;
 /// How often the partitions are looked at.
@@ -33,7 +33,7 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const ANSWER_LIMIT: Duration = Duration::from_secs(5);
 
 /// What the pollers of all mappings have read.
-pub type Progress = Arc<dyn Fn() -> Vec<Partition> + Send + Sync>;
+pub(crate) type Progress = Arc<dyn Fn() -> Vec<Partition> + Send + Sync>;
 
 /// One look at one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -81,7 +81,7 @@ fn judge(looks: &[Look], held: u64, stopped: bool) -> Option<String> {
 }
 
 /// A thread that looks at the partitions until it is stopped.
-pub struct Watch {
+pub(crate) struct Watch {
     /// Dropping it ends the thread.
     end: Sender<()>,
     thread: JoinHandle<()>,
@@ -92,7 +92,7 @@ impl Watch {
     ///
     /// # Errors
     /// When the client or the thread cannot be made.
-    pub fn start(
+    pub(crate) fn start(
         servers: &str,
         progress: Progress,
         backpressure: Backpressure,
@@ -119,7 +119,7 @@ impl Watch {
     }
 
     /// Ends it.
-    pub fn stop(self) {
+    pub(crate) fn stop(self) {
         drop(self.end);
         if self.thread.join().is_err() {
             tracing::error!("the watch over the embedded Kafka ended badly");

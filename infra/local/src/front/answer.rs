@@ -18,7 +18,7 @@ const OWN: [&str; 4] = [
 ];
 
 /// Builds the response. `None`: the answer is not one that API Gateway would take.
-pub fn response(answer: &Bytes) -> Option<Response> {
+pub(crate) fn response(answer: &Bytes) -> Option<Response> {
     let answer: Value = serde_json::from_slice(answer).ok()?;
     match answer {
         Value::Object(fields) if fields.contains_key("statusCode") => full(&fields),
@@ -91,7 +91,7 @@ fn scalar(value: &Value) -> Option<String> {
 }
 
 /// The answer that API Gateway gives on its own behalf.
-pub fn gateway(status: StatusCode, message: &str) -> Response {
+pub(crate) fn gateway(status: StatusCode, message: &str) -> Response {
     (status, Json(json!({ "message": message }))).into_response()
 }
 

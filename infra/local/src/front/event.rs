@@ -20,21 +20,21 @@ use super::routes::{Match, decode};
 use crate::host::ACCOUNT;
 
 /// What is known about a request beside the request itself.
-pub struct Arrival<'a> {
+pub(crate) struct Arrival<'a> {
     /// The caller.
-    pub peer: SocketAddr,
+    pub(crate) peer: SocketAddr,
     /// Where the front listens.
-    pub local: SocketAddr,
+    pub(crate) local: SocketAddr,
     /// When the request arrived.
-    pub at: Timestamp,
+    pub(crate) at: Timestamp,
     /// The request's identifier.
-    pub id: &'a str,
+    pub(crate) id: &'a str,
     /// The trace header of the request.
-    pub trace: &'a str,
+    pub(crate) trace: &'a str,
 }
 
 /// Builds the event.
-pub fn event(request: &Parts, body: &Bytes, route: &Match, arrival: &Arrival<'_>) -> Value {
+pub(crate) fn event(request: &Parts, body: &Bytes, route: &Match, arrival: &Arrival<'_>) -> Value {
     let path = decode(request.uri.path());
     let query = request.uri.query().unwrap_or_default();
     let host = text(&request.headers, HOST.as_str());

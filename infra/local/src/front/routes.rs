@@ -7,13 +7,13 @@ use crate::host::functions::{RESTOCK, SUBSCRIBE};
 
 /// One route of the HTTP API.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Route {
+pub(crate) struct Route {
     /// The HTTP method.
-    pub method: &'static str,
+    pub(crate) method: &'static str,
     /// The path; a segment in braces stands for any one segment.
-    pub path: &'static str,
+    pub(crate) path: &'static str,
     /// The function that it leads to.
-    pub function: &'static str,
+    pub(crate) function: &'static str,
 }
 
 const fn route(method: &'static str, path: &'static str, function: &'static str) -> Route {
@@ -25,7 +25,7 @@ const fn route(method: &'static str, path: &'static str, function: &'static str)
 }
 
 /// Every route but `$default`.
-pub const ROUTES: [Route; 5] = [
+pub(crate) const ROUTES: [Route; 5] = [
     route("POST", "/products/{productId}/subscriptions", SUBSCRIBE),
     route(
         "GET",
@@ -38,22 +38,22 @@ pub const ROUTES: [Route; 5] = [
 ];
 
 /// Where `$default` leads: this function answers with what is wrong about the request.
-pub const DEFAULT: &str = SUBSCRIBE;
+pub(crate) const DEFAULT: &str = SUBSCRIBE;
 
 /// What a request's method and path lead to.
 #[derive(Debug, PartialEq, Eq)]
-pub struct Match {
+pub(crate) struct Match {
     /// `METHOD /path` of the route, or `$default`.
-    pub key: String,
+    pub(crate) key: String,
     /// The function to invoke.
-    pub function: &'static str,
+    pub(crate) function: &'static str,
     /// The segments in braces, by name, percent-decoded once.
-    pub parameters: Vec<(&'static str, String)>,
+    pub(crate) parameters: Vec<(&'static str, String)>,
 }
 
 /// Finds the route. Segments are split before they are decoded, so that an encoded slash stays
 /// inside its segment.
-pub fn find(method: &str, path: &str) -> Match {
+pub(crate) fn find(method: &str, path: &str) -> Match {
     ROUTES
         .iter()
         .filter(|route| route.method == method)
@@ -93,7 +93,7 @@ fn matches(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, Strin
 
 /// Percent-decodes once. What is not UTF-8 afterwards becomes U+FFFD, which no identifier of
 /// ours accepts.
-pub fn decode(text: &str) -> String {
+pub(crate) fn decode(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
 

@@ -8,7 +8,7 @@ use super::parent;
 
 /// Which function to run.
 #[derive(clap::Args)]
-pub struct Args {
+pub(crate) struct Args {
     name: Name,
 }
 
@@ -24,7 +24,7 @@ enum Name {
 ///
 /// # Errors
 /// When the function cannot start, for example because its environment is not complete.
-pub async fn run(args: Args) -> anyhow::Result<()> {
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     parent::exit_with_it().context("cannot watch for the end of the host")?;
     match args.name {
         Name::Subscribe => subscribe::run().await,

@@ -7,62 +7,62 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 /// Takes subscriptions and answers everything else that comes in over HTTP.
-pub const SUBSCRIBE: &str = "subscribe";
+pub(crate) const SUBSCRIBE: &str = "subscribe";
 /// Takes stock updates.
-pub const RESTOCK: &str = "restock";
+pub(crate) const RESTOCK: &str = "restock";
 /// Plans and delivers.
-pub const NOTIFY: &str = "notify";
+pub(crate) const NOTIFY: &str = "notify";
 
 /// One function as the host runs it.
 #[derive(Debug, Clone)]
-pub struct Function {
+pub(crate) struct Function {
     /// Its name in the Invoke API and in the logs.
-    pub name: &'static str,
+    pub(crate) name: &'static str,
     /// The program to start for each process, and its arguments.
-    pub program: PathBuf,
+    pub(crate) program: PathBuf,
     /// See `program`.
-    pub arguments: Vec<OsString>,
+    pub(crate) arguments: Vec<OsString>,
     /// An invocation that takes longer is killed.
-    pub timeout: Duration,
+    pub(crate) timeout: Duration,
     /// How many processes may run at the same time.
-    pub concurrency: usize,
+    pub(crate) concurrency: usize,
     /// What the function is told about its memory. Nothing limits it here.
-    pub memory_mb: u32,
+    pub(crate) memory_mb: u32,
     /// The AWS region it believes to be in.
-    pub region: String,
+    pub(crate) region: String,
     /// Everything in its environment beyond what Lambda itself sets.
-    pub environment: BTreeMap<String, OsString>,
+    pub(crate) environment: BTreeMap<String, OsString>,
 }
 
 /// Where the parts are that the functions speak to.
 #[derive(Debug, Clone)]
-pub struct Wiring {
+pub(crate) struct Wiring {
     /// The front, `http://127.0.0.1:3000`; links in mails lead there.
-    pub api: String,
+    pub(crate) api: String,
     /// Kafka, `host:port[,host:port]`.
-    pub kafka: String,
+    pub(crate) kafka: String,
     /// DynamoDB; `None` for the endpoint of the AWS SDK.
-    pub dynamodb: Option<String>,
+    pub(crate) dynamodb: Option<String>,
     /// SES; `None` for the endpoint of the AWS SDK.
-    pub ses: Option<String>,
+    pub(crate) ses: Option<String>,
     /// The AWS region.
-    pub region: String,
+    pub(crate) region: String,
     /// The table's name.
-    pub table: String,
+    pub(crate) table: String,
     /// Signs the unsubscribe links.
-    pub unsubscribe_key: String,
+    pub(crate) unsubscribe_key: String,
 }
 
 impl Wiring {
     /// True if a function needs credentials that AWS accepts.
-    pub fn uses_aws(&self) -> bool {
+    pub(crate) fn uses_aws(&self) -> bool {
         self.dynamodb.is_none() || self.ses.is_none()
     }
 }
 
 /// The functions of this program: `program` is this binary, `caller` the variables of this
 /// process, of which only those that the functions need are handed on.
-pub fn table(
+pub(crate) fn table(
     program: &std::path::Path,
     wiring: &Wiring,
     caller: impl Iterator<Item = (OsString, OsString)>,

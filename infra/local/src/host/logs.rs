@@ -48,7 +48,9 @@ pub(super) async fn pass_on(function: &'static str, stream: impl AsyncRead + Unp
 fn emit(function: &str, line: &[u8]) {
     let line = String::from_utf8_lossy(line);
     let line = line.trim_end();
-    let Some(sink) = sink().filter(|_| !line.is_empty()) else { return };
+    let Some(sink) = sink().filter(|_| !line.is_empty()) else {
+        return;
+    };
     let text = format!("[{function}] {line}");
     if sink.lines.try_send(text).is_err() {
         sink.dropped.fetch_add(1, Ordering::Relaxed);

@@ -11,8 +11,8 @@ use std::time::Duration;
 use axum::body::Bytes;
 use serde_json::json;
 
-pub mod function;
-pub mod functions;
+pub(crate) mod function;
+pub(crate) mod functions;
 mod logs;
 mod parent;
 mod pool;
@@ -28,14 +28,14 @@ use functions::Function;
 use pool::Pool;
 
 /// Lambda's limit for the payload and for the answer of a synchronous invocation, in bytes.
-pub const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
+pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
 
 /// The account in the names of things. No real account has this number.
-pub const ACCOUNT: &str = "000000000000";
+pub(crate) const ACCOUNT: &str = "000000000000";
 
 /// How an invocation that reached a function ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     /// The function answered with these bytes, JSON by the contract of the Runtime API.
     Answer(Bytes),
     /// The function failed; Lambda calls this a function error.
@@ -44,16 +44,16 @@ pub enum Outcome {
 
 /// What a caller is told about a failed invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FunctionError {
+pub(crate) struct FunctionError {
     /// Who noticed the failure.
-    pub cause: Cause,
+    pub(crate) cause: Cause,
     /// The error document, `{"errorType", "errorMessage", …}`.
-    pub body: Bytes,
+    pub(crate) body: Bytes,
 }
 
 /// Who noticed that an invocation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Cause {
+pub(crate) enum Cause {
     /// The function reported it itself.
     Reported,
     /// The time-out passed and the process was killed.
@@ -76,7 +76,7 @@ impl FunctionError {
 
 /// Why an invocation did not reach a function.
 #[derive(Debug, thiserror::Error)]
-pub enum InvokeError {
+pub(crate) enum InvokeError {
     /// There is no function of this name.
     #[error("function not found: {0}")]
     Unknown(String),
@@ -101,7 +101,7 @@ pub enum InvokeError {
 
 /// Why a function did not become ready for its first invocation.
 #[derive(Debug, thiserror::Error)]
-pub enum WarmError {
+pub(crate) enum WarmError {
     /// The process could not be started.
     #[error(transparent)]
     Start(#[from] InvokeError),
@@ -116,13 +116,13 @@ pub enum WarmError {
 }
 
 /// All functions of this machine.
-pub struct Host {
+pub(crate) struct Host {
     pools: BTreeMap<&'static str, Pool>,
 }
 
 impl Host {
     /// Prepares a pool for each function. No process is started yet.
-    pub fn new(functions: Vec<Function>) -> Self {
+    pub(crate) fn new(functions: Vec<Function>) -> Self {
         Self {
             pools: functions
                 .into_iter()
@@ -135,14 +135,14 @@ impl Host {
     ///
     /// # Errors
     /// [`WarmError`] of the first function that does not get there.
-    pub async fn warm(&self) -> Result<(), WarmError> {
+    pub(crate) async fn warm(&self) -> Result<(), WarmError> {
         futures::future::try_join_all(self.pools.values().map(Pool::warm))
             .await
             .map(|_| ())
     }
 
     /// True if a function of this name exists.
-    pub fn has(&self, function: &str) -> bool {
+    pub(crate) fn has(&self, function: &str) -> bool {
         self.pools.contains_key(function)
     }
 
@@ -151,7 +151,7 @@ impl Host {
     ///
     /// # Errors
     /// [`InvokeError`] when the payload did not reach the function.
-    pub async fn invoke(
+    pub(crate) async fn invoke(
         &self,
         function: &str,
         payload: Bytes,
@@ -169,7 +169,7 @@ impl Host {
 
     /// Takes no more invocations, lets the running ones finish for up to `grace`, then ends every
     /// process: first by closing its standard input, then by killing it.
-    pub async fn stop(&self, grace: Duration) {
+    pub(crate) async fn stop(&self, grace: Duration) {
         futures::future::join_all(self.pools.values().map(|pool| pool.stop(grace))).await;
     }
 }

@@ -3,16 +3,16 @@
 use std::time::Duration;
 
 /// What to poll and what to invoke.
-pub struct Mapping {
-    pub bootstrap_servers: String,
-    pub group: String,
-    pub topics: Vec<String>,
-    pub function: String,
-    pub window: Duration,
+pub(crate) struct Mapping {
+    pub(crate) bootstrap_servers: String,
+    pub(crate) group: String,
+    pub(crate) topics: Vec<String>,
+    pub(crate) function: String,
+    pub(crate) window: Duration,
 }
 
 impl Mapping {
-    pub fn new(bootstrap: &str, topics: &[&str], function: &str) -> Self {
+    pub(crate) fn new(bootstrap: &str, topics: &[&str], function: &str) -> Self {
         Self {
             bootstrap_servers: bootstrap.to_owned(),
             group: crate::embedded::kafka::GROUP.to_owned(),
@@ -24,30 +24,30 @@ impl Mapping {
 }
 
 /// Where functions are invoked.
-pub enum LambdaEndpoint {
+pub(crate) enum LambdaEndpoint {
     Url(String),
     Aws,
 }
 
 /// How far one partition has been read.
 #[derive(Debug, Clone)]
-pub struct Partition {
-    pub topic: String,
-    pub partition: i32,
-    pub fetched: i64,
-    pub committed: i64,
-    pub held_bytes: u64,
+pub(crate) struct Partition {
+    pub(crate) topic: String,
+    pub(crate) partition: i32,
+    pub(crate) fetched: i64,
+    pub(crate) committed: i64,
+    pub(crate) held_bytes: u64,
 }
 
 /// A running mapping.
-pub struct Poller;
+pub(crate) struct Poller;
 
 impl Poller {
-    pub fn start(_: Mapping, _: LambdaEndpoint) -> anyhow::Result<Self> {
+    pub(crate) fn start(_: Mapping, _: LambdaEndpoint) -> anyhow::Result<Self> {
         Ok(Self)
     }
-    pub fn progress(&self) -> Vec<Partition> {
+    pub(crate) fn progress(&self) -> Vec<Partition> {
         Vec::new()
     }
-    pub async fn stop(&self) {}
+    pub(crate) async fn stop(&self) {}
 }

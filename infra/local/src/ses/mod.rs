@@ -2,23 +2,23 @@
 
 /// How to capture.
 #[derive(Default)]
-pub struct Options {
-    pub file: Option<std::path::PathBuf>,
+pub(crate) struct Options {
+    pub(crate) file: Option<std::path::PathBuf>,
 }
 
 /// A running capture.
-pub struct Ses;
+pub(crate) struct Ses;
 
 impl Ses {
-    pub async fn start(_: Options) -> anyhow::Result<Self> {
+    pub(crate) async fn start(_: Options) -> anyhow::Result<Self> {
         Ok(Self)
     }
-    pub fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         "http://127.0.0.1:9".to_owned()
     }
-    pub fn router(&self) -> axum::Router {
+    pub(crate) fn router(&self) -> axum::Router {
         axum::Router::new()
     }
-    pub fn end_live_streams(&self) {}
-    pub async fn stop(self) {}
+    pub(crate) fn end_live_streams(&self) {}
+    pub(crate) async fn stop(self) {}
 }

@@ -8,21 +8,21 @@ use serde::{Deserialize, Serialize};
 
 /// Where the parts are. This is the content of the ready file.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Addresses {
+pub(crate) struct Addresses {
     /// The HTTP API, the Invoke API and the page: `http://127.0.0.1:3000`.
-    pub api: String,
+    pub(crate) api: String,
     /// Kafka's bootstrap servers, `host:port[,host:port]`.
-    pub kafka: String,
+    pub(crate) kafka: String,
     /// DynamoDB's endpoint.
-    pub dynamodb: String,
+    pub(crate) dynamodb: String,
     /// The endpoint of SES v2.
-    pub ses: String,
+    pub(crate) ses: String,
     /// The captured mails as JSON; `None` where mail goes to another SES.
-    pub inbox: Option<String>,
+    pub(crate) inbox: Option<String>,
     /// The table's name.
-    pub table: String,
+    pub(crate) table: String,
     /// The AWS region that clients should name.
-    pub region: String,
+    pub(crate) region: String,
 }
 
 impl Addresses {
@@ -30,7 +30,7 @@ impl Addresses {
     ///
     /// # Errors
     /// When the file cannot be written.
-    pub fn write(&self, file: &Path) -> io::Result<()> {
+    pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
         let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
         let mut unfinished = name.to_owned();
         unfinished.push(format!(".{}", std::process::id()));

@@ -43,7 +43,7 @@ const CONNECTIONS_LIMIT: Duration = Duration::from_secs(3);
 
 /// Where a part of the cloud is.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Target {
+pub(crate) enum Target {
     /// At this endpoint.
     Url(String),
     /// Where the AWS SDK finds it, with the caller's credentials.
@@ -77,22 +77,22 @@ impl Target {
 
 /// What to start, and what to use instead of an embedded part.
 #[derive(Debug, Clone, Default)]
-pub struct Options {
+pub(crate) struct Options {
     /// The port on 127.0.0.1; 0 picks a free one.
-    pub port: u16,
+    pub(crate) port: u16,
     /// Where table and inbox are kept; `None` keeps them in memory.
-    pub data: Option<PathBuf>,
+    pub(crate) data: Option<PathBuf>,
     /// The bootstrap servers of another Kafka.
-    pub kafka: Option<String>,
+    pub(crate) kafka: Option<String>,
     /// Another DynamoDB.
-    pub dynamodb: Option<Target>,
+    pub(crate) dynamodb: Option<Target>,
     /// Another SES.
-    pub ses: Option<Target>,
+    pub(crate) ses: Option<Target>,
 }
 
 /// A running system. Dropping it kills the functions' processes; [`System::stop`] is the way to
 /// end it.
-pub struct System {
+pub(crate) struct System {
     addresses: Addresses,
     data: Option<DataDir>,
     kafka: Option<Kafka>,
@@ -113,7 +113,7 @@ impl System {
     ///
     /// # Errors
     /// The first part that cannot be started.
-    pub async fn start(options: Options) -> anyhow::Result<Self> {
+    pub(crate) async fn start(options: Options) -> anyhow::Result<Self> {
         let listener = bind(options.port).await?;
         let local = listener.local_addr()?;
         let api = format!("http://{local}");
@@ -237,13 +237,13 @@ impl System {
     }
 
     /// Where the parts are.
-    pub fn addresses(&self) -> &Addresses {
+    pub(crate) fn addresses(&self) -> &Addresses {
         &self.addresses
     }
 
     /// Takes no more requests, finishes what is in flight for a bounded time, and ends every
     /// process.
-    pub async fn stop(mut self) {
+    pub(crate) async fn stop(mut self) {
         self.front.close(REQUESTS_LIMIT).await;
         self.stop_schedule.cancel();
         if self.kafka.is_some() {

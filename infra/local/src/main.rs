@@ -3,6 +3,8 @@
 
 use clap::{Parser, Subcommand};
 
+mod console;
+mod embedded;
 mod front;
 mod host;
 mod poll;
@@ -33,7 +35,10 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
-    match Cli::parse().command.unwrap_or_else(|| Command::Up(up::Args::default())) {
+    match Cli::parse()
+        .command
+        .unwrap_or_else(|| Command::Up(up::Args::default()))
+    {
         Command::Up(args) => up::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Poll(args) => poll::run(args).await,

@@ -1,2 +1,175 @@
 //! Runs functions as Lambda does: a pool of processes for each, one invocation at a time in each.
-pub mod function;
+//! This file decides what an invocation is and how it can end; it knows neither HTTP routes nor
+//! what the functions do.
+//!
+//! Written here rather than taken from `lambda-simulator` 0.2: that one serves one process per
+//! simulator, never enforces a time-out, does not notice a crash, and keeps every payload.
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use serde_json::json;
+
+pub(crate) mod function;
+pub(crate) mod functions;
+mod logs;
+mod parent;
+mod pool;
+mod runtime_api;
+mod sandbox;
+#[cfg(test)]
+mod tests;
+
+pub(crate) use runtime_api::trace_id;
+pub(crate) use sandbox::request_id;
+
+use functions::Function;
+use pool::Pool;
+
+/// Lambda's limit for the payload and for the answer of a synchronous invocation, in bytes.
+pub(crate) const MAX_PAYLOAD: usize = 6 * 1024 * 1024;
+
+/// The account in the names of things. No real account has this number.
+pub(crate) const ACCOUNT: &str = "000000000000";
+
+/// How an invocation that reached a function ended.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// The function answered with these bytes, JSON by the contract of the Runtime API.
+    Answer(Bytes),
+    /// The function failed; Lambda calls this a function error.
+    Error(FunctionError),
+}
+
+/// What a caller is told about a failed invocation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct FunctionError {
+    /// Who noticed the failure.
+    pub(crate) cause: Cause,
+    /// The error document, `{"errorType", "errorMessage", …}`.
+    pub(crate) body: Bytes,
+}
+
+/// Who noticed that an invocation failed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Cause {
+    /// The function reported it itself.
+    Reported,
+    /// The time-out passed and the process was killed.
+    TimedOut,
+    /// The process ended before it answered.
+    Exited,
+    /// The answer was over [`MAX_PAYLOAD`].
+    ResponseTooLarge,
+}
+
+impl FunctionError {
+    fn new(cause: Cause, error_type: &str, message: &str) -> Self {
+        let body = json!({ "errorType": error_type, "errorMessage": message });
+        Self {
+            cause,
+            body: Bytes::from(body.to_string()),
+        }
+    }
+}
+
+/// Why an invocation did not reach a function.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum InvokeError {
+    /// There is no function of this name.
+    #[error("function not found: {0}")]
+    Unknown(String),
+    /// All processes the function may have were busy for as long as the caller would wait.
+    #[error("rate exceeded: all {0} processes of the function are busy")]
+    Throttled(usize),
+    /// The payload is over [`MAX_PAYLOAD`].
+    #[error("the payload has {0} bytes, {MAX_PAYLOAD} are accepted")]
+    PayloadTooLarge(usize),
+    /// The host is being shut down.
+    #[error("the host is shutting down")]
+    Stopping,
+    /// The process could not be started.
+    #[error("cannot start a process for function {function}")]
+    Start {
+        /// The function's name.
+        function: String,
+        #[source]
+        source: std::io::Error,
+    },
+}
+
+/// Why a function did not become ready for its first invocation.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WarmError {
+    /// The process could not be started.
+    #[error(transparent)]
+    Start(#[from] InvokeError),
+    /// The process ended, or did not ask for work in time.
+    #[error("function {function} does not start: {reason}")]
+    Init {
+        /// The function's name.
+        function: String,
+        /// What it reported, or how it ended.
+        reason: String,
+    },
+}
+
+/// All functions of this machine.
+pub(crate) struct Host {
+    pools: BTreeMap<&'static str, Pool>,
+}
+
+impl Host {
+    /// Prepares a pool for each function. No process is started yet.
+    pub(crate) fn new(functions: Vec<Function>) -> Self {
+        Self {
+            pools: functions
+                .into_iter()
+                .map(|f| (f.name, Pool::new(f)))
+                .collect(),
+        }
+    }
+
+    /// Starts one process of each function and waits until each asks for work.
+    ///
+    /// # Errors
+    /// [`WarmError`] of the first function that does not get there.
+    pub(crate) async fn warm(&self) -> Result<(), WarmError> {
+        futures::future::try_join_all(self.pools.values().map(Pool::warm))
+            .await
+            .map(|_| ())
+    }
+
+    /// True if a function of this name exists.
+    pub(crate) fn has(&self, function: &str) -> bool {
+        self.pools.contains_key(function)
+    }
+
+    /// Runs one invocation. At the function's concurrency, it waits up to `patience` for a free
+    /// process. The invocation goes on when the returned future is dropped, as on Lambda.
+    ///
+    /// # Errors
+    /// [`InvokeError`] when the payload did not reach the function.
+    pub(crate) async fn invoke(
+        &self,
+        function: &str,
+        payload: Bytes,
+        patience: Duration,
+    ) -> Result<Outcome, InvokeError> {
+        let pool = self
+            .pools
+            .get(function)
+            .ok_or_else(|| InvokeError::Unknown(function.to_owned()))?;
+        if payload.len() > MAX_PAYLOAD {
+            return Err(InvokeError::PayloadTooLarge(payload.len()));
+        }
+        pool.invoke(payload, patience).await
+    }
+
+    /// Takes no more invocations, lets the running ones finish for up to `grace`, then ends every
+    /// process: first by closing its standard input, then by killing it.
+    pub(crate) async fn stop(&self, grace: Duration) {
+        futures::future::join_all(self.pools.values().map(|pool| pool.stop(grace))).await;
+    }
+}

@@ -1,0 +1,232 @@
+//! The embedded Kafka, and the topics, wherever Kafka is.
+//!
+//! The embedded one is librdkafka's mock cluster: it speaks the protocol to any client, keeps
+//! nothing on disk, and drops the oldest records of a partition beyond 5 MiB or 100,000 batches
+//! without a word (`watch.rs` is about that).
+
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::ClientConfig;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::mocking::MockCluster;
+use rdkafka::{Offset, TopicPartitionList};
+
+/// Where stock updates go.
+pub(crate) const RESTOCKS: &str = "item-restocked";
+/// Where the slices of a fan-out go.
+pub(crate) const BATCHES: &str = "notification-batches";
+/// The consumer group of the event source mappings.
+pub(crate) const GROUP: &str = "notification-service";
+
+/// Every topic and its number of partitions.
+pub(crate) const TOPICS: [(&str, i32); 4] = [
+    (RESTOCKS, 3),
+    (BATCHES, 8),
+    ("item-restocked-dlq", 1),
+    ("notification-batches-dlq", 1),
+];
+
+/// How long a broker may take to answer.
+const ANSWER_LIMIT: Duration = Duration::from_secs(10);
+/// Copies of a partition, where there are brokers enough.
+const REPLICAS: i32 = 3;
+
+/// Why there is no Kafka, or no topic in it.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    /// The embedded Kafka could not be started.
+    #[error("cannot start the embedded Kafka")]
+    Start(#[source] KafkaError),
+    /// Its thread could not be started, or ended at once.
+    #[error("cannot start the thread of the embedded Kafka")]
+    Thread,
+    /// The brokers do not answer.
+    #[error("Kafka at {servers} does not answer")]
+    Unreachable {
+        /// The bootstrap servers.
+        servers: String,
+        #[source]
+        source: KafkaError,
+    },
+    /// A topic could not be made.
+    #[error("cannot create topic {topic}: {code}")]
+    Topic {
+        /// Its name.
+        topic: String,
+        /// What the broker had against it.
+        code: RDKafkaErrorCode,
+    },
+}
+
+/// A Kafka inside this process, on a port of the loopback interface.
+pub(crate) struct Kafka {
+    servers: String,
+    /// Dropping it ends the thread.
+    end: Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+impl Kafka {
+    /// Starts one broker with all topics.
+    ///
+    /// # Errors
+    /// [`Error::Start`] and [`Error::Thread`].
+    pub(crate) fn start() -> Result<Self, Error> {
+        // The cluster cannot move between threads, so it lives and ends on one of its own.
+        let (end, ended) = channel();
+        let (tell, told) = channel();
+        let thread = std::thread::Builder::new()
+            .name("kafka".to_owned())
+            .spawn(move || run(&tell, &ended))
+            .map_err(|_| Error::Thread)?;
+        let servers = told
+            .recv()
+            .map_err(|_| Error::Thread)?
+            .map_err(Error::Start)?;
+        Ok(Self {
+            servers,
+            end,
+            thread,
+        })
+    }
+
+    /// Its bootstrap servers, `127.0.0.1:port`.
+    pub(crate) fn servers(&self) -> &str {
+        &self.servers
+    }
+
+    /// Ends it; everything in it is gone.
+    pub(crate) fn stop(self) {
+        drop(self.end);
+        if self.thread.join().is_err() {
+            tracing::error!("the embedded Kafka ended badly");
+        }
+    }
+}
+
+fn run(tell: &Sender<Result<String, KafkaError>>, ended: &Receiver<()>) {
+    let started = MockCluster::new(1).and_then(|cluster| {
+        for (topic, partitions) in TOPICS {
+            cluster.create_topic(topic, partitions, 1)?;
+        }
+        Ok(cluster)
+    });
+    match started {
+        Ok(cluster) => {
+            // Nobody listens only if the caller is gone, and then `ended` is closed as well.
+            let _ = tell.send(Ok(cluster.bootstrap_servers()));
+            // An error is what ends this: the other side was dropped.
+            let _ = ended.recv();
+        }
+        Err(error) => {
+            let _ = tell.send(Err(error));
+        }
+    }
+}
+
+/// Makes the topics that are missing. Works with any Kafka that lets this client create topics.
+///
+/// # Errors
+/// [`Error::Unreachable`] and [`Error::Topic`].
+pub(crate) async fn create_missing_topics(servers: &str) -> Result<(), Error> {
+    let unreachable = |source| Error::Unreachable {
+        servers: servers.to_owned(),
+        source,
+    };
+    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg)
+        .create()
+        .map_err(unreachable)?;
+    let (admin, metadata) = tokio::task::spawn_blocking(move || {
+        let metadata = admin.inner().fetch_metadata(None, ANSWER_LIMIT);
+        (admin, metadata)
+    })
+    .await
+    .map_err(|_| Error::Thread)?;
+    let metadata = metadata.map_err(unreachable)?;
+    let brokers = i32::try_from(metadata.brokers().len()).unwrap_or(1);
+    let replicas = brokers.clamp(1, REPLICAS);
+    let missing: Vec<_> = TOPICS
+        .iter()
+        .filter(|(topic, _)| !metadata.topics().iter().any(|known| known.name() == *topic))
+        .map(|(topic, partitions)| {
+            NewTopic::new(topic, *partitions, TopicReplication::Fixed(replicas))
+        })
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let options = AdminOptions::new().operation_timeout(Some(ANSWER_LIMIT));
+    for created in admin
+        .create_topics(&missing, &options)
+        .await
+        .map_err(unreachable)?
+    {
+        match created {
+            Ok(topic) => tracing::info!(topic, "created the topic"),
+            // Somebody else was faster.
+            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((topic, code)) => return Err(Error::Topic { topic, code }),
+        }
+    }
+    Ok(())
+}
+
+/// A client that asks about topics and groups and reads no records. Its calls block.
+///
+/// # Errors
+/// When the client cannot be made.
+pub(crate) fn observer(servers: &str) -> Result<BaseConsumer, KafkaError> {
+    ClientConfig::new()
+        .set("bootstrap.servers", servers)
+        .set("group.id", GROUP)
+        .set("enable.auto.commit", "false")
+        .set("allow.auto.create.topics", "false")
+        .create()
+}
+
+/// Waits, for `limit` at most, until the group has committed everything in `topic`. Blocks.
+/// True if it has.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub(crate) fn drain(servers: &str, topic: &str, limit: Duration) -> Result<bool, KafkaError> {
+    let consumer = observer(servers)?;
+    let partitions = TOPICS
+        .iter()
+        .find(|(name, _)| *name == topic)
+        .map_or(0, |(_, count)| *count);
+    let deadline = Instant::now() + limit;
+    loop {
+        if (0..partitions).try_fold(true, |all, partition| {
+            Ok::<_, KafkaError>(all && is_drained(&consumer, topic, partition)?)
+        })? {
+            return Ok(true);
+        }
+        if Instant::now() >= deadline {
+            return Ok(false);
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+}
+
+fn is_drained(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<bool, KafkaError> {
+    let (low, high) = consumer.fetch_watermarks(topic, partition, ANSWER_LIMIT)?;
+    let mut wanted = TopicPartitionList::new();
+    wanted.add_partition(topic, partition);
+    let committed = consumer.committed_offsets(wanted, ANSWER_LIMIT)?;
+    let position = match committed
+        .find_partition(topic, partition)
+        .map(|found| found.offset())
+    {
+        Some(Offset::Offset(offset)) => offset,
+        _ => low,
+    };
+    Ok(position >= high)
+}

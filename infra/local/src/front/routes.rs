@@ -1,0 +1,131 @@
+//! The routes of the HTTP API, the same ones that the template declares.
+//! It decides which function a request goes to, and under which route key.
+
+use percent_encoding::percent_decode_str;
+
+use crate::host::functions::{RESTOCK, SUBSCRIBE};
+
+/// One route of the HTTP API.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Route {
+    /// The HTTP method.
+    pub(crate) method: &'static str,
+    /// The path; a segment in braces stands for any one segment.
+    pub(crate) path: &'static str,
+    /// The function that it leads to.
+    pub(crate) function: &'static str,
+}
+
+const fn route(method: &'static str, path: &'static str, function: &'static str) -> Route {
+    Route {
+        method,
+        path,
+        function,
+    }
+}
+
+/// Every route but `$default`.
+pub(crate) const ROUTES: [Route; 5] = [
+    route("POST", "/products/{productId}/subscriptions", SUBSCRIBE),
+    route(
+        "GET",
+        "/products/{productId}/subscriptions/count",
+        SUBSCRIBE,
+    ),
+    route("GET", "/unsubscribe/{token}", SUBSCRIBE),
+    route("POST", "/unsubscribe/{token}", SUBSCRIBE),
+    route("PUT", "/products/{productId}/stock", RESTOCK),
+];
+
+/// Where `$default` leads: this function answers with what is wrong about the request.
+pub(crate) const DEFAULT: &str = SUBSCRIBE;
+
+/// What a request's method and path lead to.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Match {
+    /// `METHOD /path` of the route, or `$default`.
+    pub(crate) key: String,
+    /// The function to invoke.
+    pub(crate) function: &'static str,
+    /// The segments in braces, by name, percent-decoded once.
+    pub(crate) parameters: Vec<(&'static str, String)>,
+}
+
+/// Finds the route. Segments are split before they are decoded, so that an encoded slash stays
+/// inside its segment.
+pub(crate) fn find(method: &str, path: &str) -> Match {
+    ROUTES
+        .iter()
+        .filter(|route| route.method == method)
+        .find_map(|route| {
+            let parameters = matches(route.path, path)?;
+            let key = format!("{} {}", route.method, route.path);
+            Some(Match {
+                key,
+                function: route.function,
+                parameters,
+            })
+        })
+        .unwrap_or_else(|| Match {
+            key: "$default".to_owned(),
+            function: DEFAULT,
+            parameters: Vec::new(),
+        })
+}
+
+fn matches(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, String)>> {
+    let mut parameters = Vec::new();
+    let mut given = path.split('/');
+    for expected in pattern.split('/') {
+        let segment = given.next()?;
+        match expected
+            .strip_prefix('{')
+            .and_then(|name| name.strip_suffix('}'))
+        {
+            Some(_) if segment.is_empty() => return None,
+            Some(name) => parameters.push((name, decode(segment))),
+            None if expected != segment => return None,
+            None => {}
+        }
+    }
+    given.next().is_none().then_some(parameters)
+}
+
+/// Percent-decodes once. What is not UTF-8 afterwards becomes U+FFFD, which no identifier of
+/// ours accepts.
+pub(crate) fn decode(text: &str) -> String {
+    percent_decode_str(text).decode_utf8_lossy().into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_path_parameter_is_decoded_once() {
+        let found = find("PUT", "/products/a%20b%2Fc%2541%C3%BC/stock");
+        assert_eq!(found.key, "PUT /products/{productId}/stock");
+        assert_eq!(found.function, RESTOCK);
+        assert_eq!(found.parameters, [("productId", "a b/c%41ü".to_owned())]);
+    }
+
+    #[test]
+    fn everything_else_goes_to_the_default_route() {
+        for (method, path) in [
+            ("DELETE", "/products/p/stock"),
+            ("PUT", "/products/p/stock/"),
+            ("PUT", "/products//stock"),
+            ("PUT", "/products/p"),
+            ("GET", "/products/p/subscriptions/counts"),
+            ("HEAD", "/unsubscribe/t"),
+            ("GET", "/"),
+        ] {
+            let found = find(method, path);
+            assert_eq!(
+                (found.key.as_str(), found.function),
+                ("$default", DEFAULT),
+                "{path}"
+            );
+        }
+    }
+}

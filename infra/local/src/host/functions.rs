@@ -1,0 +1,230 @@
+//! The table of functions: what each is given and how much it may take.
+//! The names of the variables are the functions' contract; on AWS the template sets the same ones.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Takes subscriptions and answers everything else that comes in over HTTP.
+pub(crate) const SUBSCRIBE: &str = "subscribe";
+/// Takes stock updates.
+pub(crate) const RESTOCK: &str = "restock";
+/// Plans and delivers.
+pub(crate) const NOTIFY: &str = "notify";
+
+/// One function as the host runs it.
+#[derive(Debug, Clone)]
+pub(crate) struct Function {
+    /// Its name in the Invoke API and in the logs.
+    pub(crate) name: &'static str,
+    /// The program to start for each process, and its arguments.
+    pub(crate) program: PathBuf,
+    /// See `program`.
+    pub(crate) arguments: Vec<OsString>,
+    /// An invocation that takes longer is killed.
+    pub(crate) timeout: Duration,
+    /// How many processes may run at the same time.
+    pub(crate) concurrency: usize,
+    /// What the function is told about its memory. Nothing limits it here.
+    pub(crate) memory_mb: u32,
+    /// The AWS region it believes to be in.
+    pub(crate) region: String,
+    /// Everything in its environment beyond what Lambda itself sets.
+    pub(crate) environment: BTreeMap<String, OsString>,
+}
+
+/// Where the parts are that the functions speak to.
+#[derive(Debug, Clone)]
+pub(crate) struct Wiring {
+    /// The front, `http://127.0.0.1:3000`; links in mails lead there.
+    pub(crate) api: String,
+    /// Kafka, `host:port[,host:port]`.
+    pub(crate) kafka: String,
+    /// DynamoDB; `None` for the endpoint of the AWS SDK.
+    pub(crate) dynamodb: Option<String>,
+    /// SES; `None` for the endpoint of the AWS SDK.
+    pub(crate) ses: Option<String>,
+    /// The AWS region.
+    pub(crate) region: String,
+    /// The table's name.
+    pub(crate) table: String,
+    /// Signs the unsubscribe links.
+    pub(crate) unsubscribe_key: String,
+}
+
+impl Wiring {
+    /// True if a function needs credentials that AWS accepts.
+    pub(crate) fn uses_aws(&self) -> bool {
+        self.dynamodb.is_none() || self.ses.is_none()
+    }
+}
+
+/// The functions of this program: `program` is this binary, `caller` the variables of this
+/// process, of which only those that the functions need are handed on.
+pub(crate) fn table(
+    program: &std::path::Path,
+    wiring: &Wiring,
+    caller: impl Iterator<Item = (OsString, OsString)>,
+) -> Vec<Function> {
+    let common = common(wiring, caller);
+    let function = |name: &'static str, seconds, concurrency, own: Vec<(&str, String)>| {
+        let mut environment = common.clone();
+        for (key, value) in own {
+            environment
+                .entry(key.to_owned())
+                .or_insert_with(|| value.into());
+        }
+        Function {
+            name,
+            program: program.to_owned(),
+            arguments: vec!["function".into(), name.into()],
+            timeout: Duration::from_secs(seconds),
+            concurrency,
+            memory_mb: 256,
+            region: wiring.region.clone(),
+            environment,
+        }
+    };
+    let kafka = || {
+        vec![
+            ("KAFKA_BOOTSTRAP_SERVERS", wiring.kafka.clone()),
+            (
+                "KAFKA_RESTOCK_TOPIC",
+                crate::embedded::kafka::RESTOCKS.to_owned(),
+            ),
+            (
+                "KAFKA_BATCHES_TOPIC",
+                crate::embedded::kafka::BATCHES.to_owned(),
+            ),
+        ]
+    };
+    let key = || ("UNSUBSCRIBE_KEY", wiring.unsubscribe_key.clone());
+    let mut deliver = kafka();
+    deliver.extend([
+        key(),
+        ("SENDER", "Notify Me <shop@example.com>".to_owned()),
+        ("SHOP_NAME", "Notify Me".to_owned()),
+        (
+            "PRODUCT_URL",
+            format!("{}/?product={{productId}}", wiring.api),
+        ),
+        (
+            "UNSUBSCRIBE_URL",
+            format!("{}/unsubscribe/{{token}}", wiring.api),
+        ),
+    ]);
+    vec![
+        function(SUBSCRIBE, 10, 8, vec![key()]),
+        function(RESTOCK, 15, 4, kafka()),
+        function(NOTIFY, 60, 16, deliver),
+    ]
+}
+
+fn common(
+    wiring: &Wiring,
+    caller: impl Iterator<Item = (OsString, OsString)>,
+) -> BTreeMap<String, OsString> {
+    let mut environment: BTreeMap<String, OsString> = caller
+        .filter_map(|(key, value)| Some((key.into_string().ok()?, value)))
+        .filter(|(key, _)| is_handed_on(key, wiring.uses_aws()))
+        .collect();
+    let set = |key: &str, value: &str, to: &mut BTreeMap<String, OsString>| {
+        to.insert(key.to_owned(), value.into());
+    };
+    if !wiring.uses_aws() {
+        // The stand-ins accept anything, and nothing shall look for real credentials.
+        set("AWS_ACCESS_KEY_ID", "local", &mut environment);
+        set("AWS_SECRET_ACCESS_KEY", "local", &mut environment);
+        set("AWS_EC2_METADATA_DISABLED", "true", &mut environment);
+    }
+    if let Some(url) = &wiring.dynamodb {
+        set("AWS_ENDPOINT_URL_DYNAMODB", url, &mut environment);
+    }
+    if let Some(url) = &wiring.ses {
+        set("AWS_ENDPOINT_URL_SESV2", url, &mut environment);
+    }
+    set("TABLE_NAME", &wiring.table, &mut environment);
+    environment
+        .entry("RUST_LOG".to_owned())
+        .or_insert_with(|| "warn".into());
+    environment
+}
+
+/// Which of the caller's variables a function gets: what a person sets to see more or to change
+/// a setting of the functions, and, where real AWS is used, what the AWS SDK reads.
+fn is_handed_on(key: &str, uses_aws: bool) -> bool {
+    const ALWAYS: [&str; 11] = [
+        "RUST_LOG",
+        "RUST_BACKTRACE",
+        "AWS_LAMBDA_LOG_FORMAT",
+        "SHARDS",
+        "UNIFORM_STATUS",
+        "MAX_BODY_BYTES",
+        "SEND_RATE",
+        "ON_UNKNOWN",
+        "SENDER",
+        "SHOP_NAME",
+        "PRODUCT_URL",
+    ];
+    const FOR_AWS: [&str; 3] = ["HOME", "SES_CONFIGURATION_SET", "SSL_CERT_FILE"];
+    ALWAYS.contains(&key)
+        || uses_aws
+            && (FOR_AWS.contains(&key)
+                || key.starts_with("AWS_") && !key.starts_with("AWS_LAMBDA_"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn wiring(ses: Option<String>) -> Wiring {
+        Wiring {
+            api: "http://127.0.0.1:1".to_owned(),
+            kafka: "127.0.0.1:2".to_owned(),
+            dynamodb: Some("http://127.0.0.1:3".to_owned()),
+            ses,
+            region: "eu-west-1".to_owned(),
+            table: "t".to_owned(),
+            unsubscribe_key: "k".to_owned(),
+        }
+    }
+
+    fn environment(wiring: &Wiring, caller: &[(&str, &str)]) -> BTreeMap<String, OsString> {
+        let caller = caller
+            .iter()
+            .map(|(key, value)| ((*key).into(), (*value).into()));
+        table(std::path::Path::new("program"), wiring, caller)
+            .remove(2)
+            .environment
+    }
+
+    const CALLER: [(&str, &str); 4] = [
+        ("AWS_ACCESS_KEY_ID", "real"),
+        ("AWS_PROFILE", "shop"),
+        ("PATH", "/bin"),
+        ("SEND_RATE", "14"),
+    ];
+
+    #[test]
+    fn without_aws_no_credentials_of_the_caller_reach_a_function() {
+        let environment = environment(&wiring(Some("http://127.0.0.1:4".to_owned())), &CALLER);
+        assert_eq!(environment["AWS_ACCESS_KEY_ID"], "local");
+        assert!(!environment.contains_key("AWS_PROFILE"));
+        assert!(!environment.contains_key("PATH"));
+        assert_eq!(environment["SEND_RATE"], "14");
+    }
+
+    #[test]
+    fn with_aws_the_callers_credentials_are_used_and_only_the_local_parts_get_an_endpoint() {
+        let environment = environment(&wiring(None), &CALLER);
+        assert_eq!(environment["AWS_ACCESS_KEY_ID"], "real");
+        assert_eq!(environment["AWS_PROFILE"], "shop");
+        assert!(!environment.contains_key("AWS_ENDPOINT_URL_SESV2"));
+        assert_eq!(
+            environment["AWS_ENDPOINT_URL_DYNAMODB"],
+            "http://127.0.0.1:3"
+        );
+        assert!(!environment.contains_key("PATH"));
+    }
+}

@@ -1,0 +1,80 @@
+//! The addresses of the parts, and the file that tells them to other programs.
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+
+/// Where the parts are. This is the content of the ready file.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Addresses {
+    /// The HTTP API, the Invoke API and the page: `http://127.0.0.1:3000`.
+    pub(crate) api: String,
+    /// Kafka's bootstrap servers, `host:port[,host:port]`.
+    pub(crate) kafka: String,
+    /// DynamoDB's endpoint.
+    pub(crate) dynamodb: String,
+    /// The endpoint of SES v2.
+    pub(crate) ses: String,
+    /// The captured mails as JSON; `None` where mail goes to another SES.
+    pub(crate) inbox: Option<String>,
+    /// The table's name.
+    pub(crate) table: String,
+    /// The AWS region that clients should name.
+    pub(crate) region: String,
+}
+
+impl Addresses {
+    /// Writes the ready file. Whoever sees it sees all of it.
+    ///
+    /// # Errors
+    /// When the file cannot be written.
+    pub(crate) fn write(&self, file: &Path) -> io::Result<()> {
+        let name = file.file_name().ok_or(io::ErrorKind::InvalidInput)?;
+        let mut unfinished = name.to_owned();
+        unfinished.push(format!(".{}", std::process::id()));
+        let unfinished = file.with_file_name(unfinished);
+        let written = serde_json::to_vec_pretty(self)
+            .map_err(io::Error::from)
+            .and_then(|json| fs::write(&unfinished, json))
+            .and_then(|()| fs::rename(&unfinished, file));
+        if written.is_err() {
+            // Nothing to remove if it could not be made.
+            let _ = fs::remove_file(&unfinished);
+        }
+        written
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use super::*;
+
+    #[test]
+    fn the_ready_file_replaces_an_older_one_and_leaves_nothing_beside_it() {
+        let addresses = Addresses {
+            api: "http://127.0.0.1:3000".to_owned(),
+            kafka: "127.0.0.1:1".to_owned(),
+            dynamodb: "http://127.0.0.1:2".to_owned(),
+            ses: "http://127.0.0.1:3".to_owned(),
+            inbox: Some("http://127.0.0.1:3000/_aws/ses".to_owned()),
+            table: "notify-me".to_owned(),
+            region: "us-east-1".to_owned(),
+        };
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ready.json");
+        fs::write(&file, "old").unwrap();
+        addresses.write(&file).unwrap();
+        let read: Addresses = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
+        assert_eq!(read, addresses);
+        assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
+        assert!(
+            addresses
+                .write(&directory.path().join("missing/ready.json"))
+                .is_err()
+        );
+    }
+}

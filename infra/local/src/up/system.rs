@@ -1,0 +1,398 @@
+//! Starts the parts in order and stops them in the opposite one.
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_sdk_dynamodb::config::Credentials;
+use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::data::{self, DataDir};
+use super::ready::Addresses;
+use super::schedule;
+use crate::embedded::Backpressure;
+use crate::embedded::dynamodb::{self, DynamoDb};
+use crate::embedded::kafka::{self, Kafka};
+use crate::embedded::watch::Watch;
+use crate::front::Front;
+use crate::host::Host;
+use crate::host::functions::{self, NOTIFY, Wiring};
+use crate::poller::{LambdaEndpoint, Mapping, Poller};
+use crate::ses::{self, Ses};
+
+const TABLE: &str = "notify-me";
+const REGION: &str = "us-east-1";
+
+/// How long requests that came in before the stop may take.
+const REQUESTS_LIMIT: Duration = Duration::from_secs(30);
+/// How long the stock updates in the embedded Kafka, which forgets them, may take to be planned.
+const DRAIN_LIMIT: Duration = Duration::from_secs(20);
+/// How long the batches in flight may take.
+const POLLERS_LIMIT: Duration = Duration::from_secs(65);
+/// How long invocations that nobody waits for may take.
+const HOST_LIMIT: Duration = Duration::from_secs(10);
+/// How long connections may take to close.
+const CONNECTIONS_LIMIT: Duration = Duration::from_secs(3);
+
+/// Where a part of the cloud is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// At this endpoint.
+    Url(String),
+    /// Where the AWS SDK finds it, with the caller's credentials.
+    Aws,
+}
+
+impl FromStr for Target {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        if text == "aws" {
+            return Ok(Self::Aws);
+        }
+        match url::Url::parse(text) {
+            Ok(url) if matches!(url.scheme(), "http" | "https") && url.has_host() => {
+                Ok(Self::Url(text.trim_end_matches('/').to_owned()))
+            }
+            _ => Err("give an address such as http://127.0.0.1:8000, or aws".to_owned()),
+        }
+    }
+}
+
+impl Target {
+    fn url(&self) -> Option<String> {
+        match self {
+            Self::Url(url) => Some(url.clone()),
+            Self::Aws => None,
+        }
+    }
+}
+
+/// What to start, and what to use instead of an embedded part.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Options {
+    /// The port on 127.0.0.1; 0 picks a free one.
+    pub(crate) port: u16,
+    /// Where table and inbox are kept; `None` keeps them in memory.
+    pub(crate) data: Option<PathBuf>,
+    /// The bootstrap servers of another Kafka.
+    pub(crate) kafka: Option<String>,
+    /// Another DynamoDB.
+    pub(crate) dynamodb: Option<Target>,
+    /// Another SES.
+    pub(crate) ses: Option<Target>,
+}
+
+/// A running system. Dropping it kills the functions' processes; [`System::stop`] is the way to
+/// end it.
+pub(crate) struct System {
+    addresses: Addresses,
+    data: Option<DataDir>,
+    kafka: Option<Kafka>,
+    watch: Option<Watch>,
+    dynamodb: Option<DynamoDb>,
+    ses: Option<Ses>,
+    host: Arc<Host>,
+    front: Front,
+    server: JoinHandle<()>,
+    pollers: Arc<Vec<Poller>>,
+    schedule: JoinHandle<()>,
+    stop_schedule: CancellationToken,
+    stop_server: CancellationToken,
+}
+
+impl System {
+    /// Starts everything and returns when all of it accepts work.
+    ///
+    /// # Errors
+    /// The first part that cannot be started.
+    pub(crate) async fn start(options: Options) -> anyhow::Result<Self> {
+        let listener = bind(options.port).await?;
+        let local = listener.local_addr()?;
+        let api = format!("http://{local}");
+        let data = options.data.as_deref().map(DataDir::open).transpose()?;
+
+        let (kafka, servers) = match options.kafka {
+            Some(servers) => {
+                kafka::create_missing_topics(&servers).await?;
+                (None, servers)
+            }
+            None => {
+                let kafka = tokio::task::spawn_blocking(Kafka::start).await??;
+                let servers = kafka.servers().to_owned();
+                (Some(kafka), servers)
+            }
+        };
+        let (dynamodb, dynamodb_url) = match &options.dynamodb {
+            Some(target) => (None, target.url()),
+            None => {
+                let file = data.as_ref().map(DataDir::table);
+                let dynamodb = DynamoDb::start(file.as_deref()).await?;
+                let url = dynamodb.url().to_owned();
+                (Some(dynamodb), Some(url))
+            }
+        };
+        let (ses, ses_url) = match &options.ses {
+            Some(target) => (None, target.url()),
+            None => {
+                let file = data.as_ref().map(DataDir::inbox);
+                let ses = Ses::start(ses::Options {
+                    file,
+                    ..ses::Options::default()
+                })
+                .await?;
+                let url = ses.url();
+                (Some(ses), Some(url))
+            }
+        };
+
+        let uses_aws = dynamodb_url.is_none() || ses_url.is_none();
+        let aws = aws(uses_aws).await;
+        let region = aws.region().map_or(REGION, Region::as_ref).to_owned();
+        create_table(&aws, dynamodb_url.as_deref()).await?;
+
+        let unsubscribe_key = data
+            .as_ref()
+            .map_or_else(|| Ok(data::new_key()), DataDir::unsubscribe_key)?;
+        let wiring = Wiring {
+            api: api.clone(),
+            kafka: servers.clone(),
+            dynamodb: dynamodb_url.clone(),
+            ses: ses_url.clone(),
+            region: region.clone(),
+            table: TABLE.to_owned(),
+            unsubscribe_key,
+        };
+        let program = std::env::current_exe().context("cannot find this program's own file")?;
+        let host = Arc::new(Host::new(functions::table(
+            &program,
+            &wiring,
+            std::env::vars_os(),
+        )));
+        host.warm().await?;
+
+        let backpressure = Backpressure::default();
+        let front = Front::new(host.clone(), backpressure.clone(), local);
+        let extra = ses.as_ref().map_or_else(axum::Router::new, Ses::router);
+        let stop_server = CancellationToken::new();
+        let server = serve(listener, front.router(extra), stop_server.clone());
+
+        let endpoint = || LambdaEndpoint::Url(api.clone());
+        let pollers = [kafka::RESTOCKS, kafka::BATCHES]
+            .map(|topic| Poller::start(Mapping::new(&servers, &[topic], NOTIFY), endpoint()))
+            .into_iter()
+            .collect::<anyhow::Result<Vec<_>>>()?;
+        let pollers = Arc::new(pollers);
+        let watch = kafka.is_some().then(|| {
+            let pollers = pollers.clone();
+            let progress = move || pollers.iter().flat_map(Poller::progress).collect();
+            Watch::start(&servers, Arc::new(progress), backpressure)
+        });
+        let watch = watch.transpose()?;
+        let stop_schedule = CancellationToken::new();
+        let schedule = tokio::spawn(schedule::sweep(
+            host.clone(),
+            region.clone(),
+            data.is_some(),
+            stop_schedule.clone(),
+        ));
+
+        let inbox = match (&ses, &options.ses) {
+            (Some(_), _) => Some(format!("{api}/_aws/ses")),
+            (None, Some(Target::Url(url))) => Some(format!("{url}/_aws/ses")),
+            (None, _) => None,
+        };
+        let aws_endpoint = |service: &str| format!("https://{service}.{region}.amazonaws.com");
+        let addresses = Addresses {
+            api,
+            kafka: servers,
+            dynamodb: dynamodb_url.unwrap_or_else(|| aws_endpoint("dynamodb")),
+            ses: ses_url.unwrap_or_else(|| aws_endpoint("email")),
+            inbox,
+            table: TABLE.to_owned(),
+            region,
+        };
+        Ok(Self {
+            addresses,
+            data,
+            kafka,
+            watch,
+            dynamodb,
+            ses,
+            host,
+            front,
+            server,
+            pollers,
+            schedule,
+            stop_schedule,
+            stop_server,
+        })
+    }
+
+    /// Where the parts are.
+    pub(crate) fn addresses(&self) -> &Addresses {
+        &self.addresses
+    }
+
+    /// Takes no more requests, finishes what is in flight for a bounded time, and ends every
+    /// process.
+    pub(crate) async fn stop(mut self) {
+        self.front.close(REQUESTS_LIMIT).await;
+        self.stop_schedule.cancel();
+        if self.kafka.is_some() {
+            self.drain().await;
+        }
+        let pollers = self.pollers.iter().map(Poller::stop);
+        let stopped = tokio::time::timeout(POLLERS_LIMIT, futures::future::join_all(pollers));
+        if stopped.await.is_err() {
+            tracing::warn!("gave up on batches in flight");
+        }
+        self.host.stop(HOST_LIMIT).await;
+        report(self.schedule.await);
+
+        if let Some(ses) = &self.ses {
+            ses.end_live_streams();
+        }
+        self.stop_server.cancel();
+        if tokio::time::timeout(CONNECTIONS_LIMIT, &mut self.server)
+            .await
+            .is_err()
+        {
+            self.server.abort();
+        }
+        if let Some(ses) = self.ses.take() {
+            ses.stop().await;
+        }
+        if let Some(dynamodb) = self.dynamodb.take() {
+            dynamodb.stop().await;
+        }
+        let (watch, kafka) = (self.watch.take(), self.kafka.take());
+        let ended = tokio::task::spawn_blocking(move || {
+            if let Some(watch) = watch {
+                watch.stop();
+            }
+            if let Some(kafka) = kafka {
+                kafka.stop();
+            }
+        });
+        report(ended.await);
+        drop(self.data.take());
+    }
+
+    /// Lets every stock update be planned: the embedded Kafka keeps nothing, and what is planned
+    /// is in the table.
+    async fn drain(&self) {
+        let servers = self.addresses.kafka.clone();
+        let drained = tokio::task::spawn_blocking(move || {
+            kafka::drain(&servers, kafka::RESTOCKS, DRAIN_LIMIT)
+        });
+        match drained.await {
+            Ok(Ok(true)) => {}
+            Ok(Ok(false)) => {
+                tracing::error!(
+                    "stock updates in the embedded Kafka are lost: not planned in time"
+                );
+            }
+            Ok(Err(error)) => tracing::error!(%error, "cannot see whether stock updates are lost"),
+            Err(error) => report(Err(error)),
+        }
+    }
+}
+
+fn report(ended: Result<(), tokio::task::JoinError>) {
+    if let Err(error) = ended {
+        tracing::error!(%error, "a part ended badly");
+    }
+}
+
+async fn bind(port: u16) -> anyhow::Result<TcpListener> {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(|error| {
+        if error.kind() == std::io::ErrorKind::AddrInUse {
+            anyhow!(
+                "port {port} on 127.0.0.1 is in use; stop what uses it, or choose another with --port (0 picks a free one)"
+            )
+        } else {
+            anyhow!(error).context(format!("cannot listen on 127.0.0.1:{port}"))
+        }
+    })
+}
+
+fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> JoinHandle<()> {
+    let service = router.into_make_service_with_connect_info::<SocketAddr>();
+    tokio::spawn(async move {
+        let served = axum::serve(listener, service)
+            .with_graceful_shutdown(stop.cancelled_owned())
+            .await;
+        if let Err(error) = served {
+            tracing::error!(%error, "the front ended");
+        }
+    })
+}
+
+/// What this program's own AWS clients use: what the functions use, see `functions::table`.
+async fn aws(uses_aws: bool) -> SdkConfig {
+    let http = aws_smithy_http_client::Builder::new()
+        .tls_provider(Provider::Rustls(CryptoMode::Ring))
+        .build_https();
+    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
+    if uses_aws {
+        return config.load().await;
+    }
+    let credentials = Credentials::new("local", "local", None, None, "notify-me");
+    config
+        .region(Region::new(REGION))
+        .credentials_provider(credentials)
+        .load()
+        .await
+}
+
+async fn create_table(aws: &SdkConfig, endpoint: Option<&str>) -> Result<(), dynamodb::Error> {
+    let mut config = aws_sdk_dynamodb::config::Builder::from(aws);
+    if let Some(endpoint) = endpoint {
+        config = config.endpoint_url(endpoint);
+    }
+    let client = aws_sdk_dynamodb::Client::from_conf(config.build());
+    dynamodb::create_missing_table(&client, TABLE).await
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_target_is_an_address_or_aws() {
+        assert_eq!("aws".parse(), Ok(Target::Aws));
+        assert_eq!(
+            "http://h:8000/".parse(),
+            Ok(Target::Url("http://h:8000".to_owned()))
+        );
+        for wrong in ["", "AWS", "localhost:8000", "ftp://h", "h"] {
+            assert!(wrong.parse::<Target>().is_err(), "{wrong}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_taken_port_is_named_with_what_to_do() {
+        let Ok(taken) = bind(0).await else {
+            panic!("no free port")
+        };
+        let Ok(address) = taken.local_addr() else {
+            panic!("no address")
+        };
+        let Err(error) = bind(address.port()).await else {
+            panic!("the port was free")
+        };
+        let text = error.to_string();
+        assert!(
+            text.contains(&address.port().to_string()) && text.contains("--port"),
+            "{text}"
+        );
+    }
+}

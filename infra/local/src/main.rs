@@ -5,6 +5,7 @@ use clap::{Parser, Subcommand};
 
 mod front;
 mod host;
+mod page;
 mod poll;
 mod poller;
 mod ses;

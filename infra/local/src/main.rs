@@ -7,6 +7,7 @@ mod console;
 mod embedded;
 mod front;
 mod host;
+mod page;
 mod poll;
 mod poller;
 mod ses;

@@ -1,24 +1,217 @@
 //! SES v2, captured: what a shop would have mailed, kept in an inbox.
+//!
+//! A server on loopback that any AWS SDK takes for SES v2 (`AWS_ENDPOINT_URL_SESV2`); signatures are not looked at.
+//! It keeps to the limits a program meets in production (50 destinations a call, rate and daily quota, what a header
+//! or a tag may hold, templates rendered by SES's rules), and nothing leaves the machine. What the inbox looks like over HTTP
+//! is in `view`; the page that shows it is `crate::page`. It knows nothing of products or waitlists.
 
-/// How to capture.
-#[derive(Default)]
+mod api;
+mod faults;
+mod inbox;
+mod limits;
+mod serve;
+mod template;
+#[cfg(test)]
+mod tests;
+mod view;
+mod wire;
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::atomic::AtomicU64;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use anyhow::Context as _;
+use axum::Router;
+use axum::extract::DefaultBodyLimit;
+use axum::routing::{get, post};
+use tokio::net::TcpListener;
+use tokio::sync::broadcast;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use self::faults::Faults;
+use self::inbox::{Inbox, Mail};
+use self::limits::{Quota, Rate};
+
+/// The largest message SES v2 takes, in bytes.
+const MAX_BODY: usize = 40 * 1024 * 1024;
+/// Mails a live listener may lag behind before it is told to read the list instead.
+const LIVE_BACKLOG: usize = 4_096;
+
+/// What kind of account to be.
+#[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) file: Option<std::path::PathBuf>,
+    /// Keeps the inbox over restarts in this file (JSON lines, made if missing); in memory only when `None`.
+    pub(crate) file: Option<PathBuf>,
+    /// Recipients a second.
+    pub(crate) max_send_rate: f64,
+    /// Recipients in any 24 hours.
+    pub(crate) max_24_hour_send: f64,
+    /// Where to listen; port 0 takes a free one.
+    pub(crate) listen: SocketAddr,
 }
 
-/// A running capture.
-pub(crate) struct Ses;
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            file: None,
+            max_send_rate: 5_000.0,
+            max_24_hour_send: 100_000_000.0,
+            listen: SocketAddr::from(([127, 0, 0, 1], 0)),
+        }
+    }
+}
+
+/// The running server. Dropping it without [`Ses::stop`] stops it without waiting for what is in flight.
+pub(crate) struct Ses {
+    shared: Arc<Shared>,
+    address: SocketAddr,
+    stop: CancellationToken,
+    server: Option<JoinHandle<()>>,
+}
 
 impl Ses {
-    pub(crate) async fn start(_: Options) -> anyhow::Result<Self> {
-        Ok(Self)
+    /// Reads the inbox file, if any, and starts to serve.
+    ///
+    /// # Errors
+    /// Where the file is not an inbox or can't be opened, or the address can't be listened on.
+    pub(crate) async fn start(options: Options) -> anyhow::Result<Self> {
+        let file = options.file.clone();
+        let inbox = match file {
+            Some(file) => tokio::task::spawn_blocking(move || Inbox::open(&file)).await??,
+            None => Inbox::in_memory(),
+        };
+        let listener = TcpListener::bind(options.listen)
+            .await
+            .with_context(|| format!("the captured SES can't listen on {}", options.listen))?;
+        let address = listener.local_addr()?;
+        let shared = Arc::new(Shared::new(options, inbox));
+        let api = Router::new()
+            .route(
+                "/v2/email/outbound-bulk-emails",
+                post(api::send_bulk_email).fallback(api::unknown),
+            )
+            .route(
+                "/v2/email/outbound-emails",
+                post(api::send_email).fallback(api::unknown),
+            )
+            .route(
+                "/v2/email/account",
+                get(api::get_account).fallback(api::unknown),
+            )
+            .merge(view::faults_router())
+            .fallback(api::unknown)
+            .layer(DefaultBodyLimit::max(MAX_BODY))
+            .with_state(Arc::clone(&shared));
+        let stop = CancellationToken::new();
+        let mut ses = Self {
+            shared,
+            address,
+            stop: stop.clone(),
+            server: None,
+        };
+        ses.server = Some(tokio::spawn(serve::serve(
+            listener,
+            ses.router().merge(api),
+            stop,
+        )));
+        Ok(ses)
     }
+
+    /// The endpoint for SES clients, such as `http://127.0.0.1:41234`.
     pub(crate) fn url(&self) -> String {
-        "http://127.0.0.1:9".to_owned()
+        format!("http://{}", self.address)
     }
-    pub(crate) fn router(&self) -> axum::Router {
-        axum::Router::new()
+
+    /// The inbox (`/_aws/ses` and below it) and the page (`/`, `/page/`), to be merged into another router.
+    pub(crate) fn router(&self) -> Router {
+        view::router()
+            .with_state(Arc::clone(&self.shared))
+            .merge(crate::page::router())
     }
-    pub(crate) fn end_live_streams(&self) {}
-    pub(crate) async fn stop(self) {}
+
+    /// Ends the open `/_aws/ses/events` streams, here and in every router made by [`Ses::router`]: a server that waits
+    /// for its connections before it stops would wait for these for ever.
+    pub(crate) fn end_live_streams(&self) {
+        self.shared.stop_live.cancel();
+    }
+
+    /// Takes no more calls, finishes those in flight, and returns.
+    pub(crate) async fn stop(mut self) {
+        self.end_live_streams();
+        self.stop.cancel();
+        if let Some(server) = self.server.take() {
+            // Its failure would be a panic, which the runtime has reported.
+            let _ = server.await;
+        }
+    }
+}
+
+impl Drop for Ses {
+    fn drop(&mut self) {
+        self.end_live_streams();
+        self.stop.cancel();
+    }
+}
+
+/// What the calls share.
+struct Shared {
+    options: Options,
+    inbox: Mutex<Inbox>,
+    rate: Mutex<Rate>,
+    quota: Mutex<Quota>,
+    faults: Mutex<Faults>,
+    counters: Counters,
+    /// Every new mail with its subject.
+    live: broadcast::Sender<(Arc<Mail>, String)>,
+    stop_live: CancellationToken,
+}
+
+#[derive(Default)]
+struct Counters {
+    calls: AtomicU64,
+    throttled: AtomicU64,
+    over_quota: AtomicU64,
+    rendering_failures: AtomicU64,
+}
+
+impl Shared {
+    fn new(options: Options, inbox: Inbox) -> Self {
+        let mut quota = Quota::new(options.max_24_hour_send);
+        for mail in inbox.after(None) {
+            quota.add(
+                mail.at.div_euclid(60_000),
+                mail.entry().destination.all().count() as u64,
+            );
+        }
+        Self {
+            rate: Mutex::new(Rate::new(options.max_send_rate, Instant::now())),
+            quota: Mutex::new(quota),
+            inbox: Mutex::new(inbox),
+            faults: Mutex::default(),
+            counters: Counters::default(),
+            live: broadcast::Sender::new(LIVE_BACKLOG),
+            stop_live: CancellationToken::new(),
+            options,
+        }
+    }
+
+    // A poisoned lock is taken all the same: each holder leaves its part whole at every point where it could panic.
+    fn inbox(&self) -> MutexGuard<'_, Inbox> {
+        self.inbox.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn rate(&self) -> MutexGuard<'_, Rate> {
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn quota(&self) -> MutexGuard<'_, Quota> {
+        self.quota.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn faults(&self) -> MutexGuard<'_, Faults> {
+        self.faults.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }

@@ -1,0 +1,294 @@
+//! The JSON that the SES v2 API takes, as far as this server reads it.
+//!
+//! Field names, nesting and the limits below are those of the API reference
+//! (<https://docs.aws.amazon.com/ses/latest/APIReference-V2/>). Whatever is not named here is ignored.
+
+use serde::{Deserialize, Serialize};
+
+/// Destinations one `SendBulkEmail` call may have, and recipients one message may have.
+pub(super) const MAX_DESTINATIONS: usize = 50;
+/// Custom headers a message, a template or a bulk entry may have.
+pub(super) const MAX_HEADERS: usize = 15;
+/// Characters in the name of a custom header.
+const MAX_HEADER_NAME: usize = 126;
+/// Characters in the value of a custom header.
+const MAX_HEADER_VALUE: usize = 870;
+/// Characters in a tag's name, and in its value.
+const MAX_TAG: usize = 256;
+/// Headers that SES writes itself and refuses as custom ones.
+const RESERVED_HEADERS: [&str; 12] = [
+    "bcc",
+    "cc",
+    "content-disposition",
+    "content-type",
+    "date",
+    "from",
+    "message-id",
+    "mime-version",
+    "reply-to",
+    "return-path",
+    "subject",
+    "to",
+];
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct SendBulkEmail {
+    pub from_email_address: Option<String>,
+    #[serde(default)]
+    pub reply_to_addresses: Vec<String>,
+    pub default_content: Option<BulkContent>,
+    #[serde(default)]
+    pub bulk_email_entries: Vec<Entry>,
+    #[serde(default)]
+    pub default_email_tags: Vec<Pair>,
+    pub configuration_set_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct BulkContent {
+    pub template: Option<Template>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct SendEmail {
+    pub from_email_address: Option<String>,
+    #[serde(default)]
+    pub reply_to_addresses: Vec<String>,
+    #[serde(default)]
+    pub destination: Destination,
+    pub content: Option<EmailContent>,
+    #[serde(default)]
+    pub email_tags: Vec<Pair>,
+    pub configuration_set_name: Option<String>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct EmailContent {
+    pub simple: Option<Simple>,
+    pub raw: Option<Raw>,
+    pub template: Option<Template>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Simple {
+    pub subject: Part,
+    pub body: Body,
+    #[serde(default)]
+    pub headers: Vec<Pair>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Body {
+    pub text: Option<Part>,
+    pub html: Option<Part>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Part {
+    pub data: String,
+}
+
+/// A whole MIME message, base64 as it was sent.
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Raw {
+    pub data: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Template {
+    pub template_name: Option<String>,
+    pub template_arn: Option<String>,
+    pub template_content: Option<TemplateContent>,
+    pub template_data: Option<String>,
+    #[serde(default)]
+    pub headers: Vec<Pair>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct TemplateContent {
+    pub subject: Option<String>,
+    pub text: Option<String>,
+    pub html: Option<String>,
+}
+
+/// What is one recipient's own: the only part of a bulk call that the inbox keeps per mail.
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Entry {
+    #[serde(default)]
+    pub destination: Destination,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub replacement_email_content: Option<Replacement>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replacement_headers: Vec<Pair>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub replacement_tags: Vec<Pair>,
+}
+
+impl Entry {
+    pub(super) fn data(&self) -> Option<&str> {
+        self.replacement_email_content
+            .as_ref()?
+            .replacement_template
+            .as_ref()?
+            .replacement_template_data
+            .as_deref()
+    }
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Replacement {
+    pub replacement_template: Option<ReplacementTemplate>,
+}
+
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct ReplacementTemplate {
+    pub replacement_template_data: Option<String>,
+}
+
+#[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Destination {
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub to_addresses: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cc_addresses: Vec<String>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub bcc_addresses: Vec<String>,
+}
+
+impl Destination {
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        self.to_addresses
+            .iter()
+            .chain(&self.cc_addresses)
+            .chain(&self.bcc_addresses)
+            .map(String::as_str)
+    }
+}
+
+/// A header or a tag.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Pair {
+    pub name: String,
+    #[serde(default)]
+    pub value: String,
+}
+
+/// The address itself, without the display name that may stand before it.
+pub(super) fn bare(address: &str) -> &str {
+    match (address.rfind('<'), address.strip_suffix('>')) {
+        (Some(open), Some(_)) => address[open + 1..address.len() - 1].trim(),
+        _ => address.trim(),
+    }
+}
+
+/// Whether SES takes this as an address: `user@domain.tld`, the local part in ASCII (SES speaks no SMTPUTF8).
+pub(super) fn is_address(address: &str) -> bool {
+    let address = bare(address);
+    let Some((local, domain)) = address.rsplit_once('@') else {
+        return false;
+    };
+    let plain = |part: &str| {
+        !part.is_empty()
+            && part.is_ascii()
+            && !part.contains(|c: char| c.is_ascii_whitespace() || c.is_ascii_control())
+    };
+    plain(local)
+        && plain(domain)
+        && address.len() <= 320
+        && domain.contains('.')
+        && domain.split('.').all(|label| !label.is_empty())
+}
+
+/// What the mailbox simulator would do with this address: `bounce`, `complaint`, `suppressionlist`, `success`, `ooto`.
+pub(super) fn simulated(address: &str) -> Option<&'static str> {
+    let (local, domain) = bare(address).rsplit_once('@')?;
+    if !domain.eq_ignore_ascii_case("simulator.amazonses.com") {
+        return None;
+    }
+    let mailbox = local.split('+').next()?;
+    ["bounce", "complaint", "suppressionlist", "success", "ooto"]
+        .into_iter()
+        .find(|known| mailbox.eq_ignore_ascii_case(known))
+}
+
+/// Whether SES takes these as custom headers. The error is what to tell the caller; it holds no header value.
+pub(super) fn check_headers(headers: &[Pair]) -> Result<(), String> {
+    if headers.len() > MAX_HEADERS {
+        return Err(format!(
+            "{} headers: a message may have at most {MAX_HEADERS} custom headers.",
+            headers.len()
+        ));
+    }
+    for Pair { name, value } in headers {
+        let named = (1..=MAX_HEADER_NAME).contains(&name.len())
+            && name
+                .bytes()
+                .all(|byte| byte.is_ascii_graphic() && byte != b':');
+        if !named {
+            return Err(format!(
+                "A header's name is 1 to {MAX_HEADER_NAME} printable ASCII characters without space or colon."
+            ));
+        }
+        if RESERVED_HEADERS
+            .iter()
+            .any(|reserved| name.eq_ignore_ascii_case(reserved))
+        {
+            return Err(format!(
+                "Header {name} is set by SES and can't be a custom header."
+            ));
+        }
+        let valued = (1..=MAX_HEADER_VALUE).contains(&value.len())
+            && value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
+        if !valued {
+            return Err(format!(
+                "The value of header {name} is not 1 to {MAX_HEADER_VALUE} printable ASCII characters."
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Whether SES takes these as message tags. The error is what to tell the caller.
+pub(super) fn check_tags(tags: &[Pair]) -> Result<(), String> {
+    let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    for Pair { name, value } in tags {
+        // The prefix is SES's own way to ask for fine-grained feedback.
+        let bare = name.strip_prefix("ses:").unwrap_or(name);
+        if !(1..=MAX_TAG).contains(&name.len()) || !bare.chars().all(word) {
+            return Err(format!(
+                "A tag's name is 1 to {MAX_TAG} ASCII letters, digits, _ or -."
+            ));
+        }
+        if !(1..=MAX_TAG).contains(&value.len())
+            || !value.chars().all(|c| word(c) || c == '.' || c == '@')
+        {
+            return Err(format!(
+                "The value of tag {name} is not 1 to {MAX_TAG} ASCII letters, digits, _, -, . or @."
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// `over` on top of `base`, by name: a pair of the entry takes the place of the default of that name.
+pub(super) fn overlay(base: &[Pair], over: &[Pair], same: fn(&str, &str) -> bool) -> Vec<Pair> {
+    let kept = base
+        .iter()
+        .filter(|pair| !over.iter().any(|other| same(&pair.name, &other.name)));
+    kept.chain(over).cloned().collect()
+}

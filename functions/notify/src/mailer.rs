@@ -18,6 +18,7 @@ use aws_sdk_sesv2::{
     },
 };
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::{
     Position,
     budget::Rate,
@@ -91,7 +92,7 @@ impl Mailer {
             .build();
         Self {
             client: Client::from_conf(ses),
-            sender: config.sender.reveal().to_owned(),
+            sender: sender(&config.shop.name, config.sender.reveal()),
             configuration_set: config.configuration_set.clone(),
             shop: config.shop.clone(),
             key: config.key.clone(),
@@ -185,6 +186,16 @@ impl Mailer {
     }
 }
 
+/// The From header: the shop's name and the address. A name that is not plain words is an encoded
+/// word (RFC 2047), which SES asks for.
+fn sender(name: &str, address: &str) -> String {
+    if name.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ') {
+        format!("{name} <{address}>")
+    } else {
+        format!("=?UTF-8?B?{}?= <{address}>", STANDARD.encode(name))
+    }
+}
+
 /// A message tag; SES takes letters, digits, `_` and `-` in its value.
 fn tag(name: &str, value: &str) -> Result<MessageTag, aws_sdk_sesv2::error::BuildError> {
     let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
@@ -264,6 +275,12 @@ fn never_left(failure: &(dyn std::error::Error + 'static)) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn mails_come_in_the_shops_name_whatever_its_letters() {
+        assert_eq!(sender("Corner Shop", "a@example.com"), "Corner Shop <a@example.com>");
+        assert_eq!(sender("Käse & Co", "a@example.com"), "=?UTF-8?B?S8Okc2UgJiBDbw==?= <a@example.com>");
+    }
 
     #[test]
     fn every_status_of_a_recipient_has_its_fate() {

@@ -20,8 +20,10 @@ use rdkafka::{Offset, TopicPartitionList};
 pub(crate) const RESTOCKS: &str = "item-restocked";
 /// Where the slices of a fan-out go.
 pub(crate) const BATCHES: &str = "notification-batches";
-/// The consumer group of the event source mappings.
+/// The consumer group of the event source mapping for stock updates.
 pub(crate) const GROUP: &str = "notification-service";
+/// The consumer group of the one for fan-out jobs.
+pub(crate) const BATCHES_GROUP: &str = "notification-service-batches";
 
 /// Every topic and its number of partitions.
 pub(crate) const TOPICS: [(&str, i32); 4] = [

@@ -162,12 +162,12 @@ impl State {
                 .iter()
                 .find(|known| known.topic == look.topic && known.partition == look.partition);
             // A group reads from the oldest record where it has no position yet.
-            look.position = known.map_or(0, |known| known.fetched.max(0));
+            look.position = known.and_then(|known| known.fetched).unwrap_or(0).max(0);
         }
         for look in looks.iter().filter(|look| look.low > look.position) {
             self.report(look);
         }
-        let held = progress.iter().map(|known| known.held_bytes).sum();
+        let held = progress.iter().map(|known| known.held_bytes as u64).sum();
         let before = self.backpressure.reason();
         let now = judge(&looks, held, before.is_some());
         match (&before, &now) {

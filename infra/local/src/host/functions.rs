@@ -103,12 +103,13 @@ pub(crate) fn table(
     let mut deliver = kafka();
     deliver.extend([
         key(),
-        ("SENDER", "Notify Me <shop@example.com>".to_owned()),
+        ("SENDER", "shop@example.com".to_owned()),
         ("SHOP_NAME", "Notify Me".to_owned()),
         (
             "PRODUCT_URL",
-            format!("{}/?product={{productId}}", wiring.api),
+            format!("{}/#product-{{productId}}", wiring.api),
         ),
+        ("REPORT_BATCH_ITEM_FAILURES", "true".to_owned()),
         (
             "UNSUBSCRIBE_URL",
             format!("{}/unsubscribe/{{token}}", wiring.api),
@@ -154,7 +155,7 @@ fn common(
 /// Which of the caller's variables a function gets: what a person sets to see more or to change
 /// a setting of the functions, and, where real AWS is used, what the AWS SDK reads.
 fn is_handed_on(key: &str, uses_aws: bool) -> bool {
-    const ALWAYS: [&str; 11] = [
+    const ALWAYS: [&str; 15] = [
         "RUST_LOG",
         "RUST_BACKTRACE",
         "AWS_LAMBDA_LOG_FORMAT",
@@ -166,6 +167,10 @@ fn is_handed_on(key: &str, uses_aws: bool) -> bool {
         "SENDER",
         "SHOP_NAME",
         "PRODUCT_URL",
+        "WAIT_DAYS",
+        "SLICE_SECONDS",
+        "SLICE_MAILS",
+        "SWEEP_AFTER_SECONDS",
     ];
     const FOR_AWS: [&str; 3] = ["HOME", "SES_CONFIGURATION_SET", "SSL_CERT_FILE"];
     ALWAYS.contains(&key)

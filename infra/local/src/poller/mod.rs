@@ -1,53 +1,210 @@
-//! The event source mapping: between a Kafka and a function.
+//! The event source mapping: between a Kafka and a function, as Lambda does it for Kafka sources.
+//!
+//! In order per partition, one batch in flight for each, partitions side by side; committed after
+//! success only. What happens to records is decided in [`plan`], without I/O; [`consumer`] is the
+//! Kafka side, [`invoke`] the Lambda side, [`worker`] joins them. This file knows none of the rules.
 
-use std::time::Duration;
+mod batch;
+mod consumer;
+mod destination;
+mod event;
+mod invoke;
+mod lane;
+mod mapping;
+mod plan;
+#[cfg(test)]
+#[expect(clippy::panic, reason = "a test fails by panicking")]
+mod plan_tests;
+mod record;
+mod response;
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests;
+mod worker;
 
-/// What to poll and what to invoke.
-pub(crate) struct Mapping {
-    pub(crate) bootstrap_servers: String,
-    pub(crate) group: String,
-    pub(crate) topics: Vec<String>,
-    pub(crate) function: String,
-    pub(crate) window: Duration,
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use rdkafka::error::KafkaError;
+use tokio::runtime::Handle;
+use tokio::sync::oneshot;
+
+use batch::Limits;
+use consumer::{Link, Phase, Shared};
+use destination::Destination;
+use event::{Envelope, PAYLOAD_LIMIT};
+use invoke::{EndpointError, Function};
+pub(crate) use invoke::LambdaEndpoint;
+use mapping::InvalidMapping;
+pub(crate) use mapping::{Mapping, StartingPosition};
+use plan::{Plan, Rules};
+use worker::{Counted, Hands, Work, Worker};
+
+/// Why a poller cannot start. What can pass by itself (a broker, a topic, an endpoint that is not
+/// there yet) is no error: it is waited for.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Error {
+    #[error("the event source mapping is not valid")]
+    Mapping(#[from] InvalidMapping),
+    #[error("the Lambda endpoint cannot be used")]
+    Endpoint(#[from] EndpointError),
+    #[error("the Kafka client cannot be made")]
+    Kafka(#[from] KafkaError),
+    #[error("the consumer's thread cannot be started")]
+    Thread(#[from] std::io::Error),
 }
 
-impl Mapping {
-    pub(crate) fn new(bootstrap: &str, topics: &[&str], function: &str) -> Self {
-        Self {
-            bootstrap_servers: bootstrap.to_owned(),
-            group: crate::embedded::kafka::GROUP.to_owned(),
-            topics: topics.iter().map(|t| (*t).to_owned()).collect(),
-            function: function.to_owned(),
-            window: Duration::from_millis(500),
+/// One partition that is assigned to this poller. Offsets are "the next one", as Kafka counts them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Partition {
+    pub topic: String,
+    pub partition: i32,
+    /// The next offset to be read; `None` while unknown, for a moment after assignment.
+    pub fetched: Option<i64>,
+    /// The next offset after a restart; `None` when the group has committed nothing here.
+    pub committed: Option<i64>,
+    /// Bytes read and not done, as held in memory.
+    pub held_bytes: usize,
+    /// Everything is done that was there when the client last looked.
+    pub at_end: bool,
+}
+
+/// What a poller did since its start.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Totals {
+    pub invocations: u64,
+    /// Invocations that failed, wholly or in part. Throttles and outages are none.
+    pub failures: u64,
+    pub records: u64,
+    pub given_up: u64,
+}
+
+/// A running event source mapping. Dropped without [`Poller::stop`], it commits nothing more.
+pub(crate) struct Poller {
+    shared: Arc<Shared>,
+    work: Arc<Work>,
+    grace: std::time::Duration,
+    left: Option<oneshot::Receiver<()>>,
+}
+
+impl Poller {
+    /// Starts polling. Returns at once: joining the group goes on in the background.
+    ///
+    /// # Errors
+    /// For settings that can never work; see [`Error`].
+    pub(crate) async fn start(mapping: Mapping, endpoint: LambdaEndpoint) -> Result<Self, Error> {
+        mapping.check()?;
+        let function = Function::new(&mapping.function, &endpoint).await?;
+        let destination = match &mapping.on_failure {
+            Some(topic) => Some(Destination::new(topic, consumer::client_config(&mapping))?),
+            None => None,
+        };
+        let work = Arc::new(Work {
+            function,
+            envelope: Envelope::new(&mapping.bootstrap_servers, mapping.event_source_arn.as_deref()),
+            destination,
+            group: mapping.group.clone(),
+            partial: mapping.report_batch_item_failures,
+            counted: Counted::default(),
+        });
+        let runtime = Handle::current();
+        let shared = Arc::new(Shared::new(&mapping, runtime.clone()));
+        let link = Arc::new(Link::new(&mapping, Arc::clone(&shared))?);
+        let (leave, left) = oneshot::channel();
+        let grace = mapping.stop_grace;
+        let workers = Arc::clone(&work);
+        std::thread::Builder::new().name("kafka-consumer".to_owned()).spawn(move || {
+            consumer::run(link, |link, lane, records| {
+                let overhead = workers.envelope.overhead(&lane.topic, lane.partition);
+                let worker = Worker {
+                    plan: Plan::new(rules(&mapping, overhead)),
+                    hands: Hands {
+                        link: Arc::clone(link),
+                        lane: Arc::clone(&lane),
+                        work: Arc::clone(&workers),
+                        last_error: None,
+                    },
+                    records,
+                };
+                let handle = runtime.spawn(worker.run());
+                *lane.worker.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = Some(handle);
+            });
+            let _ = leave.send(());
+        })?;
+        Ok(Self { shared, work, grace, left: Some(left) })
+    }
+
+    /// The partitions assigned right now, in order of topic and number.
+    pub(crate) fn progress(&self) -> Vec<Partition> {
+        let mut partitions: Vec<Partition> = self
+            .shared
+            .lanes
+            .all()
+            .iter()
+            .map(|lane| {
+                let held_bytes = lane.held.load(Ordering::SeqCst);
+                Partition {
+                    topic: lane.topic.to_string(),
+                    partition: lane.partition,
+                    fetched: lane.fetched.get(),
+                    committed: lane.committed.get(),
+                    held_bytes,
+                    at_end: held_bytes == 0 && lane.at_end.load(Ordering::SeqCst),
+                }
+            })
+            .collect();
+        partitions.sort_by(|a, b| (&a.topic, a.partition).cmp(&(&b.topic, b.partition)));
+        partitions
+    }
+
+    pub(crate) fn totals(&self) -> Totals {
+        let counted = &self.work.counted;
+        Totals {
+            invocations: counted.invocations.load(Ordering::Relaxed),
+            failures: counted.failures.load(Ordering::Relaxed),
+            records: counted.done.load(Ordering::Relaxed),
+            given_up: counted.given_up.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Takes no new batch, finishes those in flight (for `stop_grace` at most), commits, and leaves
+    /// the group. What was not done comes again after the next start.
+    pub(crate) async fn stop(mut self) {
+        self.shared.draining.store(true, Ordering::SeqCst);
+        let lanes = self.shared.lanes.all();
+        for lane in &lanes {
+            lane.drain.cancel();
+        }
+        consumer::finish(lanes.iter().filter_map(|lane| lane.take_worker()).collect(), self.grace).await;
+        self.shared.set_phase(Phase::Closing);
+        if let Some(left) = self.left.take() {
+            // Fails only when the thread is gone, which is what is waited for.
+            let _ = left.await;
         }
     }
 }
 
-/// Where functions are invoked.
-pub(crate) enum LambdaEndpoint {
-    Url(String),
-    Aws,
+impl Drop for Poller {
+    fn drop(&mut self) {
+        if self.left.is_some() {
+            self.shared.set_phase(Phase::Abandoned);
+            for lane in self.shared.lanes.all() {
+                lane.abort();
+            }
+        }
+    }
 }
 
-/// How far one partition has been read.
-#[derive(Debug, Clone)]
-pub(crate) struct Partition {
-    pub(crate) topic: String,
-    pub(crate) partition: i32,
-    pub(crate) fetched: i64,
-    pub(crate) committed: i64,
-    pub(crate) held_bytes: u64,
-}
-
-/// A running mapping.
-pub(crate) struct Poller;
-
-impl Poller {
-    pub(crate) fn start(_: Mapping, _: LambdaEndpoint) -> anyhow::Result<Self> {
-        Ok(Self)
+fn rules(mapping: &Mapping, overhead: usize) -> Rules {
+    Rules {
+        limits: Limits {
+            records: mapping.batch_size,
+            window: mapping.window,
+            payload: PAYLOAD_LIMIT,
+            overhead,
+        },
+        bisect: mapping.bisect_on_error,
+        maximum_retry_attempts: mapping.retry_attempts(),
+        maximum_record_age: mapping.maximum_record_age,
     }
-    pub(crate) fn progress(&self) -> Vec<Partition> {
-        Vec::new()
-    }
-    pub(crate) async fn stop(&self) {}
 }

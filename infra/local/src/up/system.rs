@@ -36,6 +36,16 @@ const REQUESTS_LIMIT: Duration = Duration::from_secs(30);
 const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 /// How long the batches in flight may take.
 const POLLERS_LIMIT: Duration = Duration::from_secs(65);
+/// The topics that `notify` reads, and the consumer group of each: on AWS, every event source
+/// mapping needs a group of its own.
+const MAPPINGS: [(&str, &str); 2] =
+    [(kafka::RESTOCKS, kafka::GROUP), (kafka::BATCHES, kafka::BATCHES_GROUP)];
+/// How long a batch may wait to fill.
+const WINDOW: Duration = Duration::from_millis(5);
+/// Bytes that a partition's poller reads ahead.
+const HOLD: usize = 8 * 1024 * 1024;
+/// The same of the embedded Kafka.
+const EMBEDDED_HOLD: usize = 64 * 1024 * 1024;
 /// How long invocations that nobody waits for may take.
 const HOST_LIMIT: Duration = Duration::from_secs(10);
 /// How long connections may take to close.
@@ -185,10 +195,11 @@ impl System {
         let server = serve(listener, front.router(extra), stop_server.clone());
 
         let endpoint = || LambdaEndpoint::Url(api.clone());
-        let pollers = [kafka::RESTOCKS, kafka::BATCHES]
-            .map(|topic| Poller::start(Mapping::new(&servers, &[topic], NOTIFY), endpoint()))
-            .into_iter()
-            .collect::<anyhow::Result<Vec<_>>>()?;
+        let mut pollers = Vec::new();
+        for (topic, group) in MAPPINGS {
+            let mapping = mapping(&servers, topic, group, kafka.is_some());
+            pollers.push(Poller::start(mapping, LambdaEndpoint::Url(api.clone())).await?);
+        }
         let pollers = Arc::new(pollers);
         let watch = kafka.is_some().then(|| {
             let pollers = pollers.clone();
@@ -249,9 +260,12 @@ impl System {
         if self.kafka.is_some() {
             self.drain().await;
         }
-        let pollers = self.pollers.iter().map(Poller::stop);
-        let stopped = tokio::time::timeout(POLLERS_LIMIT, futures::future::join_all(pollers));
-        if stopped.await.is_err() {
+        // The watch looks at the pollers, so it goes first.
+        let watch = self.watch.take();
+        report(tokio::task::spawn_blocking(move || watch.map(Watch::stop)).await.map(drop));
+        let pollers = Arc::into_inner(self.pollers).unwrap_or_default();
+        let stopped = futures::future::join_all(pollers.into_iter().map(Poller::stop));
+        if tokio::time::timeout(POLLERS_LIMIT, stopped).await.is_err() {
             tracing::warn!("gave up on batches in flight");
         }
         self.host.stop(HOST_LIMIT).await;
@@ -273,16 +287,9 @@ impl System {
         if let Some(dynamodb) = self.dynamodb.take() {
             dynamodb.stop().await;
         }
-        let (watch, kafka) = (self.watch.take(), self.kafka.take());
-        let ended = tokio::task::spawn_blocking(move || {
-            if let Some(watch) = watch {
-                watch.stop();
-            }
-            if let Some(kafka) = kafka {
-                kafka.stop();
-            }
-        });
-        report(ended.await);
+        let kafka = self.kafka.take();
+        let ended = tokio::task::spawn_blocking(move || kafka.map(Kafka::stop));
+        report(ended.await.map(drop));
         drop(self.data.take());
     }
 
@@ -309,6 +316,21 @@ impl System {
 fn report(ended: Result<(), tokio::task::JoinError>) {
     if let Err(error) = ended {
         tracing::error!(%error, "a part ended badly");
+    }
+}
+
+/// The event source mapping of a topic: as `template.yaml` has it, but for the window, which is
+/// short here because nobody pays for invocations.
+fn mapping(servers: &str, topic: &str, group: &str, embedded: bool) -> Mapping {
+    Mapping {
+        group: group.to_owned(),
+        window: WINDOW,
+        bisect_on_error: true,
+        report_batch_item_failures: true,
+        // The embedded Kafka drops what is not read, so it is read at once.
+        hold_bytes: if embedded { EMBEDDED_HOLD } else { HOLD },
+        stop_grace: POLLERS_LIMIT,
+        ..Mapping::new(servers, [topic], NOTIFY)
     }
 }
 

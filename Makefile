@@ -1,18 +1,24 @@
-# What `sam build` calls, once per function. All three come from one workspace and one target directory, so the shared
-# crates compile once; with `build_in_source` (samconfig.toml) sam runs this here instead of on a copy of the tree.
+# What `sam build` calls, once per function. With `build_in_source` (samconfig.toml) it runs here and not on a copy of the
+# tree, and every call builds all three binaries together: the first compiles, the others find nothing left to do. One call
+# per package would compile shared crates again wherever two functions ask for different features of them.
 #
-# ARCH must be the template's Architecture. Building needs cargo-lambda, which brings zig as the cross linker:
-# the binaries must run on provided.al2023, whose glibc is 2.34, whatever this machine has.
+# ARCH must be the template's Architecture: sam build, then sam deploy, both with the same one.
+# Needs cargo-lambda with zig (pip install cargo-lambda brings both): the binaries must run on provided.al2023,
+# whose glibc is 2.34, whatever this machine has.
 
 ARCH ?= arm64
-BINARIES = target/lambda
+TARGET_DIR ?= target
 
-.PHONY: build-SubscribeFunction build-RestockFunction build-NotifyFunction
+.PHONY: binaries build-SubscribeFunction build-RestockFunction build-NotifyFunction
 
-build-SubscribeFunction: FUNCTION = subscribe
-build-RestockFunction: FUNCTION = restock
-build-NotifyFunction: FUNCTION = notify
+binaries:
+	cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) -p subscribe -p restock -p notify
 
-build-SubscribeFunction build-RestockFunction build-NotifyFunction:
-	cargo lambda build --release --locked --$(if $(filter arm64,$(ARCH)),arm64,x86-64) -p $(FUNCTION)
-	cp $(BINARIES)/$(FUNCTION)/bootstrap $(ARTIFACTS_DIR)/bootstrap
+build-SubscribeFunction: binaries
+	cp $(TARGET_DIR)/lambda/subscribe/bootstrap $(ARTIFACTS_DIR)/bootstrap
+
+build-RestockFunction: binaries
+	cp $(TARGET_DIR)/lambda/restock/bootstrap $(ARTIFACTS_DIR)/bootstrap
+
+build-NotifyFunction: binaries
+	cp $(TARGET_DIR)/lambda/notify/bootstrap $(ARTIFACTS_DIR)/bootstrap

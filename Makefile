@@ -1,0 +1,24 @@
+# What `sam build` calls, once per function. With `build_in_source` (samconfig.toml) it runs here and not on a copy of the
+# tree, and every call builds all three binaries together: the first compiles, the others find nothing left to do. One call
+# per package would compile shared crates again wherever two functions ask for different features of them.
+#
+# ARCH must be the template's Architecture: sam build, then sam deploy, both with the same one.
+# Needs cargo-lambda with zig (pip install cargo-lambda brings both): the binaries must run on provided.al2023,
+# whose glibc is 2.34, whatever this machine has.
+
+ARCH ?= arm64
+TARGET_DIR ?= target
+
+.PHONY: binaries build-SubscribeFunction build-RestockFunction build-NotifyFunction
+
+binaries:
+	cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) -p subscribe -p restock -p notify
+
+build-SubscribeFunction: binaries
+	cp $(TARGET_DIR)/lambda/subscribe/bootstrap $(ARTIFACTS_DIR)/bootstrap
+
+build-RestockFunction: binaries
+	cp $(TARGET_DIR)/lambda/restock/bootstrap $(ARTIFACTS_DIR)/bootstrap
+
+build-NotifyFunction: binaries
+	cp $(TARGET_DIR)/lambda/notify/bootstrap $(ARTIFACTS_DIR)/bootstrap

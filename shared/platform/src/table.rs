@@ -344,3 +344,38 @@ impl Table {
         })
     }
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use domain::cursor::Tally;
+
+    #[test]
+    fn a_cursor_reads_back_from_its_item_with_its_flight_and_its_count() {
+        let product = ProductId::parse("p").unwrap();
+        let restock = RestockId::parse("r").unwrap();
+        let cursor = Cursor { carried: vec![Position::new(1, 1)], ..Cursor::default() }
+            .counting(Tally { sent: 7, ..Tally::new(restock) })
+            .claim(1, Some(Position::new(9, 9)), 3, 1_700_000_000_000);
+        let stored = StoredCursor { cursor, token: Some("t".to_owned()) };
+        let item = item(&ItemKey::cursor(&product, Shard(3)), &stored).unwrap();
+        assert_eq!(item.get("sk").unwrap().as_s().unwrap(), "CURSOR");
+        assert_eq!(read::<StoredCursor>(item, "cursor").unwrap(), stored);
+    }
+
+    #[test]
+    fn an_item_that_cannot_be_read_is_named_and_not_shown() {
+        let garbled = HashMap::from([("address".to_owned(), AttributeValue::S("not an address".to_owned()))]);
+        let error = read::<Entry>(garbled, "entry").err().unwrap().to_string();
+        assert!(error.contains("entry") && !error.contains("not an address"), "{error}");
+    }
+
+    #[test]
+    fn a_shards_cursor_sorts_before_its_entries_and_keys_give_their_positions_back() {
+        let position = Position::new(5, 5);
+        assert!(*CURSOR < *entry_sort_key(Position::START));
+        assert_eq!(position_of(&entry_sort_key(position)), Some(position));
+        assert_eq!(position_of(CURSOR), None);
+    }
+}

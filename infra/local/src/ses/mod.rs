@@ -26,6 +26,7 @@ use anyhow::Context as _;
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::routing::{get, post};
+use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
@@ -164,6 +165,7 @@ struct Shared {
     quota: Mutex<Quota>,
     faults: Mutex<Faults>,
     counters: Counters,
+    started_at: Timestamp,
     /// Every new mail with its subject.
     live: broadcast::Sender<(Arc<Mail>, String)>,
     stop_live: CancellationToken,
@@ -192,6 +194,7 @@ impl Shared {
             inbox: Mutex::new(inbox),
             faults: Mutex::default(),
             counters: Counters::default(),
+            started_at: Timestamp::now(),
             live: broadcast::Sender::new(LIVE_BACKLOG),
             stop_live: CancellationToken::new(),
             options,

@@ -556,7 +556,8 @@ async fn a_burst_above_the_rate_is_taken_and_the_next_call_is_refused() {
     assert_eq!((status, code.as_str()), (429, "TooManyRequestsException"));
     assert_eq!(message, "Maximum sending rate exceeded.");
     assert_eq!(bench.messages("").await.len(), 50);
-    let stats = bench.json("/_aws/ses/stats").await;
+    let mut stats = bench.json("/_aws/ses/stats").await;
+    stats.as_object_mut().unwrap().remove("startedAt").unwrap();
     assert_eq!(
         stats,
         json!({"captured": 50, "calls": 2, "throttled": 1, "overQuota": 0, "renderingFailures": 0})

@@ -11,9 +11,11 @@
 //!   (`bounce` and so on, for the addresses of SES's mailbox simulator) and `RenderingFailure` (why it was never
 //!   delivered, although the API accepted it: it then has no subject and no body).
 //! - `to` filters by recipient, `after=ID` and `limit=N` page through, oldest first; `last=N` gives the newest N.
-//! - `GET /_aws/ses/events`: Server-Sent Events, one `mail` for each new one, `{"id","to","subject","timestamp"}`.
+//! - `GET /_aws/ses/events`: Server-Sent Events, one `mail` for each new one, `{"id","to","subject","timestamp",
+//!   "failed","simulated"?}`, where `failed` says that it could not be rendered.
 //!   A client that reconnects with `Last-Event-ID` gets what it missed; `resync` tells one that was too slow.
-//! - `GET /_aws/ses/stats`: `{"captured","calls","throttled","overQuota","renderingFailures"}`.
+//! - `GET /_aws/ses/stats`: `{"startedAt","captured","calls","throttled","overQuota",
+//!   "renderingFailures"}`: `captured` is what the inbox holds now, the others count since the start.
 
 use std::convert::Infallible;
 use std::sync::{Arc, atomic::Ordering};
@@ -196,6 +198,7 @@ async fn delete(State(ses): State<Arc<Shared>>, Query(filter): Query<Filter>) ->
 async fn stats(State(ses): State<Arc<Shared>>) -> Json<Value> {
     let count = |counter: &std::sync::atomic::AtomicU64| counter.load(Ordering::Relaxed);
     Json(json!({
+        "startedAt": ses.started_at.to_string(),
         "captured": ses.inbox().after(None).len(),
         "calls": count(&ses.counters.calls),
         "throttled": count(&ses.counters.throttled),
@@ -248,12 +251,17 @@ async fn events(
 }
 
 fn event(mail: &Mail, subject: &str) -> Event {
-    let data = json!({
+    let entry = mail.entry();
+    let mut data = json!({
         "id": mail.id.to_string(),
-        "to": mail.entry().destination.all().collect::<Vec<_>>(),
+        "to": entry.destination.all().collect::<Vec<_>>(),
         "subject": subject,
         "timestamp": timestamp(mail),
+        "failed": mail.failure.is_some(),
     });
+    if let Some(simulated) = entry.destination.all().find_map(simulated) {
+        data["simulated"] = simulated.into();
+    }
     Event::default()
         .event("mail")
         .id(mail.id.to_string())

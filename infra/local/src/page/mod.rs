@@ -18,61 +18,23 @@ const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'u
 /// Path, content type, content.
 const ASSETS: [(&str, &str, &str); 10] = [
     ("/", "text/html; charset=utf-8", include_str!("index.html")),
-    (
-        "/page/style.css",
-        "text/css; charset=utf-8",
-        include_str!("style.css"),
-    ),
-    (
-        "/page/app.js",
-        "text/javascript; charset=utf-8",
-        include_str!("app.js"),
-    ),
-    (
-        "/page/pictures/bell.svg",
-        SVG,
-        include_str!("pictures/bell.svg"),
-    ),
-    (
-        "/page/pictures/iphone15.svg",
-        SVG,
-        include_str!("pictures/iphone15.svg"),
-    ),
-    (
-        "/page/pictures/moka-pot.svg",
-        SVG,
-        include_str!("pictures/moka-pot.svg"),
-    ),
-    (
-        "/page/pictures/rangefinder.svg",
-        SVG,
-        include_str!("pictures/rangefinder.svg"),
-    ),
-    (
-        "/page/pictures/arc-lamp.svg",
-        SVG,
-        include_str!("pictures/arc-lamp.svg"),
-    ),
-    (
-        "/page/pictures/headphones.svg",
-        SVG,
-        include_str!("pictures/headphones.svg"),
-    ),
-    (
-        "/page/pictures/city-bike.svg",
-        SVG,
-        include_str!("pictures/city-bike.svg"),
-    ),
+    ("/page/style.css", "text/css; charset=utf-8", include_str!("style.css")),
+    ("/page/app.js", "text/javascript; charset=utf-8", include_str!("app.js")),
+    ("/page/pictures/bell.svg", SVG, include_str!("pictures/bell.svg")),
+    ("/page/pictures/iphone15.svg", SVG, include_str!("pictures/iphone15.svg")),
+    ("/page/pictures/moka-pot.svg", SVG, include_str!("pictures/moka-pot.svg")),
+    ("/page/pictures/rangefinder.svg", SVG, include_str!("pictures/rangefinder.svg")),
+    ("/page/pictures/arc-lamp.svg", SVG, include_str!("pictures/arc-lamp.svg")),
+    ("/page/pictures/headphones.svg", SVG, include_str!("pictures/headphones.svg")),
+    ("/page/pictures/city-bike.svg", SVG, include_str!("pictures/city-bike.svg")),
 ];
 const SVG: &str = "image/svg+xml";
 
 /// `/` and `/page/*`.
 pub(crate) fn router() -> Router {
-    ASSETS
-        .into_iter()
-        .fold(Router::new(), |router, (path, content_type, content)| {
-            router.route(path, get(async move || asset(content_type, content)))
-        })
+    ASSETS.into_iter().fold(Router::new(), |router, (path, content_type, content)| {
+        router.route(path, get(async move || asset(content_type, content)))
+    })
 }
 
 fn asset(content_type: &'static str, content: &'static str) -> impl IntoResponse {

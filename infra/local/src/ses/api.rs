@@ -39,11 +39,7 @@ pub(super) struct ApiError {
 
 impl ApiError {
     fn new(status: StatusCode, kind: &'static str, message: impl Into<String>) -> Self {
-        Self {
-            status,
-            kind,
-            message: message.into(),
-        }
+        Self { status, kind, message: message.into() }
     }
 
     fn bad_request(message: impl Into<String>) -> Self {
@@ -51,34 +47,18 @@ impl ApiError {
     }
 
     fn too_many() -> Self {
-        Self::new(
-            StatusCode::TOO_MANY_REQUESTS,
-            "TooManyRequestsException",
-            "Maximum sending rate exceeded.",
-        )
+        Self::new(StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException", "Maximum sending rate exceeded.")
     }
 
     fn internal(message: impl Into<String>) -> Self {
-        Self::new(
-            StatusCode::INTERNAL_SERVER_ERROR,
-            "InternalServiceErrorException",
-            message,
-        )
+        Self::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalServiceErrorException", message)
     }
 }
 
 impl IntoResponse for ApiError {
     fn into_response(self) -> Response {
-        let headers = [
-            ("x-amzn-errortype", self.kind),
-            ("x-amzn-requestid", "local"),
-        ];
-        (
-            self.status,
-            headers,
-            Json(json!({ "message": self.message })),
-        )
-            .into_response()
+        let headers = [("x-amzn-errortype", self.kind), ("x-amzn-requestid", "local")];
+        (self.status, headers, Json(json!({ "message": self.message }))).into_response()
     }
 }
 
@@ -96,16 +76,11 @@ pub(super) async fn send_bulk_email(
 ) -> Result<Response, ApiError> {
     let request: SendBulkEmail = parse(&body)?;
     let Some(template) = request.default_content.and_then(|content| content.template) else {
-        return Err(ApiError::bad_request(
-            "DefaultContent.Template is required.",
-        ));
+        return Err(ApiError::bad_request("DefaultContent.Template is required."));
     };
     let entries = request.bulk_email_entries;
     if entries.is_empty() || entries.len() > MAX_DESTINATIONS {
-        let message = format!(
-            "{} destinations: a call takes 1 to {MAX_DESTINATIONS}.",
-            entries.len()
-        );
+        let message = format!("{} destinations: a call takes 1 to {MAX_DESTINATIONS}.", entries.len());
         return Err(ApiError::bad_request(message));
     }
     let (content, default_headers) = template_content(template)?;
@@ -136,30 +111,17 @@ pub(super) async fn send_email(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let request: SendEmail = parse(&body)?;
-    let content = request
-        .content
-        .ok_or_else(|| ApiError::bad_request("Content is required."))?;
+    let content = request.content.ok_or_else(|| ApiError::bad_request("Content is required."))?;
     let (content, custom) = match (content.simple, content.raw, content.template) {
         (Some(simple), None, None) => {
-            let (text, html) = (
-                simple.body.text.map(|part| part.data),
-                simple.body.html.map(|part| part.data),
-            );
-            (
-                Content::Simple {
-                    subject: simple.subject.data,
-                    text,
-                    html,
-                },
-                simple.headers,
-            )
+            let (text, html) =
+                (simple.body.text.map(|part| part.data), simple.body.html.map(|part| part.data));
+            (Content::Simple { subject: simple.subject.data, text, html }, simple.headers)
         }
         (None, Some(raw), None) => (Content::Raw { data: raw.data }, Vec::new()),
         (None, None, Some(template)) => template_content(template)?,
         _ => {
-            return Err(ApiError::bad_request(
-                "Content has exactly one of Simple, Raw and Template.",
-            ));
+            return Err(ApiError::bad_request("Content has exactly one of Simple, Raw and Template."));
         }
     };
     let call = Call {
@@ -171,10 +133,7 @@ pub(super) async fn send_email(
         headers: custom,
         tags: request.email_tags,
     };
-    let entry = Entry {
-        destination: request.destination,
-        ..Entry::default()
-    };
+    let entry = Entry { destination: request.destination, ..Entry::default() };
     let (outcomes, drop) = send(&ses, call, vec![entry]).await?;
     match outcomes.into_iter().next() {
         Some(Outcome::Captured(id)) => Ok(answer(&json!({ "MessageId": id.to_string() }), drop)),
@@ -214,11 +173,7 @@ pub(super) async fn unknown(method: axum::http::Method, uri: axum::http::Uri) ->
     ApiError::new(StatusCode::NOT_FOUND, "UnknownOperationException", message)
 }
 
-async fn send(
-    ses: &Shared,
-    call: Call,
-    entries: Vec<Entry>,
-) -> Result<(Vec<Outcome>, bool), ApiError> {
+async fn send(ses: &Shared, call: Call, entries: Vec<Entry>) -> Result<(Vec<Outcome>, bool), ApiError> {
     let latency = ses.faults().latency();
     if !latency.is_zero() {
         tokio::time::sleep(latency).await;
@@ -270,10 +225,7 @@ fn admit(ses: &Shared, entries: &[Entry]) -> Result<(), ApiError> {
             "Daily message quota exceeded.",
         ));
     }
-    let recipients = entries
-        .iter()
-        .map(|entry| entry.destination.all().count())
-        .sum();
+    let recipients = entries.iter().map(|entry| entry.destination.all().count()).sum();
     if forced || !ses.rate().take(recipients, Instant::now()) {
         ses.counters.throttled.fetch_add(1, Ordering::Relaxed);
         return Err(ApiError::too_many());
@@ -288,14 +240,12 @@ fn judge(
     compiled: Option<&Arc<Compiled>>,
     entry: &Entry,
 ) -> Result<(Option<String>, String), Outcome> {
-    let refused = |status: &str, error: &str| Outcome::Refused {
-        status: status.into(),
-        error: error.into(),
-    };
+    let refused = |status: &str, error: &str| Outcome::Refused { status: status.into(), error: error.into() };
     check_destination(&entry.destination).map_err(|error| refused("INVALID_PARAMETER", &error))?;
     let data = match &call.content {
-        Content::Template { data, .. } => merge(data.as_deref(), entry.data())
-            .map_err(|error| refused("INVALID_PARAMETER", error))?,
+        Content::Template { data, .. } => {
+            merge(data.as_deref(), entry.data()).map_err(|error| refused("INVALID_PARAMETER", error))?
+        }
         Content::Simple { .. } | Content::Raw { .. } => Map::new(),
     };
     if let Some(status) = ses.faults().status(entry.destination.all()) {
@@ -305,10 +255,7 @@ fn judge(
         let minute = minute(Timestamp::now());
         let mut quota = ses.quota();
         if !quota.open(minute) {
-            return Err(refused(
-                "ACCOUNT_DAILY_QUOTA_EXCEEDED",
-                "Daily message quota exceeded.",
-            ));
+            return Err(refused("ACCOUNT_DAILY_QUOTA_EXCEEDED", "Daily message quota exceeded."));
         }
         quota.add(minute, entry.destination.all().count() as u64);
     }
@@ -332,12 +279,10 @@ fn capture(
         return Ok(Vec::new());
     }
     let mut inbox = ses.inbox();
-    let mails = inbox
-        .append(call, new, Timestamp::now().as_millisecond())
-        .map_err(|error| {
-            tracing::error!(%error, "the inbox file can't be written; the call was refused");
-            ApiError::internal("The inbox file can't be written.")
-        })?;
+    let mails = inbox.append(call, new, Timestamp::now().as_millisecond()).map_err(|error| {
+        tracing::error!(%error, "the inbox file can't be written; the call was refused");
+        ApiError::internal("The inbox file can't be written.")
+    })?;
     for (mail, subject) in mails.iter().zip(subjects) {
         // Under the inbox's lock, so that listeners hear of mails in the order of their ids. Nobody may be listening.
         let _ = ses.live.send((Arc::clone(mail), subject));
@@ -349,9 +294,7 @@ fn capture(
                 message_id = %mail.id, %reason,
                 "SES would accept this mail and never deliver it: its template can't be rendered with its data"
             );
-            ses.counters
-                .rendering_failures
-                .fetch_add(1, Ordering::Relaxed);
+            ses.counters.rendering_failures.fetch_add(1, Ordering::Relaxed);
         }
     }
     Ok(mails)
@@ -361,14 +304,11 @@ fn check_destination(destination: &Destination) -> Result<(), String> {
     let recipients = destination.all().count();
     if recipients == 0 {
         return Err(
-            "A destination has at least one address in ToAddresses, CcAddresses or BccAddresses."
-                .into(),
+            "A destination has at least one address in ToAddresses, CcAddresses or BccAddresses.".into()
         );
     }
     if recipients > MAX_DESTINATIONS {
-        return Err(format!(
-            "{recipients} recipients: a message has at most {MAX_DESTINATIONS}."
-        ));
+        return Err(format!("{recipients} recipients: a message has at most {MAX_DESTINATIONS}."));
     }
     if destination.all().all(is_address) {
         Ok(())
@@ -385,24 +325,16 @@ fn template_content(template: Template) -> Result<(Content, Vec<Pair>), ApiError
                 "NotFoundException",
                 format!("Template {name} does not exist."),
             ),
-            None => ApiError::bad_request(
-                "Template has one of TemplateContent, TemplateName and TemplateArn.",
-            ),
+            None => {
+                ApiError::bad_request("Template has one of TemplateContent, TemplateName and TemplateArn.")
+            }
         });
     };
     if content.text.is_none() && content.html.is_none() {
-        return Err(ApiError::bad_request(
-            "TemplateContent has Text, Html or both.",
-        ));
+        return Err(ApiError::bad_request("TemplateContent has Text, Html or both."));
     }
     merge(template.template_data.as_deref(), None).map_err(ApiError::bad_request)?;
-    Ok((
-        Content::Template {
-            template: content,
-            data: template.template_data,
-        },
-        template.headers,
-    ))
+    Ok((Content::Template { template: content, data: template.template_data }, template.headers))
 }
 
 fn compile(call: &Call) -> Result<Option<Arc<Compiled>>, ApiError> {
@@ -426,31 +358,17 @@ fn source(from: Option<String>) -> Result<String, ApiError> {
 fn parse<T: DeserializeOwned>(body: &[u8]) -> Result<T, ApiError> {
     serde_json::from_slice(body).map_err(|error| {
         // The error's own text can quote what was sent, addresses included: only its place is told.
-        let message = format!(
-            "The body is not this call's JSON (line {}, column {}).",
-            error.line(),
-            error.column()
-        );
+        let message =
+            format!("The body is not this call's JSON (line {}, column {}).", error.line(), error.column());
         ApiError::new(StatusCode::BAD_REQUEST, "SerializationException", message)
     })
 }
 
 /// The region the call was signed for: `Credential=KEY/20261123/eu-central-1/ses/aws4_request`.
 fn region(headers: &HeaderMap) -> String {
-    let signed_for = |value: &str| {
-        value
-            .split("Credential=")
-            .nth(1)?
-            .split('/')
-            .nth(2)
-            .map(str::to_owned)
-    };
-    let authorization = headers
-        .get(header::AUTHORIZATION)
-        .and_then(|value| value.to_str().ok());
-    authorization
-        .and_then(signed_for)
-        .unwrap_or_else(|| "us-east-1".to_owned())
+    let signed_for = |value: &str| value.split("Credential=").nth(1)?.split('/').nth(2).map(str::to_owned);
+    let authorization = headers.get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    authorization.and_then(signed_for).unwrap_or_else(|| "us-east-1".to_owned())
 }
 
 fn answer(body: &Value, drop: bool) -> Response {

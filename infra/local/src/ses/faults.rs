@@ -62,18 +62,12 @@ impl Faults {
     }
 
     /// The status an entry to these addresses is to get, if one of them has a fault.
-    pub(super) fn status<'a>(
-        &mut self,
-        mut addresses: impl Iterator<Item = &'a str>,
-    ) -> Option<String> {
+    pub(super) fn status<'a>(&mut self, mut addresses: impl Iterator<Item = &'a str>) -> Option<String> {
         if self.statuses.is_empty() {
             return None;
         }
-        let live = |address: &&str| {
-            self.statuses
-                .get(bare(address))
-                .is_some_and(|fault| fault.times != Some(0))
-        };
+        let live =
+            |address: &&str| self.statuses.get(bare(address)).is_some_and(|fault| fault.times != Some(0));
         let address = addresses.find(live)?;
         let fault = self.statuses.get_mut(bare(address))?;
         let status = fault.status.clone();

@@ -41,16 +41,9 @@ pub(super) struct Call {
 #[derive(Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) enum Content {
     /// To be rendered with `data` (JSON) and the recipient's own on top.
-    Template {
-        template: TemplateContent,
-        data: Option<String>,
-    },
+    Template { template: TemplateContent, data: Option<String> },
     /// Sent as it is.
-    Simple {
-        subject: String,
-        text: Option<String>,
-        html: Option<String>,
-    },
+    Simple { subject: String, text: Option<String>, html: Option<String> },
     /// A MIME message, base64.
     Raw { data: String },
 }
@@ -79,9 +72,7 @@ impl Mail {
         let (hay, needle) = (self.entry.as_bytes(), address.as_bytes());
         !address.is_ascii()
             || address.contains(['"', '\\'])
-            || hay
-                .windows(needle.len())
-                .any(|window| window.eq_ignore_ascii_case(needle))
+            || hay.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
     }
 
     /// Bytes this mail takes beside what it shares.
@@ -144,13 +135,7 @@ enum Line<'a> {
 
 impl Inbox {
     pub(super) fn in_memory() -> Self {
-        Self {
-            mails: Vec::new(),
-            calls: HashMap::new(),
-            next_call: 1,
-            last: Ulid::nil(),
-            file: None,
-        }
+        Self { mails: Vec::new(), calls: HashMap::new(), next_call: 1, last: Ulid::nil(), file: None }
     }
 
     /// Opens the file, making it if there is none, and reads what is in it.
@@ -180,10 +165,7 @@ impl Inbox {
             if !line.ends_with(b"\n") {
                 // Only a torn line of an inbox: the start of someone else's file is not cut away.
                 if good == 0 && !line.starts_with(FIRST) && !FIRST.starts_with(&line) {
-                    return Err(InboxError::Damaged {
-                        path: path.into(),
-                        line: number,
-                    });
+                    return Err(InboxError::Damaged { path: path.into(), line: number });
                 }
                 tracing::warn!(
                     file = %path.display(), line = number, bytes,
@@ -194,10 +176,7 @@ impl Inbox {
             serde_json::from_slice(&line)
                 .ok()
                 .and_then(|line| inbox.replay(line, &mut by_number))
-                .ok_or_else(|| InboxError::Damaged {
-                    path: path.into(),
-                    line: number,
-                })?;
+                .ok_or_else(|| InboxError::Damaged { path: path.into(), line: number })?;
             good += bytes;
         }
         file.set_len(good).map_err(read)?;
@@ -215,24 +194,12 @@ impl Inbox {
                 self.next_call = self.next_call.max(n + 1);
                 calls.insert(n, shared);
             }
-            Line::Mail {
-                id,
-                at,
-                call,
-                entry,
-                failure,
-            } => {
+            Line::Mail { id, at, call, entry, failure } => {
                 let id = Ulid::from_string(&id).ok()?;
                 let call = Arc::clone(calls.get(&call)?);
                 let entry = serde_json::to_string(&entry).ok()?.into_boxed_str();
                 self.last = self.last.max(id);
-                self.mails.push(Arc::new(Mail {
-                    id,
-                    at,
-                    call,
-                    entry,
-                    failure: failure.map(Into::into),
-                }));
+                self.mails.push(Arc::new(Mail { id, at, call, entry, failure: failure.map(Into::into) }));
             }
             Line::Deleted { id } => {
                 let at = self.position(Ulid::from_string(&id).ok()?)?;
@@ -246,17 +213,9 @@ impl Inbox {
     ///
     /// # Errors
     /// Where the file can't be written.
-    pub(super) fn append(
-        &mut self,
-        call: Call,
-        new: Vec<New>,
-        at: i64,
-    ) -> io::Result<Vec<Arc<Mail>>> {
+    pub(super) fn append(&mut self, call: Call, new: Vec<New>, at: i64) -> io::Result<Vec<Arc<Mail>>> {
         let mut lines = Vec::new();
-        let known = self
-            .calls
-            .get_key_value(&call)
-            .map(|(call, n)| (Arc::clone(call), *n));
+        let known = self.calls.get_key_value(&call).map(|(call, n)| (Arc::clone(call), *n));
         let fresh = known.is_none();
         let (call, n) = known.unwrap_or_else(|| (Arc::new(call), self.next_call));
         if fresh {
@@ -270,23 +229,11 @@ impl Inbox {
             if self.file.is_some() {
                 push_line(
                     &mut lines,
-                    &Line::Mail {
-                        id: last.to_string(),
-                        at,
-                        call: n,
-                        entry,
-                        failure: failure.clone(),
-                    },
+                    &Line::Mail { id: last.to_string(), at, call: n, entry, failure: failure.clone() },
                 )?;
             }
             let failure = failure.map(Into::into);
-            mails.push(Arc::new(Mail {
-                id: last,
-                at,
-                call: Arc::clone(&call),
-                entry: json,
-                failure,
-            }));
+            mails.push(Arc::new(Mail { id: last, at, call: Arc::clone(&call), entry: json, failure }));
         }
         self.write(&lines)?;
         if fresh {
@@ -354,11 +301,7 @@ impl Inbox {
 
 /// The next id: this one, unless the clock stood still or went back.
 fn after(last: Ulid, fresh: Ulid) -> Ulid {
-    if fresh > last {
-        fresh
-    } else {
-        Ulid(u128::from(last).saturating_add(1))
-    }
+    if fresh > last { fresh } else { Ulid(u128::from(last).saturating_add(1)) }
 }
 
 fn push_line(lines: &mut Vec<u8>, line: &Line<'_>) -> io::Result<()> {

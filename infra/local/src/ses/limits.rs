@@ -25,12 +25,7 @@ pub(super) struct Rate {
 
 impl Rate {
     pub(super) fn new(per_second: f64, now: Instant) -> Self {
-        Self {
-            per_second,
-            left: per_second.max(1.0),
-            as_of: now,
-            in_debt: false,
-        }
+        Self { per_second, left: per_second.max(1.0), as_of: now, in_debt: false }
     }
 
     /// Whether a call to this many recipients is taken now.
@@ -39,19 +34,12 @@ impl Rate {
         let refilled = now.saturating_duration_since(self.as_of).as_secs_f64() * self.per_second;
         self.left = (self.left + refilled).min(most);
         self.as_of = now;
-        let enough = if self.in_debt {
-            most - SLACK.as_secs_f64() * self.per_second
-        } else {
-            1.0
-        };
+        let enough = if self.in_debt { most - SLACK.as_secs_f64() * self.per_second } else { 1.0 };
         // A refill is a sum of rounded parts; without this a full bucket can look a hair short of full.
         if self.left + 1e-9 < enough {
             return false;
         }
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "a call has at most a few thousand recipients"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "a call has at most a few thousand recipients")]
         let recipients = recipients as f64;
         self.left -= recipients;
         self.in_debt = self.left < 0.0;
@@ -69,11 +57,7 @@ pub(super) struct Quota {
 
 impl Quota {
     pub(super) fn new(per_day: f64) -> Self {
-        Self {
-            per_day,
-            sent: 0,
-            minutes: VecDeque::new(),
-        }
+        Self { per_day, sent: 0, minutes: VecDeque::new() }
     }
 
     pub(super) fn sent(&mut self, now_minute: i64) -> u64 {
@@ -89,10 +73,7 @@ impl Quota {
 
     /// Whether anything is left of the day's quota.
     pub(super) fn open(&mut self, now_minute: i64) -> bool {
-        #[expect(
-            clippy::cast_precision_loss,
-            reason = "exact up to 2^53 recipients a day"
-        )]
+        #[expect(clippy::cast_precision_loss, reason = "exact up to 2^53 recipients a day")]
         let sent = self.sent(now_minute) as f64;
         sent < self.per_day
     }
@@ -125,10 +106,7 @@ mod tests {
         let mut rate = Rate::new(14.0, start);
         assert!(rate.take(50, start));
         let refused = refused_ms(&mut rate, start);
-        assert!(
-            (3_471..=3_473).contains(&refused),
-            "refused for {refused} ms; 50 / 14 s less 100 ms"
-        );
+        assert!((3_471..=3_473).contains(&refused), "refused for {refused} ms; 50 / 14 s less 100 ms");
     }
 
     #[test]
@@ -136,11 +114,7 @@ mod tests {
         let start = Instant::now();
         let mut rate = Rate::new(14.0, start);
         assert_eq!((0..20).filter(|_| rate.take(1, start)).count(), 14);
-        assert_eq!(
-            refused_ms(&mut rate, start),
-            72,
-            "one recipient's time at 14 a second"
-        );
+        assert_eq!(refused_ms(&mut rate, start), 72, "one recipient's time at 14 a second");
     }
 
     #[test]
@@ -151,10 +125,7 @@ mod tests {
             for call in 0..200_u32 {
                 let due = Duration::from_secs_f64(f64::from(call) * 50.0 / per_second);
                 let jitter = Duration::from_millis(u64::from(call * 7 % 80));
-                assert!(
-                    rate.take(50, start + due + jitter),
-                    "call {call} at {per_second} a second"
-                );
+                assert!(rate.take(50, start + due + jitter), "call {call} at {per_second} a second");
             }
         }
     }

@@ -90,34 +90,16 @@ impl Ses {
         let address = listener.local_addr()?;
         let shared = Arc::new(Shared::new(options, inbox));
         let api = Router::new()
-            .route(
-                "/v2/email/outbound-bulk-emails",
-                post(api::send_bulk_email).fallback(api::unknown),
-            )
-            .route(
-                "/v2/email/outbound-emails",
-                post(api::send_email).fallback(api::unknown),
-            )
-            .route(
-                "/v2/email/account",
-                get(api::get_account).fallback(api::unknown),
-            )
+            .route("/v2/email/outbound-bulk-emails", post(api::send_bulk_email).fallback(api::unknown))
+            .route("/v2/email/outbound-emails", post(api::send_email).fallback(api::unknown))
+            .route("/v2/email/account", get(api::get_account).fallback(api::unknown))
             .merge(view::faults_router())
             .fallback(api::unknown)
             .layer(DefaultBodyLimit::max(MAX_BODY))
             .with_state(Arc::clone(&shared));
         let stop = CancellationToken::new();
-        let mut ses = Self {
-            shared,
-            address,
-            stop: stop.clone(),
-            server: None,
-        };
-        ses.server = Some(tokio::spawn(serve::serve(
-            listener,
-            ses.router().merge(api),
-            stop,
-        )));
+        let mut ses = Self { shared, address, stop: stop.clone(), server: None };
+        ses.server = Some(tokio::spawn(serve::serve(listener, ses.router().merge(api), stop)));
         Ok(ses)
     }
 
@@ -128,9 +110,7 @@ impl Ses {
 
     /// The inbox (`/_aws/ses` and below it) and the page (`/`, `/page/`), to be merged into another router.
     pub(crate) fn router(&self) -> Router {
-        view::router()
-            .with_state(Arc::clone(&self.shared))
-            .merge(crate::page::router())
+        view::router().with_state(Arc::clone(&self.shared)).merge(crate::page::router())
     }
 
     /// Ends the open `/_aws/ses/events` streams, here and in every router made by [`Ses::router`]: a server that waits
@@ -183,10 +163,7 @@ impl Shared {
     fn new(options: Options, inbox: Inbox) -> Self {
         let mut quota = Quota::new(options.max_24_hour_send);
         for mail in inbox.after(None) {
-            quota.add(
-                mail.at.div_euclid(60_000),
-                mail.entry().destination.all().count() as u64,
-            );
+            quota.add(mail.at.div_euclid(60_000), mail.entry().destination.all().count() as u64);
         }
         Self {
             rate: Mutex::new(Rate::new(options.max_send_rate, Instant::now())),

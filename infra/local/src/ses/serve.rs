@@ -50,8 +50,7 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
     let service = service_fn(move |request: Request<Incoming>| {
         let router = router.clone();
         async move {
-            let answered: Result<Response<Body>, Infallible> =
-                router.oneshot(request.map(Body::new)).await;
+            let answered: Result<Response<Body>, Infallible> = router.oneshot(request.map(Body::new)).await;
             let Ok(response) = answered;
             match response.extensions().get::<DropAnswer>() {
                 Some(_) => Err(io::Error::other("the answer is dropped on request")),
@@ -59,11 +58,8 @@ async fn connection(stream: TcpStream, router: Router, stop: CancellationToken) 
             }
         }
     });
-    let mut served = pin!(
-        http1::Builder::new()
-            .timer(TokioTimer::new())
-            .serve_connection(TokioIo::new(stream), service)
-    );
+    let mut served =
+        pin!(http1::Builder::new().timer(TokioTimer::new()).serve_connection(TokioIo::new(stream), service));
     tokio::select! {
         // What can go wrong here is the client's going away.
         _ = served.as_mut() => {}

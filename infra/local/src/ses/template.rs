@@ -10,9 +10,7 @@ use serde_json::{Map, Value};
 use super::wire::TemplateContent;
 
 /// Helpers of this Handlebars that SES's does not have: a template that leans on one must fail here too.
-const NOT_IN_SES: [&str; 10] = [
-    "eq", "ne", "gt", "gte", "lt", "lte", "and", "or", "not", "len",
-];
+const NOT_IN_SES: [&str; 10] = ["eq", "ne", "gt", "gte", "lt", "lte", "and", "or", "not", "len"];
 
 pub(super) struct Compiled {
     handlebars: Handlebars<'static>,
@@ -35,16 +33,10 @@ impl Compiled {
         for helper in NOT_IN_SES {
             handlebars.unregister_helper(helper);
         }
-        let parts = [
-            ("subject", &content.subject),
-            ("text", &content.text),
-            ("html", &content.html),
-        ];
+        let parts = [("subject", &content.subject), ("text", &content.text), ("html", &content.html)];
         for (name, part) in parts {
             if let Some(part) = part {
-                handlebars
-                    .register_template_string(name, part)
-                    .map_err(Box::new)?;
+                handlebars.register_template_string(name, part).map_err(Box::new)?;
             }
         }
         Ok(Self { handlebars })
@@ -53,12 +45,8 @@ impl Compiled {
     /// # Errors
     /// Where the data lacks a variable, or a helper is given what it can't use: SES's "rendering failure".
     pub(super) fn render(&self, data: &Map<String, Value>) -> Result<Rendered, RenderError> {
-        let part = |name| {
-            self.handlebars
-                .has_template(name)
-                .then(|| self.handlebars.render(name, data))
-                .transpose()
-        };
+        let part =
+            |name| self.handlebars.has_template(name).then(|| self.handlebars.render(name, data)).transpose();
         Ok(Rendered {
             subject: part("subject")?.unwrap_or_default(),
             text: part("text")?,
@@ -71,10 +59,7 @@ impl Compiled {
 ///
 /// # Errors
 /// Where either is not a JSON object. The error holds none of the data.
-pub(super) fn merge(
-    default: Option<&str>,
-    own: Option<&str>,
-) -> Result<Map<String, Value>, &'static str> {
+pub(super) fn merge(default: Option<&str>, own: Option<&str>) -> Result<Map<String, Value>, &'static str> {
     let mut merged = object(default).ok_or("TemplateData is not a JSON object.")?;
     merged.extend(object(own).ok_or("ReplacementTemplateData is not a JSON object.")?);
     Ok(merged)

@@ -1,8 +1,4 @@
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    reason = "a test stops where it fails"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it fails")]
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -46,11 +42,7 @@ impl Bench {
             .credentials_provider(Credentials::new("dummy", "dummy", None, None, "test"))
             .endpoint_url(ses.url())
             .retry_config(RetryConfig::disabled())
-            .timeout_config(
-                TimeoutConfig::builder()
-                    .operation_timeout(Duration::from_secs(20))
-                    .build(),
-            )
+            .timeout_config(TimeoutConfig::builder().operation_timeout(Duration::from_secs(20)).build())
             .http_client(
                 aws_smithy_http_client::Builder::new()
                     .tls_provider(aws_smithy_http_client::tls::Provider::Rustls(
@@ -59,11 +51,7 @@ impl Bench {
                     .build_https(),
             )
             .build();
-        Self {
-            ses,
-            client: aws_sdk_sesv2::Client::from_conf(config),
-            http: reqwest::Client::new(),
-        }
+        Self { ses, client: aws_sdk_sesv2::Client::from_conf(config), http: reqwest::Client::new() }
     }
 
     async fn send(&self, entries: Vec<BulkEmailEntry>) -> BulkResult {
@@ -85,45 +73,21 @@ impl Bench {
 
     async fn json(&self, path_and_query: &str) -> Value {
         let url = format!("{}{path_and_query}", self.ses.url());
-        self.http
-            .get(url)
-            .send()
-            .await
-            .unwrap()
-            .error_for_status()
-            .unwrap()
-            .json()
-            .await
-            .unwrap()
+        self.http.get(url).send().await.unwrap().error_for_status().unwrap().json().await.unwrap()
     }
 
     async fn messages(&self, query: &str) -> Vec<Value> {
-        self.json(&format!("/_aws/ses{query}")).await["messages"]
-            .as_array()
-            .unwrap()
-            .clone()
+        self.json(&format!("/_aws/ses{query}")).await["messages"].as_array().unwrap().clone()
     }
 
     async fn faults(&self, faults: Value) -> reqwest::StatusCode {
         let url = format!("{}/_aws/ses/faults", self.ses.url());
-        self.http
-            .put(url)
-            .json(&faults)
-            .send()
-            .await
-            .unwrap()
-            .status()
+        self.http.put(url).json(&faults).send().await.unwrap().status()
     }
 
     async fn delete(&self, query: &str) -> u16 {
         let url = format!("{}/_aws/ses{query}", self.ses.url());
-        self.http
-            .delete(url)
-            .send()
-            .await
-            .unwrap()
-            .status()
-            .as_u16()
+        self.http.delete(url).send().await.unwrap().status().as_u16()
     }
 }
 
@@ -143,19 +107,11 @@ fn template() -> Template {
 }
 
 fn tag(name: &str, value: &str) -> MessageTag {
-    MessageTag::builder()
-        .name(name)
-        .value(value)
-        .build()
-        .unwrap()
+    MessageTag::builder().name(name).value(value).build().unwrap()
 }
 
 fn header(name: &str, value: &str) -> MessageHeader {
-    MessageHeader::builder()
-        .name(name)
-        .value(value)
-        .build()
-        .unwrap()
+    MessageHeader::builder().name(name).value(value).build().unwrap()
 }
 
 fn to(address: &str) -> BulkEmailEntry {
@@ -163,31 +119,19 @@ fn to(address: &str) -> BulkEmailEntry {
 }
 
 fn entry(address: &str, data: Option<&str>) -> BulkEmailEntry {
-    let template = ReplacementTemplate::builder()
-        .set_replacement_template_data(data.map(Into::into))
-        .build();
+    let template = ReplacementTemplate::builder().set_replacement_template_data(data.map(Into::into)).build();
     BulkEmailEntry::builder()
         .destination(Destination::builder().to_addresses(address).build())
-        .replacement_email_content(
-            ReplacementEmailContent::builder()
-                .replacement_template(template)
-                .build(),
-        )
+        .replacement_email_content(ReplacementEmailContent::builder().replacement_template(template).build())
         .build()
 }
 
 fn many(count: usize) -> Vec<BulkEmailEntry> {
-    (0..count)
-        .map(|n| to(&format!("shopper{n}@example.com")))
-        .collect()
+    (0..count).map(|n| to(&format!("shopper{n}@example.com"))).collect()
 }
 
 fn statuses(sent: BulkResult) -> Vec<BulkEmailStatus> {
-    sent.unwrap()
-        .bulk_email_entry_results()
-        .iter()
-        .map(|result| result.status().unwrap().clone())
-        .collect()
+    sent.unwrap().bulk_email_entry_results().iter().map(|result| result.status().unwrap().clone()).collect()
 }
 
 /// The HTTP status, the error's code and its message.
@@ -195,20 +139,12 @@ fn refusal<E: ProvideErrorMetadata + std::fmt::Debug>(
     error: &SdkError<E, aws_sdk_sesv2::config::http::HttpResponse>,
 ) -> (u16, String, String) {
     let status = error.raw_response().expect("an answer").status().as_u16();
-    (
-        status,
-        error.code().unwrap().to_owned(),
-        error.message().unwrap().to_owned(),
-    )
+    (status, error.code().unwrap().to_owned(), error.message().unwrap().to_owned())
 }
 
 fn bad_request(sent: BulkResult) -> String {
     let (status, code, message) = refusal(&sent.expect_err("a refusal"));
-    assert_eq!(
-        (status, code.as_str()),
-        (400, "BadRequestException"),
-        "{message}"
-    );
+    assert_eq!((status, code.as_str()), (400, "BadRequestException"), "{message}");
     message
 }
 
@@ -232,14 +168,8 @@ async fn a_bulk_call_is_captured_with_everything_a_recipient_would_get() {
                 )
                 .build(),
         )
-        .replacement_headers(header(
-            "list-unsubscribe",
-            "<https://shop.example/unsubscribe/t1>",
-        ))
-        .replacement_headers(header(
-            "List-Unsubscribe-Post",
-            "List-Unsubscribe=One-Click",
-        ))
+        .replacement_headers(header("list-unsubscribe", "<https://shop.example/unsubscribe/t1>"))
+        .replacement_headers(header("List-Unsubscribe-Post", "List-Unsubscribe=One-Click"))
         .replacement_tags(tag("shard", "7"))
         .build();
 
@@ -285,10 +215,7 @@ async fn a_bulk_call_is_captured_with_everything_a_recipient_would_get() {
 #[tokio::test]
 async fn fifty_destinations_are_taken_and_none_or_fifty_one_are_refused() {
     let bench = Bench::new().await;
-    assert_eq!(
-        statuses(bench.send(many(50)).await),
-        vec![BulkEmailStatus::Success; 50]
-    );
+    assert_eq!(statuses(bench.send(many(50)).await), vec![BulkEmailStatus::Success; 50]);
     assert!(bad_request(bench.send(many(51)).await).contains("50"));
     assert!(bad_request(bench.send(Vec::new()).await).contains("destinations"));
     assert_eq!(bench.messages("").await.len(), 50);
@@ -297,9 +224,7 @@ async fn fifty_destinations_are_taken_and_none_or_fifty_one_are_refused() {
 #[tokio::test]
 async fn a_malformed_entry_fails_alone() {
     let bench = Bench::new().await;
-    let nobody = BulkEmailEntry::builder()
-        .destination(Destination::builder().build())
-        .build();
+    let nobody = BulkEmailEntry::builder().destination(Destination::builder().build()).build();
     let entries = vec![
         to("good@example.com"),
         nobody,
@@ -313,37 +238,16 @@ async fn a_malformed_entry_fails_alone() {
     let sent = bench.send(entries).await.unwrap();
     let results = sent.bulk_email_entry_results();
     let expected = |at: usize| {
-        if [0, 7].contains(&at) {
-            BulkEmailStatus::Success
-        } else {
-            BulkEmailStatus::InvalidParameter
-        }
+        if [0, 7].contains(&at) { BulkEmailStatus::Success } else { BulkEmailStatus::InvalidParameter }
     };
     for (at, result) in results.iter().enumerate() {
         assert_eq!(result.status(), Some(&expected(at)), "entry {at}");
-        assert_eq!(
-            result.error().is_some(),
-            result.message_id().is_none(),
-            "entry {at}"
-        );
-        assert!(
-            !result.error().unwrap_or_default().contains("example.com"),
-            "an error tells no address"
-        );
+        assert_eq!(result.error().is_some(), result.message_id().is_none(), "entry {at}");
+        assert!(!result.error().unwrap_or_default().contains("example.com"), "an error tells no address");
     }
-    let captured: Vec<_> = bench
-        .messages("")
-        .await
-        .iter()
-        .map(|mail| mail["Id"].as_str().unwrap().to_owned())
-        .collect();
-    assert_eq!(
-        captured,
-        [
-            results[0].message_id().unwrap(),
-            results[7].message_id().unwrap()
-        ]
-    );
+    let captured: Vec<_> =
+        bench.messages("").await.iter().map(|mail| mail["Id"].as_str().unwrap().to_owned()).collect();
+    assert_eq!(captured, [results[0].message_id().unwrap(), results[7].message_id().unwrap()]);
 }
 
 #[tokio::test]
@@ -363,20 +267,11 @@ async fn calls_without_sender_or_template_are_refused_with_the_reason() {
     let content = EmailTemplateContent::builder().subject("s").build();
     let empty = Template::builder().template_content(content).build();
     assert!(bad_request(bench.bulk(empty, many(1)).await).contains("Html"));
-    let content = EmailTemplateContent::builder()
-        .subject("{{#if}")
-        .text("t")
-        .build();
+    let content = EmailTemplateContent::builder().subject("{{#if}").text("t").build();
     let broken = Template::builder().template_content(content).build();
     assert!(bad_request(bench.bulk(broken, many(1)).await).contains("parsed"));
-    let content = EmailTemplateContent::builder()
-        .subject("s")
-        .text("t")
-        .build();
-    let data = Template::builder()
-        .template_content(content)
-        .template_data("{")
-        .build();
+    let content = EmailTemplateContent::builder().subject("s").text("t").build();
+    let data = Template::builder().template_content(content).template_data("{").build();
     assert!(bad_request(bench.bulk(data, many(1)).await).contains("TemplateData"));
 
     let stored = Template::builder().template_name("BackInStock").build();
@@ -396,31 +291,16 @@ async fn headers_and_tags_that_ses_would_refuse_are_refused() {
             .build();
         bench.send(vec![entry])
     };
-    let numbered = |count: usize| {
-        (0..count)
-            .map(|n| header(&format!("X-{n}"), "v"))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(
-        statuses(with(numbered(15)).await),
-        [BulkEmailStatus::Success]
-    );
+    let numbered = |count: usize| (0..count).map(|n| header(&format!("X-{n}"), "v")).collect::<Vec<_>>();
+    assert_eq!(statuses(with(numbered(15)).await), [BulkEmailStatus::Success]);
     assert!(bad_request(with(numbered(16)).await).contains("at most 15"));
     assert!(bad_request(with(vec![header("X-Name", "caf\u{e9}")]).await).contains("X-Name"));
-    assert!(
-        bad_request(with(vec![header("X-Name", "a\r\nBcc: b@example.com")]).await)
-            .contains("X-Name")
-    );
+    assert!(bad_request(with(vec![header("X-Name", "a\r\nBcc: b@example.com")]).await).contains("X-Name"));
     assert!(bad_request(with(vec![header("X Name", "v")]).await).contains("name"));
     assert!(bad_request(with(vec![header("X-Long", &"v".repeat(871))]).await).contains("870"));
     assert!(bad_request(with(vec![header("Subject", "v")]).await).contains("Subject"));
     let too_many = Template::builder()
-        .template_content(
-            EmailTemplateContent::builder()
-                .subject("s")
-                .text("t")
-                .build(),
-        )
+        .template_content(EmailTemplateContent::builder().subject("s").text("t").build())
         .set_headers(Some(numbered(16)))
         .build();
     assert!(bad_request(bench.bulk(too_many, many(1)).await).contains("at most 15"));
@@ -432,10 +312,7 @@ async fn headers_and_tags_that_ses_would_refuse_are_refused() {
             .build();
         bench.send(vec![entry])
     };
-    assert_eq!(
-        statuses(tagged("product", "iphone15.a_b-c@d").await),
-        [BulkEmailStatus::Success]
-    );
+    assert_eq!(statuses(tagged("product", "iphone15.a_b-c@d").await), [BulkEmailStatus::Success]);
     assert!(bad_request(tagged("product", "two words").await).contains("tag product"));
     assert!(bad_request(tagged("a.b", "v").await).contains("tag's name"));
 }
@@ -444,36 +321,17 @@ async fn headers_and_tags_that_ses_would_refuse_are_refused() {
 async fn a_missing_variable_is_accepted_and_kept_as_a_rendering_failure() {
     let bench = Bench::new().await;
     let template = Template::builder()
-        .template_content(
-            EmailTemplateContent::builder()
-                .subject("Hi {{name}}")
-                .text("t")
-                .build(),
-        )
+        .template_content(EmailTemplateContent::builder().subject("Hi {{name}}").text("t").build())
         .build();
-    let entries = vec![
-        entry("ann@example.com", Some(r#"{"name":"Ann"}"#)),
-        to("bob@example.com"),
-    ];
-    assert_eq!(
-        statuses(bench.bulk(template, entries).await),
-        vec![BulkEmailStatus::Success; 2]
-    );
+    let entries = vec![entry("ann@example.com", Some(r#"{"name":"Ann"}"#)), to("bob@example.com")];
+    assert_eq!(statuses(bench.bulk(template, entries).await), vec![BulkEmailStatus::Success; 2]);
 
     let messages = bench.messages("").await;
     assert_eq!(messages[0]["Subject"], "Hi Ann");
     assert!(messages[0].get("RenderingFailure").is_none());
     let failed = &messages[1];
-    assert!(
-        failed["RenderingFailure"]
-            .as_str()
-            .unwrap()
-            .contains("name")
-    );
-    assert_eq!(
-        failed["Body"],
-        json!({"text_part": null, "html_part": null})
-    );
+    assert!(failed["RenderingFailure"].as_str().unwrap().contains("name"));
+    assert_eq!(failed["Body"], json!({"text_part": null, "html_part": null}));
     assert_eq!(bench.json("/_aws/ses/stats").await["renderingFailures"], 1);
 }
 
@@ -482,55 +340,25 @@ async fn a_condition_may_ask_for_what_is_missing_and_helpers_that_ses_lacks_fail
     let bench = Bench::new().await;
     let with = |text: &str| {
         Template::builder()
-            .template_content(
-                EmailTemplateContent::builder()
-                    .subject("s")
-                    .text(text)
-                    .build(),
-            )
+            .template_content(EmailTemplateContent::builder().subject("s").text(text).build())
             .build()
     };
-    let sent = bench
-        .bulk(
-            with("{{#if price}}{{price}}{{else}}no price{{/if}}"),
-            many(1),
-        )
-        .await;
+    let sent = bench.bulk(with("{{#if price}}{{price}}{{else}}no price{{/if}}"), many(1)).await;
     assert_eq!(statuses(sent), [BulkEmailStatus::Success]);
     assert_eq!(bench.messages("").await[0]["Body"]["text_part"], "no price");
-    let sent = bench
-        .bulk(with("{{#if (eq 1 1)}}yes{{/if}}"), many(1))
-        .await;
+    let sent = bench.bulk(with("{{#if (eq 1 1)}}yes{{/if}}"), many(1)).await;
     assert_eq!(statuses(sent), [BulkEmailStatus::Success]);
-    assert!(
-        bench.messages("").await[1]
-            .get("RenderingFailure")
-            .is_some()
-    );
+    assert!(bench.messages("").await[1].get("RenderingFailure").is_some());
 }
 
 #[tokio::test]
 async fn simulator_addresses_are_captured_and_say_what_they_simulate() {
     let bench = Bench::new().await;
-    let mailboxes = [
-        "bounce",
-        "complaint",
-        "suppressionlist",
-        "success",
-        "bounce+label-7",
-    ];
-    let entries = mailboxes
-        .iter()
-        .map(|mailbox| to(&format!("{mailbox}@simulator.amazonses.com")))
-        .collect();
+    let mailboxes = ["bounce", "complaint", "suppressionlist", "success", "bounce+label-7"];
+    let entries = mailboxes.iter().map(|mailbox| to(&format!("{mailbox}@simulator.amazonses.com"))).collect();
     bench.send(entries).await.unwrap();
     bench.send(vec![to("bounce@example.com")]).await.unwrap();
-    let simulated: Vec<_> = bench
-        .messages("")
-        .await
-        .iter()
-        .map(|mail| mail["simulated"].clone())
-        .collect();
+    let simulated: Vec<_> = bench.messages("").await.iter().map(|mail| mail["simulated"].clone()).collect();
     assert_eq!(
         simulated,
         [
@@ -546,11 +374,7 @@ async fn simulator_addresses_are_captured_and_say_what_they_simulate() {
 
 #[tokio::test]
 async fn a_burst_above_the_rate_is_taken_and_the_next_call_is_refused() {
-    let bench = Bench::with(Options {
-        max_send_rate: 1.0,
-        ..Options::default()
-    })
-    .await;
+    let bench = Bench::with(Options { max_send_rate: 1.0, ..Options::default() }).await;
     assert_eq!(statuses(bench.send(many(50)).await).len(), 50);
     let (status, code, message) = refusal(&bench.send(many(1)).await.unwrap_err());
     assert_eq!((status, code.as_str()), (429, "TooManyRequestsException"));
@@ -566,11 +390,7 @@ async fn a_burst_above_the_rate_is_taken_and_the_next_call_is_refused() {
 
 #[tokio::test]
 async fn a_quota_that_runs_out_within_a_call_fails_the_rest_and_then_every_call() {
-    let bench = Bench::with(Options {
-        max_24_hour_send: 3.0,
-        ..Options::default()
-    })
-    .await;
+    let bench = Bench::with(Options { max_24_hour_send: 3.0, ..Options::default() }).await;
     let quota = BulkEmailStatus::AccountDailyQuotaExceeded;
     let mut expected = vec![BulkEmailStatus::Success; 3];
     expected.extend([quota.clone(), quota]);
@@ -578,22 +398,14 @@ async fn a_quota_that_runs_out_within_a_call_fails_the_rest_and_then_every_call(
     let (status, code, message) = refusal(&bench.send(many(1)).await.unwrap_err());
     assert_eq!(
         (status, code.as_str(), message.as_str()),
-        (
-            400,
-            "LimitExceededException",
-            "Daily message quota exceeded."
-        )
+        (400, "LimitExceededException", "Daily message quota exceeded.")
     );
     assert_eq!(bench.messages("").await.len(), 3);
 }
 
 #[tokio::test]
 async fn get_account_tells_the_quotas_and_what_was_sent() {
-    let options = Options {
-        max_send_rate: 200.0,
-        max_24_hour_send: 50_000.0,
-        ..Options::default()
-    };
+    let options = Options { max_send_rate: 200.0, max_24_hour_send: 50_000.0, ..Options::default() };
     let bench = Bench::with(options).await;
     bench.send(many(7)).await.unwrap();
     let account = bench.client.get_account().send().await.unwrap();
@@ -621,47 +433,23 @@ async fn single_mails_are_captured_simple_templated_and_raw() {
     let part = |text: &str| Content::builder().data(text).build().unwrap();
     let message = Message::builder()
         .subject(part("Hi {{x}}"))
-        .body(
-            Body::builder()
-                .text(part("plain"))
-                .html(part("<i>rich</i>"))
-                .build(),
-        )
+        .body(Body::builder().text(part("plain")).html(part("<i>rich</i>")).build())
         .headers(header("X-One", "1"))
         .build();
-    let sent = send(
-        EmailContent::builder().simple(message).build(),
-        "simple@example.com",
-    )
-    .await
-    .unwrap();
-    send(
-        EmailContent::builder().template(template()).build(),
-        "templated@example.com",
-    )
-    .await
-    .unwrap();
+    let sent = send(EmailContent::builder().simple(message).build(), "simple@example.com").await.unwrap();
+    send(EmailContent::builder().template(template()).build(), "templated@example.com").await.unwrap();
     let mime = "From: a@example.com\r\nSubject: Raw\r\n\r\nbody";
     let raw = RawMessage::builder().data(Blob::new(mime)).build().unwrap();
-    send(EmailContent::builder().raw(raw).build(), "raw@example.com")
-        .await
-        .unwrap();
+    send(EmailContent::builder().raw(raw).build(), "raw@example.com").await.unwrap();
 
     let messages = bench.messages("").await;
     assert_eq!(messages[0]["Id"], sent.message_id().unwrap());
     assert_eq!(messages[0]["Subject"], "Hi {{x}}");
-    assert_eq!(
-        messages[0]["Body"],
-        json!({"text_part": "plain", "html_part": "<i>rich</i>"})
-    );
-    assert_eq!(
-        messages[0]["Headers"],
-        json!([{"Name": "X-One", "Value": "1"}])
-    );
+    assert_eq!(messages[0]["Body"], json!({"text_part": "plain", "html_part": "<i>rich</i>"}));
+    assert_eq!(messages[0]["Headers"], json!([{"Name": "X-One", "Value": "1"}]));
     assert_eq!(messages[1]["Subject"], "Phone is back, there");
-    let kept = base64::engine::general_purpose::STANDARD
-        .decode(messages[2]["RawData"].as_str().unwrap())
-        .unwrap();
+    let kept =
+        base64::engine::general_purpose::STANDARD.decode(messages[2]["RawData"].as_str().unwrap()).unwrap();
     assert_eq!(kept, mime.as_bytes());
 
     let nobody = bench
@@ -678,28 +466,15 @@ async fn single_mails_are_captured_simple_templated_and_raw() {
 #[tokio::test]
 async fn every_other_call_is_a_clear_4xx() {
     let bench = Bench::new().await;
-    let (status, code, message) = refusal(
-        &bench
-            .client
-            .list_contacts()
-            .contact_list_name("x")
-            .send()
-            .await
-            .unwrap_err(),
-    );
+    let (status, code, message) =
+        refusal(&bench.client.list_contacts().contact_list_name("x").send().await.unwrap_err());
     assert_eq!((status, code.as_str()), (404, "UnknownOperationException"));
     assert!(message.contains("SendBulkEmail"));
-    let get = bench
-        .http
-        .get(format!("{}/v2/email/outbound-bulk-emails", bench.ses.url()))
-        .send()
-        .await
-        .unwrap();
+    let get =
+        bench.http.get(format!("{}/v2/email/outbound-bulk-emails", bench.ses.url())).send().await.unwrap();
     assert_eq!(get.status(), 404);
     assert!(get.headers().contains_key("x-amzn-errortype"));
-    let garbage = bench
-        .http
-        .post(format!("{}/v2/email/outbound-emails", bench.ses.url()));
+    let garbage = bench.http.post(format!("{}/v2/email/outbound-emails", bench.ses.url()));
     let garbage = garbage.body("secret@example.com").send().await.unwrap();
     assert_eq!(garbage.status(), 400);
     assert!(!garbage.text().await.unwrap().contains("secret@"));
@@ -713,22 +488,10 @@ async fn asked_for_statuses_hit_their_address_as_often_as_asked() {
         "bob@example.com": {"status": "MESSAGE_REJECTED"},
     }});
     assert_eq!(bench.faults(faults).await, 204);
-    let entries = || {
-        vec![
-            to("ann@example.com"),
-            to("Bob <bob@example.com>"),
-            to("eve@example.com"),
-        ]
-    };
+    let entries = || vec![to("ann@example.com"), to("Bob <bob@example.com>"), to("eve@example.com")];
     use BulkEmailStatus::{MessageRejected, Success, TransientFailure};
-    assert_eq!(
-        statuses(bench.send(entries()).await),
-        [TransientFailure, MessageRejected, Success]
-    );
-    assert_eq!(
-        statuses(bench.send(entries()).await),
-        [Success, MessageRejected, Success]
-    );
+    assert_eq!(statuses(bench.send(entries()).await), [TransientFailure, MessageRejected, Success]);
+    assert_eq!(statuses(bench.send(entries()).await), [Success, MessageRejected, Success]);
     assert_eq!(bench.messages("?to=ann@example.com").await.len(), 1);
     assert_eq!(bench.messages("?to=bob@example.com").await.len(), 0);
     assert_eq!(
@@ -737,11 +500,7 @@ async fn asked_for_statuses_hit_their_address_as_often_as_asked() {
     );
     assert_eq!(bench.faults(json!({})).await, 204);
     assert_eq!(statuses(bench.send(entries()).await), vec![Success; 3]);
-    assert_eq!(
-        bench.faults(json!({"throtleNext": 1})).await,
-        400,
-        "a misspelt fault is not silently none"
-    );
+    assert_eq!(bench.faults(json!({"throtleNext": 1})).await, 400, "a misspelt fault is not silently none");
 }
 
 #[tokio::test]
@@ -763,14 +522,8 @@ async fn a_dropped_answer_leaves_the_mails_captured_and_the_caller_without_a_wor
     let bench = Bench::new().await;
     bench.faults(json!({"dropNext": 1})).await;
     let lost = bench.send(many(3)).await.unwrap_err();
-    assert!(
-        lost.raw_response().is_none(),
-        "no answer came back: {lost:?}"
-    );
-    assert!(
-        !matches!(lost, SdkError::TimeoutError(_)),
-        "the connection was closed, not left open"
-    );
+    assert!(lost.raw_response().is_none(), "no answer came back: {lost:?}");
+    assert!(!matches!(lost, SdkError::TimeoutError(_)), "the connection was closed, not left open");
     assert_eq!(bench.messages("").await.len(), 3);
     bench.send(many(1)).await.unwrap();
 }
@@ -792,32 +545,16 @@ async fn the_list_filters_by_id_source_and_recipient_and_pages() {
     bench.send(vec![to("Shopper1@example.com")]).await.unwrap();
     let all = bench.messages("").await;
     assert_eq!(all.len(), 41);
-    let ids: Vec<_> = all
-        .iter()
-        .map(|mail| mail["Id"].as_str().unwrap().to_owned())
-        .collect();
+    let ids: Vec<_> = all.iter().map(|mail| mail["Id"].as_str().unwrap().to_owned()).collect();
     assert!(ids.is_sorted() && ids.iter().collect::<HashSet<_>>().len() == 41);
     let ids_of = async |query: &str| -> Vec<String> {
-        bench
-            .messages(query)
-            .await
-            .iter()
-            .map(|mail| mail["Id"].as_str().unwrap().to_owned())
-            .collect()
+        bench.messages(query).await.iter().map(|mail| mail["Id"].as_str().unwrap().to_owned()).collect()
     };
 
     assert_eq!(ids_of(&format!("?id={}", ids[5])).await, ids[5..6]);
     assert!(ids_of("?id=nonsense").await.is_empty());
-    assert_eq!(
-        ids_of("?email=shop@example.com").await.len(),
-        41,
-        "by address"
-    );
-    assert_eq!(
-        ids_of("?email=Shop%20%3Cshop@example.com%3E").await.len(),
-        41,
-        "by the source as sent"
-    );
+    assert_eq!(ids_of("?email=shop@example.com").await.len(), 41, "by address");
+    assert_eq!(ids_of("?email=Shop%20%3Cshop@example.com%3E").await.len(), 41, "by the source as sent");
     assert!(ids_of("?email=other@example.com").await.is_empty());
     assert_eq!(
         ids_of("?to=shopper1@example.com").await,
@@ -825,18 +562,10 @@ async fn the_list_filters_by_id_source_and_recipient_and_pages() {
         "whole, whatever its case"
     );
     assert_eq!(ids_of("?limit=10").await, ids[..10]);
-    assert_eq!(
-        ids_of(&format!("?limit=10&after={}", ids[9])).await,
-        ids[10..20]
-    );
+    assert_eq!(ids_of(&format!("?limit=10&after={}", ids[9])).await, ids[10..20]);
     assert_eq!(ids_of("?last=3").await, ids[38..]);
     assert!(ids_of(&format!("?after={}", ids[40])).await.is_empty());
-    let bad = bench
-        .http
-        .get(format!("{}/_aws/ses?limit=ten", bench.ses.url()))
-        .send()
-        .await
-        .unwrap();
+    let bad = bench.http.get(format!("{}/_aws/ses?limit=ten", bench.ses.url())).send().await.unwrap();
     assert_eq!(bad.status(), 400);
 }
 
@@ -844,10 +573,7 @@ async fn the_list_filters_by_id_source_and_recipient_and_pages() {
 async fn deleting_takes_out_one_mail_or_all() {
     let bench = Bench::new().await;
     bench.send(many(3)).await.unwrap();
-    let id = bench.messages("").await[1]["Id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let id = bench.messages("").await[1]["Id"].as_str().unwrap().to_owned();
     assert_eq!(bench.delete(&format!("?id={id}")).await, 204);
     assert_eq!(bench.delete(&format!("?id={id}")).await, 404);
     assert_eq!(bench.messages("").await.len(), 2);
@@ -861,9 +587,7 @@ async fn deleting_takes_out_one_mail_or_all() {
 async fn new_mails_are_told_live_and_a_listener_that_reconnects_gets_what_it_missed() {
     let bench = Bench::new().await;
     let listen = async |last: Option<&str>| {
-        let mut request = bench
-            .http
-            .get(format!("{}/_aws/ses/events", bench.ses.url()));
+        let mut request = bench.http.get(format!("{}/_aws/ses/events", bench.ses.url()));
         if let Some(last) = last {
             request = request.header("last-event-id", last);
         }
@@ -882,24 +606,13 @@ async fn new_mails_are_told_live_and_a_listener_that_reconnects_gets_what_it_mis
     let last = first[1]["id"].as_str().unwrap();
     let mut again = listen(Some(last)).await;
     bench.send(many(1)).await.unwrap();
-    let told: Vec<_> = read_events(&mut again, 3)
-        .await
-        .iter()
-        .map(|mail| mail["id"].clone())
-        .collect();
-    let kept: Vec<_> = bench
-        .messages(&format!("?after={last}"))
-        .await
-        .iter()
-        .map(|mail| mail["Id"].clone())
-        .collect();
+    let told: Vec<_> = read_events(&mut again, 3).await.iter().map(|mail| mail["id"].clone()).collect();
+    let kept: Vec<_> =
+        bench.messages(&format!("?after={last}")).await.iter().map(|mail| mail["Id"].clone()).collect();
     assert_eq!(told, kept);
 
     bench.ses.stop().await;
-    assert!(
-        again.chunk().await.is_ok(),
-        "a stop ends the stream, it does not tear it"
-    );
+    assert!(again.chunk().await.is_ok(), "a stop ends the stream, it does not tear it");
 }
 
 async fn read_events(response: &mut reqwest::Response, count: usize) -> Vec<Value> {
@@ -914,18 +627,14 @@ async fn read_events(response: &mut reqwest::Response, count: usize) -> Vec<Valu
         if events.len() >= count {
             return events;
         }
-        let chunk = tokio::time::timeout(Duration::from_secs(20), response.chunk())
-            .await
-            .expect("an event in time");
+        let chunk =
+            tokio::time::timeout(Duration::from_secs(20), response.chunk()).await.expect("an event in time");
         text.push_str(std::str::from_utf8(&chunk.unwrap().expect("an open stream")).unwrap());
     }
 }
 
 fn kept_in(file: &Path) -> Options {
-    Options {
-        file: Some(file.into()),
-        ..Options::default()
-    }
+    Options { file: Some(file.into()), ..Options::default() }
 }
 
 #[tokio::test]
@@ -936,18 +645,10 @@ async fn a_kept_inbox_is_the_same_after_a_restart() {
     bench.send(many(3)).await.unwrap();
     bench.send(many(2)).await.unwrap();
     let template = Template::builder()
-        .template_content(
-            EmailTemplateContent::builder()
-                .subject("{{gone}}")
-                .text("t")
-                .build(),
-        )
+        .template_content(EmailTemplateContent::builder().subject("{{gone}}").text("t").build())
         .build();
     bench.bulk(template, many(1)).await.unwrap();
-    let gone = bench.messages("").await[1]["Id"]
-        .as_str()
-        .unwrap()
-        .to_owned();
+    let gone = bench.messages("").await[1]["Id"].as_str().unwrap().to_owned();
     assert_eq!(bench.delete(&format!("?id={gone}")).await, 204);
     let before = bench.messages("").await;
     assert_eq!(before.len(), 5);
@@ -977,11 +678,7 @@ async fn a_torn_last_line_is_cut_away_and_what_came_before_is_kept() {
     bench.ses.stop().await;
     let whole = std::fs::read(&file).unwrap();
     // Torn at every length that a kill in the middle of the last line can leave.
-    let last_line = whole[..whole.len() - 1]
-        .iter()
-        .rposition(|byte| *byte == b'\n')
-        .unwrap()
-        + 1;
+    let last_line = whole[..whole.len() - 1].iter().rposition(|byte| *byte == b'\n').unwrap() + 1;
     for cut in last_line + 1..whole.len() {
         std::fs::write(&file, &whole[..cut]).unwrap();
         let inbox = Inbox::open(&file).unwrap();
@@ -991,11 +688,7 @@ async fn a_torn_last_line_is_cut_away_and_what_came_before_is_kept() {
 
     let bench = Bench::with(kept_in(&file)).await;
     bench.send(many(1)).await.unwrap();
-    assert_eq!(
-        bench.messages("").await.len(),
-        3,
-        "what follows a cut is readable"
-    );
+    assert_eq!(bench.messages("").await.len(), 3, "what follows a cut is readable");
     bench.ses.stop().await;
     assert_eq!(Inbox::open(&file).unwrap().after(None).len(), 3);
 }
@@ -1004,11 +697,7 @@ async fn a_torn_last_line_is_cut_away_and_what_came_before_is_kept() {
 async fn a_file_that_is_damaged_in_the_middle_or_is_no_inbox_is_refused_and_left_alone() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("inbox.jsonl");
-    for content in [
-        "{\"call\":{}}\nshopping list\nmilk\n",
-        "shopping list\n",
-        "a note without an end",
-    ] {
+    for content in ["{\"call\":{}}\nshopping list\nmilk\n", "shopping list\n", "a note without an end"] {
         std::fs::write(&file, content).unwrap();
         let error = Ses::start(kept_in(&file)).await.err().expect("a refusal");
         assert!(error.to_string().contains("line 1"), "{error}");
@@ -1048,26 +737,16 @@ fn a_million_mails_fit_in_two_gib() {
         }))
         .unwrap()
     };
-    let new = || New {
-        entry: own(),
-        failure: None,
-    };
+    let new = || New { entry: own(), failure: None };
     // Two calls with the same content share it.
     for _ in 0..2 {
         inbox.append(call(), vec![new(), new()], 0).unwrap();
     }
     let mails = inbox.after(None);
-    assert!(
-        mails
-            .iter()
-            .all(|mail| std::sync::Arc::ptr_eq(&mail.call, &mails[0].call))
-    );
+    assert!(mails.iter().all(|mail| std::sync::Arc::ptr_eq(&mail.call, &mails[0].call)));
     // Twice the pointer, for a list that has just grown.
     let each = mails[3].size() + size_of::<usize>();
-    assert!(
-        each * 1_000_000 < 2 * 1024 * 1024 * 1024,
-        "{each} bytes each"
-    );
+    assert!(each * 1_000_000 < 2 * 1024 * 1024 * 1024, "{each} bytes each");
 }
 
 #[test]
@@ -1076,8 +755,7 @@ fn a_clock_that_goes_back_does_not_put_a_new_mail_before_an_old_one() {
     let file = folder.path().join("inbox.jsonl");
     let call = r#"{"call":{"n":1,"shared":{"region":"r","source":"s@e.x","content":{"Simple":{"subject":"s","text":null,"html":null}}}}}"#;
     let future = "7ZZZZZZZZZ0000000000000000";
-    let mail =
-        format!(r#"{{"mail":{{"id":"{future}","at":1,"call":1,"entry":{{"Destination":{{}}}}}}}}"#);
+    let mail = format!(r#"{{"mail":{{"id":"{future}","at":1,"call":1,"entry":{{"Destination":{{}}}}}}}}"#);
     std::fs::write(&file, format!("{call}\n{mail}\n")).unwrap();
     let mut inbox = Inbox::open(&file).unwrap();
     let shared = Call {
@@ -1085,53 +763,21 @@ fn a_clock_that_goes_back_does_not_put_a_new_mail_before_an_old_one() {
         source: "s@e.x".into(),
         reply_to: Vec::new(),
         configuration_set: None,
-        content: Kept::Raw {
-            data: String::new(),
-        },
+        content: Kept::Raw { data: String::new() },
         headers: Vec::new(),
         tags: Vec::new(),
     };
-    let added = inbox
-        .append(
-            shared,
-            vec![New {
-                entry: Entry::default(),
-                failure: None,
-            }],
-            2,
-        )
-        .unwrap();
+    let added = inbox.append(shared, vec![New { entry: Entry::default(), failure: None }], 2).unwrap();
     assert!(added[0].id.to_string().as_str() > future);
-    assert_eq!(
-        inbox
-            .after(Some(ulid::Ulid::from_string(future).unwrap()))
-            .len(),
-        1
-    );
+    assert_eq!(inbox.after(Some(ulid::Ulid::from_string(future).unwrap())).len(), 1);
 }
 
 #[test]
 fn addresses_are_read_as_ses_reads_them() {
-    for good in [
-        "a@b.co",
-        "Ann <a+b@c.example.com>",
-        "o'neil@x.y",
-        "bounce+1@simulator.amazonses.com",
-    ] {
+    for good in ["a@b.co", "Ann <a+b@c.example.com>", "o'neil@x.y", "bounce+1@simulator.amazonses.com"] {
         assert!(wire::is_address(good), "{good}");
     }
-    for bad in [
-        "",
-        "a",
-        "@b.co",
-        "a@",
-        "a@b",
-        "a@b..co",
-        "a b@c.de",
-        "a@b.c\r\nd",
-        "<>",
-        "é@b.co",
-    ] {
+    for bad in ["", "a", "@b.co", "a@", "a@b", "a@b..co", "a b@c.de", "a@b.c\r\nd", "<>", "é@b.co"] {
         assert!(!wire::is_address(bad), "{bad}");
     }
 }

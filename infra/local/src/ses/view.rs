@@ -55,10 +55,7 @@ pub(super) fn router() -> Router<Arc<Shared>> {
 
 /// Only on the SES address: nothing that the front serves makes SES misbehave.
 pub(super) fn faults_router() -> Router<Arc<Shared>> {
-    Router::new().route(
-        "/_aws/ses/faults",
-        get(show_faults).put(set_faults).delete(clear_faults),
-    )
+    Router::new().route("/_aws/ses/faults", get(show_faults).put(set_faults).delete(clear_faults))
 }
 
 #[derive(Default, Deserialize)]
@@ -78,24 +75,17 @@ struct MessageId(Ulid);
 impl<'de> Deserialize<'de> for MessageId {
     fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let text = String::deserialize(deserializer)?;
-        Ulid::from_string(&text)
-            .map(Self)
-            .map_err(|_| serde::de::Error::custom("not a message id"))
+        Ulid::from_string(&text).map(Self).map_err(|_| serde::de::Error::custom("not a message id"))
     }
 }
 
 impl Filter {
     fn takes(&self, mail: &Mail) -> bool {
-        let address =
-            |wanted: &str, is: &str| wanted == is || bare(wanted).eq_ignore_ascii_case(bare(is));
+        let address = |wanted: &str, is: &str| wanted == is || bare(wanted).eq_ignore_ascii_case(bare(is));
         (self.email.is_empty() || address(&self.email, &mail.call.source))
             && (self.to.is_empty()
                 || mail.may_mention(bare(&self.to))
-                    && mail
-                        .entry()
-                        .destination
-                        .all()
-                        .any(|recipient| address(&self.to, recipient)))
+                    && mail.entry().destination.all().any(|recipient| address(&self.to, recipient)))
     }
 }
 
@@ -106,45 +96,26 @@ async fn list(
     let filter = match filter {
         Ok(Query(filter)) => filter,
         Err(error) => {
-            return (
-                StatusCode::BAD_REQUEST,
-                Json(json!({ "message": error.body_text() })),
-            )
-                .into_response();
+            return (StatusCode::BAD_REQUEST, Json(json!({ "message": error.body_text() }))).into_response();
         }
     };
     let candidates = if filter.id.is_empty() {
-        ses.inbox()
-            .after(filter.after.as_ref().map(|id| id.0))
-            .to_vec()
+        ses.inbox().after(filter.after.as_ref().map(|id| id.0)).to_vec()
     } else {
         let id = Ulid::from_string(&filter.id).ok();
-        id.and_then(|id| ses.inbox().get(id).cloned())
-            .into_iter()
-            .collect()
+        id.and_then(|id| ses.inbox().get(id).cloned()).into_iter().collect()
     };
     let mails = if let Some(last) = filter.last {
-        let mut newest: Vec<_> = candidates
-            .into_iter()
-            .rev()
-            .filter(|mail| filter.takes(mail))
-            .take(last)
-            .collect();
+        let mut newest: Vec<_> =
+            candidates.into_iter().rev().filter(|mail| filter.takes(mail)).take(last).collect();
         newest.reverse();
         newest
     } else {
         candidates
     };
     let limit = filter.limit.unwrap_or(usize::MAX);
-    let matching = mails
-        .into_iter()
-        .filter(move |mail| filter.takes(mail))
-        .take(limit);
-    (
-        [(header::CONTENT_TYPE, "application/json")],
-        Body::from_stream(as_json(matching)),
-    )
-        .into_response()
+    let matching = mails.into_iter().filter(move |mail| filter.takes(mail)).take(limit);
+    ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(as_json(matching))).into_response()
 }
 
 /// The list, written as it is read: a million mails are never all rendered at once.
@@ -182,11 +153,9 @@ async fn delete(State(ses): State<Arc<Shared>>, Query(filter): Query<Filter>) ->
     };
     match deleted {
         Ok(true) => StatusCode::NO_CONTENT.into_response(),
-        Ok(false) => (
-            StatusCode::NOT_FOUND,
-            Json(json!({ "message": "No message has this id." })),
-        )
-            .into_response(),
+        Ok(false) => {
+            (StatusCode::NOT_FOUND, Json(json!({ "message": "No message has this id." }))).into_response()
+        }
         Err(error) => {
             tracing::error!(%error, "the inbox file can't be written");
             let message = json!({ "message": "The inbox file can't be written." });
@@ -217,18 +186,13 @@ async fn events(
         .get("last-event-id")
         .and_then(|id| id.to_str().ok())
         .and_then(|id| Ulid::from_string(id).ok());
-    let missed = since
-        .map(|id| ses.inbox().after(Some(id)).to_vec())
-        .unwrap_or_default();
+    let missed = since.map(|id| ses.inbox().after(Some(id)).to_vec()).unwrap_or_default();
     let seen = missed.last().map(|mail| mail.id);
     let looking_back = if missed.len() > MAX_MISSED {
         vec![Event::default().event("resync").data("{}")]
     } else {
         let mut view = View::default();
-        missed
-            .iter()
-            .map(|mail| event(mail, &view.rendered(mail).subject))
-            .collect()
+        missed.iter().map(|mail| event(mail, &view.rendered(mail).subject)).collect()
     };
     let stop = ses.stop_live.clone();
     let live = stream::unfold((arrivals, stop), move |(mut arrivals, stop)| async move {
@@ -262,10 +226,7 @@ fn event(mail: &Mail, subject: &str) -> Event {
     if let Some(simulated) = entry.destination.all().find_map(simulated) {
         data["simulated"] = simulated.into();
     }
-    Event::default()
-        .event("mail")
-        .id(mail.id.to_string())
-        .data(data.to_string())
+    Event::default().event("mail").id(mail.id.to_string()).data(data.to_string())
 }
 
 async fn show_faults(State(ses): State<Arc<Shared>>) -> Json<Faults> {
@@ -303,32 +264,17 @@ impl View {
         }
         match &mail.call.content {
             Content::Raw { .. } => Rendered::default(),
-            Content::Simple {
-                subject,
-                text,
-                html,
-            } => Rendered {
-                subject: subject.clone(),
-                text: text.clone(),
-                html: html.clone(),
-            },
+            Content::Simple { subject, text, html } => {
+                Rendered { subject: subject.clone(), text: text.clone(), html: html.clone() }
+            }
             Content::Template { template, data } => {
-                if !self
-                    .compiled
-                    .as_ref()
-                    .is_some_and(|(call, _)| Arc::ptr_eq(call, &mail.call))
-                {
+                if !self.compiled.as_ref().is_some_and(|(call, _)| Arc::ptr_eq(call, &mail.call)) {
                     self.compiled = Some((Arc::clone(&mail.call), Compiled::new(template).ok()));
                 }
-                let compiled = self
-                    .compiled
-                    .as_ref()
-                    .and_then(|(_, compiled)| compiled.as_ref());
+                let compiled = self.compiled.as_ref().and_then(|(_, compiled)| compiled.as_ref());
                 // It was rendered once when it was captured, so neither can fail.
                 let data = merge(data.as_deref(), mail.entry().data()).unwrap_or_default();
-                compiled
-                    .and_then(|compiled| compiled.render(&data).ok())
-                    .unwrap_or_default()
+                compiled.and_then(|compiled| compiled.render(&data).ok()).unwrap_or_default()
             }
         }
     }
@@ -336,19 +282,9 @@ impl View {
     fn message(&mut self, mail: &Mail) -> Value {
         let call = &mail.call;
         let entry = mail.entry();
-        let Rendered {
-            subject,
-            text,
-            html,
-        } = self.rendered(mail);
-        let headers = overlay(
-            &call.headers,
-            &entry.replacement_headers,
-            str::eq_ignore_ascii_case,
-        );
-        let tags = overlay(&call.tags, &entry.replacement_tags, |one, other| {
-            one == other
-        });
+        let Rendered { subject, text, html } = self.rendered(mail);
+        let headers = overlay(&call.headers, &entry.replacement_headers, str::eq_ignore_ascii_case);
+        let tags = overlay(&call.tags, &entry.replacement_tags, |one, other| one == other);
         let mut message = json!({
             "Id": mail.id.to_string(),
             "Region": call.region,
@@ -365,27 +301,15 @@ impl View {
                 message[name] = value;
             }
         };
-        set(
-            "ConfigurationSet",
-            call.configuration_set.as_deref().map(Into::into),
-        );
-        set(
-            "ReplyToAddresses",
-            (!call.reply_to.is_empty()).then(|| json!(call.reply_to)),
-        );
-        set(
-            "simulated",
-            entry.destination.all().find_map(simulated).map(Into::into),
-        );
+        set("ConfigurationSet", call.configuration_set.as_deref().map(Into::into));
+        set("ReplyToAddresses", (!call.reply_to.is_empty()).then(|| json!(call.reply_to)));
+        set("simulated", entry.destination.all().find_map(simulated).map(Into::into));
         set("RenderingFailure", mail.failure.as_deref().map(Into::into));
         match &call.content {
             Content::Raw { data } => set("RawData", Some(data.as_str().into())),
             Content::Template { data, .. } => {
                 let merged = merge(data.as_deref(), entry.data()).unwrap_or_default();
-                set(
-                    "TemplateData",
-                    Some(Value::Object(merged).to_string().into()),
-                );
+                set("TemplateData", Some(Value::Object(merged).to_string().into()));
             }
             Content::Simple { .. } => {}
         }
@@ -394,8 +318,5 @@ impl View {
 }
 
 fn timestamp(mail: &Mail) -> String {
-    Timestamp::from_millisecond(mail.at)
-        .unwrap_or_default()
-        .strftime("%Y-%m-%dT%H:%M:%S%.3fZ")
-        .to_string()
+    Timestamp::from_millisecond(mail.at).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
 }

@@ -171,11 +171,7 @@ pub(super) struct Destination {
 
 impl Destination {
     pub(super) fn all(&self) -> impl Iterator<Item = &str> {
-        self.to_addresses
-            .iter()
-            .chain(&self.cc_addresses)
-            .chain(&self.bcc_addresses)
-            .map(String::as_str)
+        self.to_addresses.iter().chain(&self.cc_addresses).chain(&self.bcc_addresses).map(String::as_str)
     }
 }
 
@@ -236,21 +232,14 @@ pub(super) fn check_headers(headers: &[Pair]) -> Result<(), String> {
     }
     for Pair { name, value } in headers {
         let named = (1..=MAX_HEADER_NAME).contains(&name.len())
-            && name
-                .bytes()
-                .all(|byte| byte.is_ascii_graphic() && byte != b':');
+            && name.bytes().all(|byte| byte.is_ascii_graphic() && byte != b':');
         if !named {
             return Err(format!(
                 "A header's name is 1 to {MAX_HEADER_NAME} printable ASCII characters without space or colon."
             ));
         }
-        if RESERVED_HEADERS
-            .iter()
-            .any(|reserved| name.eq_ignore_ascii_case(reserved))
-        {
-            return Err(format!(
-                "Header {name} is set by SES and can't be a custom header."
-            ));
+        if RESERVED_HEADERS.iter().any(|reserved| name.eq_ignore_ascii_case(reserved)) {
+            return Err(format!("Header {name} is set by SES and can't be a custom header."));
         }
         let valued = (1..=MAX_HEADER_VALUE).contains(&value.len())
             && value.bytes().all(|byte| (b' '..=b'~').contains(&byte));
@@ -270,13 +259,9 @@ pub(super) fn check_tags(tags: &[Pair]) -> Result<(), String> {
         // The prefix is SES's own way to ask for fine-grained feedback.
         let bare = name.strip_prefix("ses:").unwrap_or(name);
         if !(1..=MAX_TAG).contains(&name.len()) || !bare.chars().all(word) {
-            return Err(format!(
-                "A tag's name is 1 to {MAX_TAG} ASCII letters, digits, _ or -."
-            ));
+            return Err(format!("A tag's name is 1 to {MAX_TAG} ASCII letters, digits, _ or -."));
         }
-        if !(1..=MAX_TAG).contains(&value.len())
-            || !value.chars().all(|c| word(c) || c == '.' || c == '@')
-        {
+        if !(1..=MAX_TAG).contains(&value.len()) || !value.chars().all(|c| word(c) || c == '.' || c == '@') {
             return Err(format!(
                 "The value of tag {name} is not 1 to {MAX_TAG} ASCII letters, digits, _, -, . or @."
             ));
@@ -287,8 +272,6 @@ pub(super) fn check_tags(tags: &[Pair]) -> Result<(), String> {
 
 /// `over` on top of `base`, by name: a pair of the entry takes the place of the default of that name.
 pub(super) fn overlay(base: &[Pair], over: &[Pair], same: fn(&str, &str) -> bool) -> Vec<Pair> {
-    let kept = base
-        .iter()
-        .filter(|pair| !over.iter().any(|other| same(&pair.name, &other.name)));
+    let kept = base.iter().filter(|pair| !over.iter().any(|other| same(&pair.name, &other.name)));
     kept.chain(over).cloned().collect()
 }

@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use chromiumoxide::cdp::browser_protocol::emulation::{
-    MediaFeature, SetDeviceMetricsOverrideParams,
-};
+use chromiumoxide::cdp::browser_protocol::emulation::{MediaFeature, SetDeviceMetricsOverrideParams};
 use chromiumoxide::page::ScreenshotParams;
 use chromiumoxide::types::{Command, Method, MethodId};
 use chromiumoxide::{BrowserConfig, Page};
@@ -58,29 +56,15 @@ impl Browser {
             .launch_timeout(PATIENCE)
             .window_size(1280, 900)
             .viewport(None)
-            .args([
-                "disable-gpu",
-                "disable-quic",
-                "no-first-run",
-                "disable-component-update",
-                "disable-sync",
-            ])
+            .args(["disable-gpu", "disable-quic", "no-first-run", "disable-component-update", "disable-sync"])
             // The frame of a mail stays in the page's process, where its accessibility tree can be read.
             .args([("disable-features", "IsolateSandboxedIframes")])
             .build()
             .unwrap();
-        let (chromium, mut handler) = chromiumoxide::Browser::launch(config)
-            .await
-            .expect("Chromium starts");
+        let (chromium, mut handler) = chromiumoxide::Browser::launch(config).await.expect("Chromium starts");
         let events = tokio::spawn(async move { while handler.next().await.is_some() {} });
         let page = chromium.new_page("about:blank").await.unwrap();
-        let browser = Self {
-            chromium,
-            page,
-            events,
-            _profile: profile,
-            _permit: permit,
-        };
+        let browser = Self { chromium, page, events, _profile: profile, _permit: permit };
         if !first.is_empty() {
             browser.page.evaluate_on_new_document(first).await.unwrap();
         }
@@ -106,19 +90,11 @@ impl Browser {
     }
 
     pub(crate) async fn value(&self, script: &str) -> Value {
-        self.page
-            .evaluate_expression(script)
-            .await
-            .unwrap()
-            .into_value()
-            .unwrap_or(Value::Null)
+        self.page.evaluate_expression(script).await.unwrap().into_value().unwrap_or(Value::Null)
     }
 
     pub(crate) async fn run(&self, script: &str) {
-        self.page
-            .evaluate_expression(format!("{{ {script}; }} undefined"))
-            .await
-            .unwrap();
+        self.page.evaluate_expression(format!("{{ {script}; }} undefined")).await.unwrap();
     }
 
     pub(crate) async fn is(&self, script: &str) -> bool {
@@ -144,53 +120,24 @@ impl Browser {
 
     /// Presses a key, wherever the focus is.
     pub(crate) async fn press(&self, key: &str) {
-        self.page
-            .find_element("body")
-            .await
-            .unwrap()
-            .press_key(key)
-            .await
-            .unwrap();
+        self.page.find_element("body").await.unwrap().press_key(key).await.unwrap();
     }
 
     /// Types a text, wherever the focus is.
     pub(crate) async fn type_text(&self, text: &str) {
-        self.page
-            .find_element("body")
-            .await
-            .unwrap()
-            .type_str(text)
-            .await
-            .unwrap();
+        self.page.find_element("body").await.unwrap().type_str(text).await.unwrap();
     }
 
     pub(crate) async fn click(&self, selector: &str) {
-        self.page
-            .find_element(selector)
-            .await
-            .unwrap()
-            .click()
-            .await
-            .unwrap();
+        self.page.find_element(selector).await.unwrap().click().await.unwrap();
     }
 
     pub(crate) async fn focus(&self, selector: &str) {
-        self.page
-            .find_element(selector)
-            .await
-            .unwrap()
-            .focus()
-            .await
-            .unwrap();
+        self.page.find_element(selector).await.unwrap().focus().await.unwrap();
     }
 
     pub(crate) async fn size(&self, width: i64, height: i64) {
-        self.page
-            .execute(SetDeviceMetricsOverrideParams::new(
-                width, height, 1.0, false,
-            ))
-            .await
-            .unwrap();
+        self.page.execute(SetDeviceMetricsOverrideParams::new(width, height, 1.0, false)).await.unwrap();
     }
 
     /// `light` or `dark`.
@@ -199,17 +146,11 @@ impl Browser {
     }
 
     pub(crate) async fn feature(&self, name: &str, value: &str) {
-        self.page
-            .emulate_media_features(vec![MediaFeature::new(name, value)])
-            .await
-            .unwrap();
+        self.page.emulate_media_features(vec![MediaFeature::new(name, value)]).await.unwrap();
     }
 
     pub(crate) async fn screenshot(&self, whole: bool) -> Vec<u8> {
-        self.page
-            .screenshot(ScreenshotParams::builder().full_page(whole).build())
-            .await
-            .unwrap()
+        self.page.screenshot(ScreenshotParams::builder().full_page(whole).build()).await.unwrap()
     }
 
     /// The accessibility tree in reading order, without what is not told to anyone.
@@ -229,12 +170,7 @@ impl Browser {
                 if Some(&frame) == self.page.mainframe().await.unwrap().as_ref() {
                     continue;
                 }
-                if let Some(node) = self
-                    .tree(Some(frame.inner().clone()))
-                    .await
-                    .into_iter()
-                    .find(&is)
-                {
+                if let Some(node) = self.tree(Some(frame.inner().clone())).await.into_iter().find(&is) {
                     return Some(node);
                 }
             }
@@ -247,12 +183,7 @@ impl Browser {
         let Ok(tree) = self.page.execute(GetFullAxTree { frame_id }).await else {
             return Vec::new();
         };
-        tree.result["nodes"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(node)
-            .collect()
+        tree.result["nodes"].as_array().into_iter().flatten().filter_map(node).collect()
     }
 }
 
@@ -263,9 +194,7 @@ fn node(node: &Value) -> Option<Node> {
     let text = |part: &str| node[part]["value"].as_str().unwrap_or_default().to_owned();
     let property = |name: &str| {
         let mut properties = node["properties"].as_array().into_iter().flatten();
-        properties
-            .find(|property| property["name"] == name)
-            .map(|property| &property["value"]["value"])
+        properties.find(|property| property["name"] == name).map(|property| &property["value"]["value"])
     };
     let is = |name: &str| property(name) == Some(&Value::Bool(true));
     Some(Node {
@@ -274,9 +203,7 @@ fn node(node: &Value) -> Option<Node> {
         description: text("description"),
         focusable: is("focusable"),
         focused: is("focused"),
-        level: property("level")
-            .and_then(Value::as_i64)
-            .unwrap_or_default(),
+        level: property("level").and_then(Value::as_i64).unwrap_or_default(),
     })
 }
 
@@ -302,25 +229,13 @@ impl Command for GetFullAxTree {
 fn chromium() -> PathBuf {
     if let Some(named) = std::env::var_os("CHROMIUM") {
         let named = PathBuf::from(named);
-        assert!(
-            named.is_file(),
-            "CHROMIUM names {}, which is no file",
-            named.display()
-        );
+        assert!(named.is_file(), "CHROMIUM names {}, which is no file", named.display());
         return named;
     }
-    let names = [
-        "chromium",
-        "chromium-browser",
-        "google-chrome-stable",
-        "google-chrome",
-        "chrome",
-    ];
+    let names = ["chromium", "chromium-browser", "google-chrome-stable", "google-chrome", "chrome"];
     let path = std::env::var_os("PATH").unwrap_or_default();
     let folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
-    let installed = names
-        .iter()
-        .flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
+    let installed = names.iter().flat_map(|name| folders.iter().map(move |folder| folder.join(name)));
     let elsewhere = [
         "/Applications/Google Chrome.app/Contents/MacOS/Google Chrome",
         "/Applications/Chromium.app/Contents/MacOS/Chromium",

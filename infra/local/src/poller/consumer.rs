@@ -6,7 +6,7 @@
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::{Duration, Instant, UNIX_EPOCH};
 
 use futures::future::join_all;
@@ -26,7 +26,8 @@ use super::mapping::{Mapping, StartingPosition};
 use super::record::{Record, TimestampType};
 
 const POLL: Duration = Duration::from_millis(100);
-const HOUSEKEEPING: Duration = Duration::from_secs(1);
+/// A commit that failed is tried again after this.
+const COMMIT_AGAIN: Duration = Duration::from_millis(500);
 /// How long a partition that goes to another member waits for its batch in flight. The other
 /// member waits as long, so it is short; a batch that takes longer is told again there.
 const REVOKE_GRACE: Duration = Duration::from_secs(3);
@@ -64,6 +65,10 @@ fn consumer_config(mapping: &Mapping) -> ClientConfig {
     default("fetch.wait.max.ms", "100");
     default("fetch.error.backoff.ms", "100");
     default("statistics.interval.ms", "1000");
+    // That small queue is often full: look again soon, not after a second.
+    default("fetch.queue.backoff.ms", "20");
+    // What the client holds itself is thrown away by a pause and fetched again.
+    default("queued.max.messages.kbytes", &(mapping.hold_bytes / 1024).clamp(64, 1024 * 1024).to_string());
     config
         .set("group.id", &mapping.group)
         .set("enable.auto.commit", "false")
@@ -95,6 +100,12 @@ pub(super) struct Shared {
     topics: Vec<String>,
     assigned: Mutex<Vec<Assigned>>,
     said: Mutex<HashMap<String, Instant>>,
+    /// Something is done that is not committed, or the phase changed.
+    news: Mutex<bool>,
+    wake: Condvar,
+    /// Held by whoever commits, and while partitions are given up: a commit comes wholly before
+    /// that or not at all.
+    committing: Mutex<()>,
 }
 
 struct Assigned {
@@ -116,11 +127,45 @@ impl Shared {
             topics: mapping.topics.clone(),
             assigned: Mutex::new(Vec::new()),
             said: Mutex::new(HashMap::new()),
+            news: Mutex::new(false),
+            wake: Condvar::new(),
+            committing: Mutex::new(()),
         }
     }
 
     pub(super) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::SeqCst);
+        self.wake_committer();
+    }
+
+    fn wake_committer(&self) {
+        *self.news.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.wake.notify_all();
+    }
+
+    /// Commits what is done and waits for the answer: of all partitions in one request, because
+    /// the client reports the outcome of a commit only to those who wait for it.
+    fn commit_done(&self, consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
+        let _turn = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
+        let behind: Vec<(Arc<Lane>, i64)> = self
+            .lanes
+            .all()
+            .into_iter()
+            .filter(|lane| lane.behind())
+            .filter_map(|lane| lane.done.get().map(|offset| (lane, offset)))
+            .collect();
+        if behind.is_empty() {
+            return Ok(());
+        }
+        let mut offsets = TopicPartitionList::with_capacity(behind.len());
+        for (lane, offset) in &behind {
+            offsets.add_partition_offset(&lane.topic, lane.partition, Offset::Offset(*offset))?;
+        }
+        consumer.commit(&offsets, CommitMode::Sync)?;
+        for (lane, offset) in behind {
+            lane.committed.set(offset);
+        }
+        Ok(())
     }
 
     fn in_phase(&self, phase: Phase) -> bool {
@@ -128,7 +173,7 @@ impl Shared {
     }
 
     /// True once per minute for each kind of error.
-    fn news(&self, kind: String) -> bool {
+    fn is_new(&self, kind: String) -> bool {
         let mut said = self.said.lock().unwrap_or_else(PoisonError::into_inner);
         let news = said.get(&kind).is_none_or(|at| at.elapsed() >= SAY_AGAIN);
         if news {
@@ -195,24 +240,16 @@ impl Shared {
             let unknown = |topic: &str, partition| Assigned { topic: topic.to_owned(), partition, start: None, committed: None };
             assigned.elements().iter().map(|element| unknown(element.topic(), element.partition())).collect()
         });
-        let (mut start, mut pin) = (TopicPartitionList::new(), TopicPartitionList::new());
+        let mut start = TopicPartitionList::new();
         for position in &positions {
             let Assigned { topic, partition, .. } = position;
             let offset = position.start.map_or(Offset::Stored, Offset::Offset);
             start.add_partition_offset(topic, *partition, offset)?;
-            if position.committed.is_none() && position.start.is_some() {
-                pin.add_partition_offset(topic, *partition, offset)?;
-            }
             tracing::info!(topic, partition, offset = position.start, "partition assigned");
         }
         match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => consumer.incremental_assign(&start)?,
             _ => consumer.assign(&start)?,
-        }
-        // "From now on" is decided once: without this, a restart before the first commit would
-        // decide it again, and skip what came between.
-        if self.start != StartingPosition::TrimHorizon && pin.count() > 0 {
-            consumer.commit(&pin, CommitMode::Async)?;
         }
         self.assigned.lock().unwrap_or_else(PoisonError::into_inner).extend(positions);
         Ok(())
@@ -232,6 +269,13 @@ impl Shared {
         // When the group has already given the partitions away, nothing can be committed any more.
         let grace = if consumer.assignment_lost() { Duration::ZERO } else { REVOKE_GRACE };
         self.end_workers(&lanes, grace);
+        if !grace.is_zero()
+            && !self.in_phase(Phase::Abandoned)
+            && let Err(error) = self.commit_done(consumer)
+        {
+            tracing::warn!(%error, "cannot commit before giving partitions up: their last batch comes again");
+        }
+        let _turn = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         for lane in &lanes {
             self.lanes.remove(lane);
             tracing::info!(topic = &*lane.topic, partition = lane.partition, "partition revoked");
@@ -291,7 +335,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let kind = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| format!("{code:?}"));
-        if self.0.news(kind) {
+        if self.0.is_new(kind) {
             tracing::warn!(reason, "Kafka: {error}; waiting");
         }
     }
@@ -300,13 +344,11 @@ impl ClientContext for Context {
         for lane in self.0.lanes.all() {
             let partition = statistics.topics.get(&*lane.topic).and_then(|topic| topic.partitions.get(&lane.partition));
             if let Some(partition) = partition {
-                // The client's position counts control records, which never arrive as records.
                 let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
-                let at_end = partition.fetch_state == "active"
-                    && end >= 0
-                    && partition.next_offset >= end
-                    && partition.fetchq_cnt == 0;
-                lane.at_end.store(at_end, Ordering::SeqCst);
+                // The client's position counts control records, which never arrive as records.
+                let passed = partition.next_offset >= end && partition.fetchq_cnt == 0;
+                let active = partition.fetch_state == "active" && end >= 0;
+                lane.saw_end(active && lane.fetched.get() >= Some(end), active && passed);
             }
         }
     }
@@ -321,20 +363,6 @@ impl ConsumerContext for Context {
         };
         if let Err(error) = done {
             tracing::error!(%error, "the change of assignment failed");
-        }
-    }
-
-    fn commit_callback(&self, result: KafkaResult<()>, offsets: &TopicPartitionList) {
-        for element in offsets.elements() {
-            let Some(lane) = self.0.lanes.get(element.topic(), element.partition()) else { continue };
-            match (result.clone().and_then(|()| element.error()), element.offset()) {
-                (Ok(()), Offset::Offset(offset)) => lane.committed.set(offset),
-                (Ok(()), _) => {}
-                (Err(error), _) => {
-                    lane.commit_failed.store(true, Ordering::SeqCst);
-                    tracing::debug!(topic = &*lane.topic, partition = lane.partition, %error, "commit failed: tried again");
-                }
-            }
         }
     }
 }
@@ -354,25 +382,32 @@ impl Link {
         Ok(Self { consumer, shared })
     }
 
-    /// Commits everything below `offset`, unless the partition is no longer ours.
+    /// Has everything below `offset` committed soon, unless the partition is given up before.
     pub(super) fn commit(&self, lane: &Arc<Lane>, offset: i64) {
-        if lane.done.get() == Some(offset) {
-            return;
+        if lane.done.get() != Some(offset) {
+            lane.done.set(offset);
+            self.shared.wake_committer();
         }
-        lane.done.set(offset);
-        self.commit_done(lane);
     }
 
-    fn commit_done(&self, lane: &Arc<Lane>) {
-        // Held until the request is queued: a revocation comes wholly before it or wholly after.
-        let lanes = self.shared.lanes.lock();
-        let Some(offset) = lane.done.get().filter(|_| owns(&lanes, lane)) else { return };
-        let mut offsets = TopicPartitionList::new();
-        let queued = offsets
-            .add_partition_offset(&lane.topic, lane.partition, Offset::Offset(offset))
-            .and_then(|()| self.consumer.commit(&offsets, CommitMode::Async));
-        if queued.is_err() {
-            lane.commit_failed.store(true, Ordering::SeqCst);
+    /// The committer's thread: one request at a time, for whatever is done by then.
+    fn keep_committing(&self) {
+        while self.shared.in_phase(Phase::Running) {
+            let mut news = self.shared.news.lock().unwrap_or_else(PoisonError::into_inner);
+            while !*news {
+                news = self.shared.wake.wait(news).unwrap_or_else(PoisonError::into_inner);
+            }
+            *news = false;
+            drop(news);
+            if self.shared.in_phase(Phase::Running)
+                && let Err(error) = self.shared.commit_done(&self.consumer)
+            {
+                if self.shared.is_new(format!("commit: {error}")) {
+                    tracing::warn!(%error, "cannot commit: tried again");
+                }
+                std::thread::sleep(COMMIT_AGAIN);
+                self.shared.wake_committer();
+            }
         }
     }
 
@@ -384,6 +419,7 @@ impl Link {
         }
         let lanes = self.shared.lanes.lock();
         if owns(&lanes, lane) && lane.paused.swap(false, Ordering::SeqCst) {
+            lane.saw_end(false, false);
             let resumed = self.consumer.resume(&only(lane));
             if let Err(error) = resumed {
                 lane.paused.store(true, Ordering::SeqCst);
@@ -406,7 +442,7 @@ impl Link {
     fn deal(&self, message: &BorrowedMessage<'_>) {
         let Some(lane) = self.shared.lanes.get(message.topic(), message.partition()) else { return };
         let record = own(message, &lane.topic);
-        lane.at_end.store(false, Ordering::SeqCst);
+        lane.saw_end(false, false);
         lane.held.fetch_add(record.weight(), Ordering::SeqCst);
         lane.fetched.set(record.offset + 1);
         // A worker that ended has no use for it; it is read again from the committed offset.
@@ -418,7 +454,7 @@ impl Link {
 
     fn complain(&self, error: &KafkaError) {
         use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
-        if !self.shared.news(error.to_string()) {
+        if !self.shared.is_new(error.to_string()) {
             return;
         }
         match error.rdkafka_error_code() {
@@ -437,23 +473,6 @@ impl Link {
             metadata.is_ok_and(|found| found.topics().iter().all(|topic| topic.partitions().is_empty()))
         };
         self.shared.topics.iter().filter(missing).map(String::as_str).collect()
-    }
-
-    fn commit_finally(&self) {
-        let mut offsets = TopicPartitionList::new();
-        for lane in self.shared.lanes.all().iter().filter(|lane| lane.behind()) {
-            if let Some(offset) = lane.done.get() {
-                let added = offsets.add_partition_offset(&lane.topic, lane.partition, Offset::Offset(offset));
-                if let Err(error) = added {
-                    tracing::warn!(%error, "cannot commit");
-                }
-            }
-        }
-        if offsets.count() > 0
-            && let Err(error) = self.consumer.commit(&offsets, CommitMode::Sync)
-        {
-            tracing::warn!(%error, "the last commit failed: its records will come again");
-        }
     }
 }
 
@@ -487,38 +506,40 @@ fn own(message: &BorrowedMessage<'_>, topic: &Arc<str>) -> Record {
 /// The consumer thread. `work` starts the worker of a newly assigned partition.
 pub(super) fn run(link: Arc<Link>, mut work: impl FnMut(&Arc<Link>, Arc<Lane>, UnboundedReceiver<Record>)) {
     let shared = Arc::clone(&link.shared);
-    let mut housekeeping = Instant::now();
-    while shared.in_phase(Phase::Running) {
-        let polled = link.consumer.poll(POLL);
-        // A rebalance happens inside a poll, and its partitions' records come after it.
-        let assigned = std::mem::take(&mut *shared.assigned.lock().unwrap_or_else(PoisonError::into_inner));
-        for Assigned { topic, partition, start, committed } in assigned {
-            let (sender, records) = unbounded_channel();
-            let lane = Arc::new(Lane::new(&topic, partition, start, committed, sender));
-            shared.lanes.insert(&lane);
-            if !shared.draining.load(Ordering::SeqCst) {
-                work(&link, lane, records);
-            }
-        }
-        match polled {
-            Some(Ok(message)) => link.deal(&message),
-            Some(Err(error)) => link.complain(&error),
-            None => {}
-        }
-        if housekeeping.elapsed() >= HOUSEKEEPING {
-            housekeeping = Instant::now();
-            for lane in shared.lanes.all() {
-                if lane.commit_failed.swap(false, Ordering::SeqCst) && lane.behind() {
-                    link.commit_done(&lane);
+    std::thread::scope(|threads| {
+        threads.spawn(|| link.keep_committing());
+        while shared.in_phase(Phase::Running) {
+            let polled = link.consumer.poll(POLL);
+            // A rebalance happens inside a poll, and its partitions' records come after it.
+            let assigned = std::mem::take(&mut *shared.assigned.lock().unwrap_or_else(PoisonError::into_inner));
+            for Assigned { topic, partition, start, committed } in assigned {
+                let (sender, records) = unbounded_channel();
+                // "From now on" is decided once: committed at the first chance, so that a restart
+                // before the first batch does not decide it again and skip what came between.
+                let pinned = if shared.start == StartingPosition::TrimHorizon { committed } else { start };
+                let lane = Arc::new(Lane::new(&topic, partition, start, pinned, committed, sender));
+                shared.lanes.insert(&lane);
+                if lane.behind() {
+                    shared.wake_committer();
+                }
+                if !shared.draining.load(Ordering::SeqCst) {
+                    work(&link, lane, records);
                 }
             }
+            match polled {
+                Some(Ok(message)) => link.deal(&message),
+                Some(Err(error)) => link.complain(&error),
+                None => {}
+            }
         }
-    }
-    if shared.in_phase(Phase::Closing) {
-        link.commit_finally();
-    }
+    });
     let lanes = shared.lanes.all();
     shared.end_workers(&lanes, Duration::ZERO);
+    if shared.in_phase(Phase::Closing)
+        && let Err(error) = shared.commit_done(&link.consumer)
+    {
+        tracing::warn!(%error, "the last commit failed: its records will come again");
+    }
     for lane in &lanes {
         shared.lanes.remove(lane);
     }

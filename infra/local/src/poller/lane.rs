@@ -4,6 +4,7 @@
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
@@ -13,6 +14,16 @@ use super::record::Record;
 
 /// Stands for an offset that is not known yet.
 const UNKNOWN: i64 = -1;
+
+/// The client's statistics lag behind a pause or a seek by a second or so; what they say alone
+/// counts only after this.
+const SETTLES: Duration = Duration::from_secs(5);
+
+#[derive(Default)]
+struct End {
+    read: bool,
+    passed: Option<Instant>,
+}
 
 pub(super) struct Lane {
     pub(super) topic: Arc<str>,
@@ -29,8 +40,7 @@ pub(super) struct Lane {
     pub(super) held: AtomicUsize,
     /// Changed only while [`Lanes`] is locked.
     pub(super) paused: AtomicBool,
-    pub(super) commit_failed: AtomicBool,
-    pub(super) at_end: AtomicBool,
+    end: Mutex<End>,
 }
 
 /// An offset that two threads look at.
@@ -51,7 +61,7 @@ impl Offset {
 }
 
 impl Lane {
-    pub(super) fn new(topic: &str, partition: i32, start: Option<i64>, committed: Option<i64>, records: UnboundedSender<Record>) -> Self {
+    pub(super) fn new(topic: &str, partition: i32, start: Option<i64>, done: Option<i64>, committed: Option<i64>, records: UnboundedSender<Record>) -> Self {
         Self {
             topic: Arc::from(topic),
             partition,
@@ -59,12 +69,11 @@ impl Lane {
             drain: CancellationToken::new(),
             worker: Mutex::new(None),
             fetched: Offset::new(start),
-            done: Offset::new(committed),
+            done: Offset::new(done),
             committed: Offset::new(committed),
             held: AtomicUsize::new(0),
             paused: AtomicBool::new(false),
-            commit_failed: AtomicBool::new(false),
-            at_end: AtomicBool::new(false),
+            end: Mutex::new(End::default()),
         }
     }
 
@@ -77,6 +86,22 @@ impl Lane {
         if let Some(worker) = &*self.worker.lock().unwrap_or_else(PoisonError::into_inner) {
             worker.abort();
         }
+    }
+
+    /// Takes note whether the last record was read, and whether the client passed the end even so:
+    /// a topic may end in records that are never shown.
+    pub(super) fn saw_end(&self, read: bool, passed: bool) {
+        let passed = passed && !self.paused.load(Ordering::SeqCst);
+        let mut end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        end.read = read;
+        end.passed = if passed { end.passed.or_else(|| Some(Instant::now())) } else { None };
+    }
+
+    /// Whether everything is done that was there when the client last looked.
+    pub(super) fn at_end(&self) -> bool {
+        let end = self.end.lock().unwrap_or_else(PoisonError::into_inner);
+        let passed = end.passed.is_some_and(|since| since.elapsed() >= SETTLES);
+        self.held.load(Ordering::SeqCst) == 0 && (end.read || passed)
     }
 
     /// Whether something is done that the broker does not know of.

@@ -149,7 +149,7 @@ impl Poller {
                     fetched: lane.fetched.get(),
                     committed: lane.committed.get(),
                     held_bytes,
-                    at_end: held_bytes == 0 && lane.at_end.load(Ordering::SeqCst),
+                    at_end: lane.at_end(),
                 }
             })
             .collect();

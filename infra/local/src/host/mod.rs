@@ -19,7 +19,7 @@ mod pool;
 mod runtime_api;
 mod sandbox;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use runtime_api::trace_id;
 pub(crate) use sandbox::request_id;

@@ -22,7 +22,7 @@ pub(crate) fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
     // The embedded DynamoDB warns of every refusal, a failed condition among them, which is part
     // of normal work.
-    const DEFAULT: &str = "warn,dynoxide=error,notify_me=info";
+    const DEFAULT: &str = "warn,dynoxide=error,notify_me=info,notify_me::poller=warn";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     // Only the first call of a process decides.
     let _ = tracing_subscriber::fmt()

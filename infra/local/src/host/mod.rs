@@ -72,6 +72,14 @@ impl FunctionError {
             body: Bytes::from(body.to_string()),
         }
     }
+
+    /// What the document says to people, or all of it.
+    fn message(&self) -> String {
+        serde_json::from_slice::<serde_json::Value>(&self.body)
+            .ok()
+            .and_then(|body| Some(body.get("errorMessage")?.as_str()?.to_owned()))
+            .unwrap_or_else(|| String::from_utf8_lossy(&self.body).into_owned())
+    }
 }
 
 /// Why an invocation did not reach a function.

@@ -1,4 +1,5 @@
-//! What the commands say to people and to scripts: standard output, and nothing else writes there.
+//! What the program says. Standard output is for people and scripts and only `say` writes there;
+//! errors and logs go to standard error.
 
 use std::fmt::Display;
 use std::io::Write;
@@ -10,12 +11,19 @@ pub(crate) fn say(line: impl Display) {
     let _ = output.flush();
 }
 
+/// Says on standard error why the program ends, with all causes in one line.
+pub(crate) fn complain(error: &anyhow::Error) {
+    let _ = writeln!(std::io::stderr().lock(), "notify-me: {error:#}");
+}
+
 /// Sends what the program logs to standard error, in one line each. `RUST_LOG` overrides the
 /// default, which is what happens on this machine at level info and all else at level warn.
 pub(crate) fn log_to_stderr() {
     use tracing_subscriber::EnvFilter;
-    let filter =
-        EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn,notify_me=info"));
+    // The embedded DynamoDB warns of every refusal, a failed condition among them, which is part
+    // of normal work.
+    const DEFAULT: &str = "warn,dynoxide=error,notify_me=info,notify_me::poller=warn";
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     // Only the first call of a process decides.
     let _ = tracing_subscriber::fmt()
         .compact()

@@ -27,6 +27,8 @@ mod cors;
 mod event;
 mod invoke;
 pub(crate) mod routes;
+#[cfg(test)]
+mod tests;
 
 /// API Gateway's limit for a request body, in bytes.
 const MAX_BODY: usize = 10 * 1024 * 1024;

@@ -1,6 +1,8 @@
 //! `notify-me`: the whole system on one machine, and the tools around it.
 //! This file only reads the command line and hands over; each command has a file of its own.
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 mod console;
@@ -35,8 +37,8 @@ enum Command {
 }
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
-    match Cli::parse()
+async fn main() -> ExitCode {
+    let ended = match Cli::parse()
         .command
         .unwrap_or_else(|| Command::Up(up::Args::default()))
     {
@@ -44,5 +46,12 @@ async fn main() -> anyhow::Result<()> {
         Command::Simulate(args) => simulate::run(args).await,
         Command::Poll(args) => poll::run(args).await,
         Command::Function(args) => host::function::run(args).await,
+    };
+    match ended {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            console::complain(&error);
+            ExitCode::FAILURE
+        }
     }
 }

@@ -103,7 +103,7 @@ impl Watch {
             consumer,
             progress,
             backpressure,
-            lost: BTreeMap::new(),
+            positions: BTreeMap::new(), lost: BTreeMap::new(),
         };
         let thread = std::thread::Builder::new()
             .name("watch".to_owned())
@@ -131,6 +131,8 @@ struct State {
     consumer: BaseConsumer,
     progress: Progress,
     backpressure: Backpressure,
+    /// The last known position, by topic and partition.
+    positions: BTreeMap<(&'static str, i32), i64>,
     /// Up to where a loss has been reported, by topic and partition.
     lost: BTreeMap<(&'static str, i32), i64>,
 }
@@ -161,8 +163,10 @@ impl State {
             let known = progress
                 .iter()
                 .find(|known| known.topic == look.topic && known.partition == look.partition);
-            // A group reads from the oldest record where it has no position yet.
-            look.position = known.and_then(|known| known.fetched).unwrap_or(0).max(0);
+            // Between two owners of a partition nobody knows; at first the group is at its start.
+            let position = self.positions.entry((look.topic, look.partition)).or_insert(0);
+            *position = known.and_then(|known| known.fetched).unwrap_or(*position);
+            look.position = *position;
         }
         for look in looks.iter().filter(|look| look.low > look.position) {
             self.report(look);
@@ -287,9 +291,10 @@ mod tests {
             vec![Partition {
                 topic: RESTOCKS.to_owned(),
                 partition: 1,
-                fetched: *read.lock().unwrap(),
-                committed: 0,
+                fetched: Some(*read.lock().unwrap()),
+                committed: None,
                 held_bytes: 0,
+                at_end: false,
             }]
         });
         let backpressure = Backpressure::default();

@@ -14,7 +14,7 @@ use super::{Front, cors, read};
 use crate::host::{InvokeError, MAX_PAYLOAD, Outcome};
 
 /// The limit of an asynchronous invocation, in bytes.
-const MAX_EVENT: usize = 1024 * 1024;
+pub(super) const MAX_EVENT: usize = 1024 * 1024;
 /// How long an invocation waits for a free process before it is refused with 429.
 const PATIENCE: Duration = Duration::from_secs(1);
 /// Lambda tries an asynchronous invocation that failed two more times. It waits minutes between

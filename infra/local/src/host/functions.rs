@@ -155,7 +155,7 @@ fn common(
 /// Which of the caller's variables a function gets: what a person sets to see more or to change
 /// a setting of the functions, and, where real AWS is used, what the AWS SDK reads.
 fn is_handed_on(key: &str, uses_aws: bool) -> bool {
-    const ALWAYS: [&str; 15] = [
+    const ALWAYS: [&str; 16] = [
         "RUST_LOG",
         "RUST_BACKTRACE",
         "AWS_LAMBDA_LOG_FORMAT",
@@ -167,6 +167,7 @@ fn is_handed_on(key: &str, uses_aws: bool) -> bool {
         "SENDER",
         "SHOP_NAME",
         "PRODUCT_URL",
+        "DELIVERY_TIMEOUT_MS",
         "WAIT_DAYS",
         "SLICE_SECONDS",
         "SLICE_MAILS",

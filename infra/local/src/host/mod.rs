@@ -19,7 +19,7 @@ mod pool;
 mod runtime_api;
 mod sandbox;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub(crate) use runtime_api::trace_id;
 pub(crate) use sandbox::request_id;
@@ -71,6 +71,14 @@ impl FunctionError {
             cause,
             body: Bytes::from(body.to_string()),
         }
+    }
+
+    /// What the document says to people, or all of it.
+    fn message(&self) -> String {
+        serde_json::from_slice::<serde_json::Value>(&self.body)
+            .ok()
+            .and_then(|body| Some(body.get("errorMessage")?.as_str()?.to_owned()))
+            .unwrap_or_else(|| String::from_utf8_lossy(&self.body).into_owned())
     }
 }
 

@@ -52,7 +52,7 @@ impl Pool {
         if let Err(error) = sandbox.ready().await {
             return Err(WarmError::Init {
                 function: inner.function.name.to_owned(),
-                reason: String::from_utf8_lossy(&error.body).into_owned(),
+                reason: error.message(),
             });
         }
         inner.idle().push(sandbox);

@@ -108,8 +108,8 @@ impl Sandbox {
         tokio::select! {
             biased;
             () = self.endpoint.ready() => Ok(()),
-            status = self.process.wait() => Err(self.exited("", status.ok())),
-            () = sleep_until(self.started + INIT_LIMIT) => Err(self.timed_out("", INIT_LIMIT).await),
+            status = self.process.wait() => Err(self.exited("none", status.ok())),
+            () = sleep_until(self.started + INIT_LIMIT) => Err(self.timed_out("none", INIT_LIMIT).await),
         }
     }
 

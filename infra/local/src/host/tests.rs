@@ -29,7 +29,12 @@ fn double() {
     let function = service_fn(|event: LambdaEvent<Value>| async move {
         let milliseconds = event.payload["ms"].as_u64().unwrap_or(0);
         tokio::time::sleep(Duration::from_millis(milliseconds)).await;
-        match event.payload["do"].as_str() {
+        // Through the front, the wish comes in the query.
+        let query = &event.payload["queryStringParameters"]["do"];
+        match event.payload["do"].as_str().or(query.as_str()) {
+            Some("hang") => std::future::pending().await,
+            Some("nonsense") => Ok(json!({ "statusCode": "nonsense" })),
+            Some("create") => Ok(json!({ "statusCode": 201, "body": event.payload["body"] })),
             Some("fail") => Err(lambda_runtime::Error::from("as asked")),
             Some("exit") => std::process::exit(3),
             Some("big") => Ok(Value::String("x".repeat(MAX_PAYLOAD))),
@@ -83,7 +88,8 @@ fn test_process(name: &str) -> Vec<std::ffi::OsString> {
         .to_vec()
 }
 
-fn function() -> Function {
+/// A function of this machine that runs [`double`].
+pub(crate) fn function() -> Function {
     Function {
         name: "double",
         program: std::env::current_exe().unwrap(),

@@ -194,7 +194,6 @@ impl System {
         let stop_server = CancellationToken::new();
         let server = serve(listener, front.router(extra), stop_server.clone());
 
-        let endpoint = || LambdaEndpoint::Url(api.clone());
         let mut pollers = Vec::new();
         for (topic, group) in MAPPINGS {
             let mapping = mapping(&servers, topic, group, kafka.is_some());

@@ -287,9 +287,10 @@ mod tests {
             vec![Partition {
                 topic: RESTOCKS.to_owned(),
                 partition: 1,
-                fetched: *read.lock().unwrap(),
-                committed: 0,
+                fetched: Some(*read.lock().unwrap()),
+                committed: Some(0),
                 held_bytes: 0,
+                at_end: false,
             }]
         });
         let backpressure = Backpressure::default();

@@ -153,7 +153,11 @@ impl Args {
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let bar = summary_line();
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt().with_env_filter(filter).with_target(false).with_writer(Above(bar.clone())).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(Above(bar.clone()))
+        .init();
 
     let mapping = args.mapping();
     tracing::info!(
@@ -258,7 +262,9 @@ impl Write for Above {
 fn endpoint(text: &str) -> Result<LambdaEndpoint, String> {
     match text {
         "aws" => Ok(LambdaEndpoint::Aws),
-        url if url.starts_with("http://") || url.starts_with("https://") => Ok(LambdaEndpoint::Url(url.to_owned())),
+        url if url.starts_with("http://") || url.starts_with("https://") => {
+            Ok(LambdaEndpoint::Url(url.to_owned()))
+        }
         _ => Err("an address such as http://127.0.0.1:3001, or aws".to_owned()),
     }
 }

@@ -65,6 +65,8 @@ fn consumer_config(mapping: &Mapping) -> ClientConfig {
     default("fetch.wait.max.ms", "100");
     default("fetch.error.backoff.ms", "100");
     default("statistics.interval.ms", "1000");
+    // Also how long a commit waits for a coordinator that is away, so that a stop ends.
+    default("coordinator.query.interval.ms", "5000");
     // That small queue is often full: look again soon, not after a second.
     default("fetch.queue.backoff.ms", "20");
     // What the client holds itself is thrown away by a pause and fetched again.
@@ -183,7 +185,11 @@ impl Shared {
     }
 
     /// Where each partition starts: at what the group has committed, else at the starting position.
-    fn positions(&self, consumer: &BaseConsumer<Context>, assigned: &TopicPartitionList) -> KafkaResult<Vec<Assigned>> {
+    fn positions(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        assigned: &TopicPartitionList,
+    ) -> KafkaResult<Vec<Assigned>> {
         let mut positions = Vec::with_capacity(assigned.count());
         let mut fresh = TopicPartitionList::new();
         for element in consumer.committed_offsets(names(assigned), LOOKUP)?.elements() {
@@ -237,7 +243,12 @@ impl Shared {
     fn assign(&self, consumer: &BaseConsumer<Context>, assigned: &TopicPartitionList) -> KafkaResult<()> {
         let positions = self.positions(consumer, assigned).unwrap_or_else(|error| {
             tracing::warn!(%error, "cannot look up where the group stands: Kafka's own default applies");
-            let unknown = |topic: &str, partition| Assigned { topic: topic.to_owned(), partition, start: None, committed: None };
+            let unknown = |topic: &str, partition| Assigned {
+                topic: topic.to_owned(),
+                partition,
+                start: None,
+                committed: None,
+            };
             assigned.elements().iter().map(|element| unknown(element.topic(), element.partition())).collect()
         });
         let mut start = TopicPartitionList::new();
@@ -342,7 +353,8 @@ impl ClientContext for Context {
 
     fn stats(&self, statistics: Statistics) {
         for lane in self.0.lanes.all() {
-            let partition = statistics.topics.get(&*lane.topic).and_then(|topic| topic.partitions.get(&lane.partition));
+            let partition =
+                statistics.topics.get(&*lane.topic).and_then(|topic| topic.partitions.get(&lane.partition));
             if let Some(partition) = partition {
                 let end = if partition.ls_offset >= 0 { partition.ls_offset } else { partition.hi_offset };
                 // The client's position counts control records, which never arrive as records.
@@ -355,7 +367,12 @@ impl ClientContext for Context {
 }
 
 impl ConsumerContext for Context {
-    fn rebalance(&self, consumer: &BaseConsumer<Self>, what: RDKafkaRespErr, partitions: &mut TopicPartitionList) {
+    fn rebalance(
+        &self,
+        consumer: &BaseConsumer<Self>,
+        what: RDKafkaRespErr,
+        partitions: &mut TopicPartitionList,
+    ) {
         let done = if what == RDKafkaRespErr::RD_KAFKA_RESP_ERR__ASSIGN_PARTITIONS {
             self.0.assign(consumer, partitions)
         } else {
@@ -511,7 +528,8 @@ pub(super) fn run(link: Arc<Link>, mut work: impl FnMut(&Arc<Link>, Arc<Lane>, U
         while shared.in_phase(Phase::Running) {
             let polled = link.consumer.poll(POLL);
             // A rebalance happens inside a poll, and its partitions' records come after it.
-            let assigned = std::mem::take(&mut *shared.assigned.lock().unwrap_or_else(PoisonError::into_inner));
+            let assigned =
+                std::mem::take(&mut *shared.assigned.lock().unwrap_or_else(PoisonError::into_inner));
             for Assigned { topic, partition, start, committed } in assigned {
                 let (sender, records) = unbounded_channel();
                 // "From now on" is decided once: committed at the first chance, so that a restart

@@ -73,7 +73,9 @@ impl Function {
     pub(super) async fn new(name: &str, endpoint: &LambdaEndpoint) -> Result<Self, EndpointError> {
         let url = match endpoint {
             LambdaEndpoint::Aws => None,
-            LambdaEndpoint::Url(url) if url.starts_with("http://") || url.starts_with("https://") => Some(url),
+            LambdaEndpoint::Url(url) if url.starts_with("http://") || url.starts_with("https://") => {
+                Some(url)
+            }
             LambdaEndpoint::Url(_) => return Err(EndpointError::Scheme),
         };
         let http = aws_smithy_http_client::Builder::new()
@@ -103,11 +105,7 @@ impl Function {
         if let Some(url) = url {
             config = config.endpoint_url(url);
         }
-        Ok(Self {
-            client: Client::from_conf(config.build()),
-            name: name.to_owned(),
-            said: Mutex::new(None),
-        })
+        Ok(Self { client: Client::from_conf(config.build()), name: name.to_owned(), said: Mutex::new(None) })
     }
 
     pub(super) fn name(&self) -> &str {
@@ -137,10 +135,19 @@ impl Function {
                 tracing::warn!(function = self.name, "throttled: batches wait and are tried again");
             }
             Trouble::Unreachable(reason) => {
-                tracing::warn!(function = self.name, reason, "the endpoint is not up (yet): batches wait and are tried again");
+                tracing::warn!(
+                    function = self.name,
+                    reason,
+                    "the endpoint is not up (yet): batches wait and are tried again"
+                );
             }
             Trouble::Service(status, code) => {
-                tracing::warn!(function = self.name, status, code, "the endpoint refuses: batches wait and are tried again");
+                tracing::warn!(
+                    function = self.name,
+                    status,
+                    code,
+                    "the endpoint refuses: batches wait and are tried again"
+                );
             }
         }
         *said = Some((trouble.clone(), Instant::now()));
@@ -171,8 +178,10 @@ fn error_type(payload: &[u8]) -> String {
     struct Failure {
         error_type: String,
     }
-    let name = serde_json::from_slice::<Failure>(payload).map(|failure| failure.error_type).unwrap_or_default();
-    let known = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '<' | '>' | '$' | '-' | '&');
+    let name =
+        serde_json::from_slice::<Failure>(payload).map(|failure| failure.error_type).unwrap_or_default();
+    let known =
+        |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '_' | ':' | '<' | '>' | '$' | '-' | '&');
     if name.is_empty() || name.len() > 120 || !name.chars().all(known) {
         return "Unhandled".to_owned();
     }
@@ -211,7 +220,10 @@ mod tests {
 
     #[test]
     fn an_error_type_is_kept_and_anything_else_a_function_says_is_not() {
-        assert_eq!(error_type(br#"{"errorType":"notify::Poison","errorMessage":"ann@example.com"}"#), "notify::Poison");
+        assert_eq!(
+            error_type(br#"{"errorType":"notify::Poison","errorMessage":"ann@example.com"}"#),
+            "notify::Poison"
+        );
         for payload in [
             &br#"{"errorType":"ann@example.com","errorMessage":""}"#[..],
             br#"{"errorType":"a b"}"#,

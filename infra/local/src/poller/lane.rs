@@ -61,7 +61,14 @@ impl Offset {
 }
 
 impl Lane {
-    pub(super) fn new(topic: &str, partition: i32, start: Option<i64>, done: Option<i64>, committed: Option<i64>, records: UnboundedSender<Record>) -> Self {
+    pub(super) fn new(
+        topic: &str,
+        partition: i32,
+        start: Option<i64>,
+        done: Option<i64>,
+        committed: Option<i64>,
+        records: UnboundedSender<Record>,
+    ) -> Self {
         Self {
             topic: Arc::from(topic),
             partition,

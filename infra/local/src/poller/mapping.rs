@@ -95,8 +95,7 @@ impl Mapping {
 
     /// The limit on attempts that is in force.
     pub(super) fn retry_attempts(&self) -> Option<u32> {
-        self.maximum_retry_attempts
-            .or_else(|| self.on_failure.as_ref().map(|_| ATTEMPTS_WITH_DESTINATION))
+        self.maximum_retry_attempts.or_else(|| self.on_failure.as_ref().map(|_| ATTEMPTS_WITH_DESTINATION))
     }
 
     /// Names the first setting that cannot work.

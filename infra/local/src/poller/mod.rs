@@ -24,6 +24,7 @@ mod worker;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use rdkafka::error::KafkaError;
 use tokio::runtime::Handle;
@@ -33,12 +34,15 @@ use batch::Limits;
 use consumer::{Link, Phase, Shared};
 use destination::Destination;
 use event::{Envelope, PAYLOAD_LIMIT};
-use invoke::{EndpointError, Function};
 pub(crate) use invoke::LambdaEndpoint;
+use invoke::{EndpointError, Function};
 use mapping::InvalidMapping;
 pub(crate) use mapping::{Mapping, StartingPosition};
 use plan::{Plan, Rules};
 use worker::{Counted, Hands, Work, Worker};
+
+/// How long the last commit and leaving the group may take.
+const LEAVE_LIMIT: Duration = Duration::from_secs(10);
 
 /// Why a poller cannot start. What can pass by itself (a broker, a topic, an endpoint that is not
 /// there yet) is no error: it is waited for.
@@ -83,7 +87,7 @@ pub(crate) struct Totals {
 pub(crate) struct Poller {
     shared: Arc<Shared>,
     work: Arc<Work>,
-    grace: std::time::Duration,
+    grace: Duration,
     left: Option<oneshot::Receiver<()>>,
 }
 
@@ -177,9 +181,12 @@ impl Poller {
         }
         consumer::finish(lanes.iter().filter_map(|lane| lane.take_worker()).collect(), self.grace).await;
         self.shared.set_phase(Phase::Closing);
-        if let Some(left) = self.left.take() {
-            // Fails only when the thread is gone, which is what is waited for.
-            let _ = left.await;
+        if let Some(left) = self.left.take()
+            && tokio::time::timeout(LEAVE_LIMIT, left).await.is_err()
+        {
+            tracing::warn!(
+                "Kafka does not answer: left without the last commit, its records will come again"
+            );
         }
     }
 }

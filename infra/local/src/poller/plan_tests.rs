@@ -28,12 +28,7 @@ fn record(offset: i64) -> Record {
 
 fn rules(records: usize) -> Rules {
     Rules {
-        limits: Limits {
-            records,
-            window: Duration::from_millis(500),
-            payload: 1_000_000,
-            overhead: 80,
-        },
+        limits: Limits { records, window: Duration::from_millis(500), payload: 1_000_000, overhead: 80 },
         bisect: false,
         maximum_retry_attempts: None,
         maximum_record_age: None,

@@ -53,10 +53,7 @@ fn offset_of(failure: &Value, batch: &[Record]) -> Result<i64, &'static str> {
         .get("topic-partition")
         .and_then(Value::as_str)
         .ok_or("an itemIdentifier has no topic-partition")?;
-    let offset = identifier
-        .get("offset")
-        .and_then(Value::as_i64)
-        .ok_or("an itemIdentifier has no offset")?;
+    let offset = identifier.get("offset").and_then(Value::as_i64).ok_or("an itemIdentifier has no offset")?;
     batch
         .iter()
         .find(|record| record.offset == offset)

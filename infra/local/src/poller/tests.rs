@@ -41,7 +41,8 @@ impl Kafka {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic(TOPIC, partitions, 1).unwrap();
         cluster.create_topic(DEAD, 1, 1).unwrap();
-        let producer = ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
+        let producer =
+            ClientConfig::new().set("bootstrap.servers", cluster.bootstrap_servers()).create().unwrap();
         Self { cluster, producer }
     }
 
@@ -49,7 +50,14 @@ impl Kafka {
         let mut mapping = Mapping::new(self.cluster.bootstrap_servers(), [TOPIC], "notify");
         mapping.window = Duration::from_millis(20);
         mapping.stop_grace = Duration::from_secs(5);
-        mapping.kafka = vec![("statistics.interval.ms".into(), "100".into())];
+        // The mock cluster waits for about a session before it serves a group that lost a member.
+        mapping.kafka = [
+            ("statistics.interval.ms", "100"),
+            ("session.timeout.ms", "3000"),
+            ("heartbeat.interval.ms", "500"),
+        ]
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .to_vec();
         mapping
     }
 
@@ -152,7 +160,10 @@ impl Lambda {
         Self::start_at(TcpListener::bind("127.0.0.1:0").await.unwrap(), script)
     }
 
-    fn start_at(listener: TcpListener, script: impl Fn(&Call, usize) -> Reply + Send + Sync + 'static) -> Self {
+    fn start_at(
+        listener: TcpListener,
+        script: impl Fn(&Call, usize) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let address = listener.local_addr().unwrap();
         let (give, take) = tokio::sync::oneshot::channel::<Lambda>();
         let server = tokio::spawn(async move {
@@ -188,7 +199,11 @@ impl Lambda {
     fn taken(&self, partition: i32) -> Vec<String> {
         let lane = format!("{TOPIC}-{partition}");
         let calls = self.calls.lock().unwrap();
-        calls.iter().filter(|(call, ok)| *ok && call.lane == lane).flat_map(|(call, _)| call.values.clone()).collect()
+        calls
+            .iter()
+            .filter(|(call, ok)| *ok && call.lane == lane)
+            .flat_map(|(call, _)| call.values.clone())
+            .collect()
     }
 
     fn taken_all(&self) -> usize {
@@ -203,7 +218,8 @@ async fn invocation(State(lambda): State<Lambda>, body: Bytes) -> axum::response
     let (lane, records) = records.iter().next().unwrap();
     let decode = |value: &Value| {
         use base64::Engine as _;
-        let bytes = base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap_or_default()).unwrap();
+        let bytes =
+            base64::engine::general_purpose::STANDARD.decode(value.as_str().unwrap_or_default()).unwrap();
         String::from_utf8(bytes).unwrap()
     };
     let records = records.as_array().unwrap();
@@ -225,7 +241,12 @@ async fn invocation(State(lambda): State<Lambda>, body: Bytes) -> axum::response
         calls.push((call.clone(), false));
         reply
     };
-    let mine = lambda.calls.lock().unwrap().iter().rposition(|(other, _)| other.offsets == call.offsets && other.lane == call.lane);
+    let mine = lambda
+        .calls
+        .lock()
+        .unwrap()
+        .iter()
+        .rposition(|(other, _)| other.offsets == call.offsets && other.lane == call.lane);
     tokio::time::sleep(match reply {
         Reply::After(time) => time,
         _ => Duration::from_millis(5),
@@ -292,7 +313,8 @@ async fn each_partition_keeps_its_order_under_retries_while_others_go_on() {
     .await;
     eventually("their commits arrived", || {
         let progress = poller.progress();
-        progress.iter().map(|partition| partition.committed).collect::<Vec<_>>() == [Some(30), Some(15), Some(30)]
+        progress.iter().map(|partition| partition.committed).collect::<Vec<_>>()
+            == [Some(30), Some(15), Some(30)]
     })
     .await;
     assert_eq!(lambda.taken(0), numbered(0..30));
@@ -301,17 +323,30 @@ async fn each_partition_keeps_its_order_under_retries_while_others_go_on() {
     assert_eq!(lambda.most_busy_in_lane.load(Ordering::SeqCst), 1, "one batch in flight per partition");
     assert!(lambda.most_busy.load(Ordering::SeqCst) > 1, "partitions side by side");
     // A retry shows the same batch again.
-    let first: Vec<_> = lambda.calls().into_iter().filter(|call| call.lane == "restocked-0").map(|call| call.offsets).collect();
+    let first: Vec<_> = lambda
+        .calls()
+        .into_iter()
+        .filter(|call| call.lane == "restocked-0")
+        .map(|call| call.offsets)
+        .collect();
     assert_eq!(first[0], first[1]);
     poller.stop().await;
-    assert_eq!(tokio::task::block_in_place(|| kafka.committed(1)), Some(15), "nothing is committed past a failure");
+    assert_eq!(
+        tokio::task::block_in_place(|| kafka.committed(1)),
+        Some(15),
+        "nothing is committed past a failure"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_batch_comes_again_when_the_poller_dies_between_invocation_and_commit() {
     let kafka = Kafka::start(1);
     kafka.write(0, numbered(0..4)).await;
-    let lambda = Lambda::start(|_, before| if before == 0 { Reply::After(Duration::from_secs(2)) } else { Reply::Success }).await;
+    let lambda =
+        Lambda::start(
+            |_, before| if before == 0 { Reply::After(Duration::from_secs(2)) } else { Reply::Success },
+        )
+        .await;
     let poller = Poller::start(kafka.mapping(), lambda.endpoint()).await.unwrap();
     eventually("the function is at work", || lambda.calls().len() == 1).await;
     drop(poller);
@@ -355,8 +390,10 @@ async fn halving_puts_the_one_bad_record_aside_and_lets_its_neighbours_through()
     let mut values = numbered(0..12);
     values[7] = "bad".to_owned();
     kafka.write(0, &values).await;
-    let lambda =
-        Lambda::start(|call, _| if call.values.iter().any(|value| value == "bad") { Reply::Error } else { Reply::Success }).await;
+    let lambda = Lambda::start(|call, _| {
+        if call.values.iter().any(|value| value == "bad") { Reply::Error } else { Reply::Success }
+    })
+    .await;
     let mut mapping = kafka.mapping();
     mapping.bisect_on_error = true;
     mapping.maximum_retry_attempts = Some(1);
@@ -391,7 +428,12 @@ async fn records_past_their_age_go_aside_unseen_with_what_they_carried() {
     let now = i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis()).unwrap();
     for (value, timestamp) in [("old", now - 3_600_000), ("young", now)] {
         let headers = OwnedHeaders::new().insert(Header { key: "trace", value: Some("abc") });
-        let record = FutureRecord::to(TOPIC).partition(0).key("k").payload(value).timestamp(timestamp).headers(headers);
+        let record = FutureRecord::to(TOPIC)
+            .partition(0)
+            .key("k")
+            .payload(value)
+            .timestamp(timestamp)
+            .headers(headers);
         kafka.producer.send(record, PATIENCE).await.unwrap();
     }
     let lambda = Lambda::start(|_, _| Reply::Success).await;
@@ -399,7 +441,10 @@ async fn records_past_their_age_go_aside_unseen_with_what_they_carried() {
     mapping.maximum_record_age = Some(Duration::from_secs(600));
     mapping.on_failure = Some(DEAD.to_owned());
     let poller = Poller::start(mapping, lambda.endpoint()).await.unwrap();
-    eventually("both are dealt with", || poller.progress().first().is_some_and(|lane| lane.committed == Some(2))).await;
+    eventually("both are dealt with", || {
+        poller.progress().first().is_some_and(|lane| lane.committed == Some(2))
+    })
+    .await;
     poller.stop().await;
     assert_eq!(lambda.taken(0), ["young"]);
     let dead = tokio::task::block_in_place(|| kafka.dead(1));
@@ -421,7 +466,10 @@ async fn throttles_errors_of_the_service_and_an_endpoint_that_is_down_count_as_n
     mapping.on_failure = Some(DEAD.to_owned());
     let endpoint = LambdaEndpoint::Url(format!("http://{address}"));
     let poller = Poller::start(mapping, endpoint).await.unwrap();
-    eventually("the record is in hand", || poller.progress().first().is_some_and(|lane| lane.fetched == Some(1))).await;
+    eventually("the record is in hand", || {
+        poller.progress().first().is_some_and(|lane| lane.fetched == Some(1))
+    })
+    .await;
     tokio::time::sleep(Duration::from_millis(500)).await;
     let lambda = Lambda::start_at(TcpListener::bind(address).await.unwrap(), |_, before| match before {
         0 | 1 => Reply::Status(429, "TooManyRequestsException"),
@@ -476,9 +524,11 @@ async fn tombstones_and_header_bytes_arrive_as_lambda_gives_them() {
         .insert(Header { key: "bytes", value: Some(&[0_u8, 127, 128, 255][..]) })
         .insert(Header { key: "bytes", value: Some(&[1_u8][..]) })
         .insert(Header::<&[u8]> { key: "none", value: None });
-    let tombstone: FutureRecord<'_, str, [u8]> = FutureRecord::to(TOPIC).partition(0).key("iphone15").headers(headers);
+    let tombstone: FutureRecord<'_, str, [u8]> =
+        FutureRecord::to(TOPIC).partition(0).key("iphone15").headers(headers);
     kafka.producer.send(tombstone, PATIENCE).await.unwrap();
-    let bare: FutureRecord<'_, [u8], str> = FutureRecord::to(TOPIC).partition(0).payload("v").timestamp(1_700_000_000_000);
+    let bare: FutureRecord<'_, [u8], str> =
+        FutureRecord::to(TOPIC).partition(0).payload("v").timestamp(1_700_000_000_000);
     kafka.producer.send(bare, PATIENCE).await.unwrap();
     let lambda = Lambda::start(|_, _| Reply::Success).await;
     let poller = Poller::start(kafka.mapping(), lambda.endpoint()).await.unwrap();
@@ -521,9 +571,11 @@ async fn stopping_finishes_what_is_in_flight_and_takes_nothing_new() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_is_paused_while_its_function_is_behind_and_then_read_to_the_end() {
     let kafka = Kafka::start(1);
-    kafka.write(0, (0..600).map(|number| format!("{number:01000}"))).await;
+    kafka.write(0, (0..200).map(|number| format!("{number:01000}"))).await;
     let most_held = Arc::new(AtomicUsize::new(0));
-    let lambda = Lambda::start(|_, before| Reply::After(Duration::from_millis(if before == 0 { 600 } else { 1 }))).await;
+    let lambda =
+        Lambda::start(|_, before| Reply::After(Duration::from_millis(if before == 0 { 600 } else { 1 })))
+            .await;
     let mut mapping = kafka.mapping();
     mapping.batch_size = 10;
     mapping.hold_bytes = 64 * 1024;
@@ -536,9 +588,49 @@ async fn a_partition_is_paused_while_its_function_is_behind_and_then_read_to_the
     })
     .await;
     let values: Vec<usize> = lambda.taken(0).iter().map(|value| value.parse().unwrap()).collect();
-    assert_eq!(values, (0..600).collect::<Vec<_>>());
+    assert_eq!(values, (0..200).collect::<Vec<_>>());
     let most_held = most_held.load(Ordering::SeqCst);
     assert!((64 * 1024..128 * 1024).contains(&most_held), "held {most_held} bytes");
+    poller.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broker_that_goes_and_comes_back_costs_nothing_and_one_that_stays_away_does_not_hold_up_a_stop() {
+    let kafka = Kafka::start(1);
+    let lambda = Lambda::start(|_, _| Reply::After(Duration::from_millis(100))).await;
+    let mut mapping = kafka.mapping();
+    mapping.batch_size = 2;
+    mapping.kafka.clear();
+    let poller = Poller::start(mapping, lambda.endpoint()).await.unwrap();
+    kafka.write(0, numbered(0..10)).await;
+    eventually("the first batches are through", || lambda.taken(0).len() >= 4).await;
+    kafka.cluster.broker_down(1).unwrap();
+    tokio::time::sleep(Duration::from_millis(700)).await;
+    kafka.cluster.broker_up(1).unwrap();
+    kafka.write(0, numbered(10..20)).await;
+    eventually("all is committed", || poller.progress().iter().any(|lane| lane.committed == Some(20))).await;
+    let mut taken: Vec<usize> = lambda.taken(0).iter().map(|value| value.parse().unwrap()).collect();
+    taken.dedup();
+    assert_eq!(taken, (0..20).collect::<Vec<_>>());
+
+    kafka.write(0, numbered(20..22)).await;
+    eventually("more is in flight", || lambda.calls().len() > taken.len() / 2).await;
+    kafka.cluster.broker_down(1).unwrap();
+    tokio::time::timeout(PATIENCE, poller.stop()).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_topic_that_is_made_later_is_waited_for() {
+    let kafka = Kafka::start(1);
+    let lambda = Lambda::start(|_, _| Reply::Success).await;
+    let mut mapping = kafka.mapping();
+    mapping.topics = vec!["later".to_owned()];
+    mapping.kafka.push(("topic.metadata.refresh.interval.ms".to_owned(), "500".to_owned()));
+    let poller = Poller::start(mapping, lambda.endpoint()).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert!(poller.progress().is_empty());
+    kafka.cluster.create_topic("later", 2, 1).unwrap();
+    eventually("its partitions are ours", || poller.progress().len() == 2).await;
     poller.stop().await;
 }
 
@@ -550,7 +642,10 @@ async fn latest_begins_once_and_a_restart_skips_nothing_that_came_since() {
     let mut mapping = kafka.mapping();
     mapping.starting_position = StartingPosition::Latest;
     let poller = Poller::start(mapping.clone(), lambda.endpoint()).await.unwrap();
-    eventually("the start is settled", || poller.progress().first().is_some_and(|lane| lane.committed == Some(1))).await;
+    eventually("the start is settled", || {
+        poller.progress().first().is_some_and(|lane| lane.committed == Some(1))
+    })
+    .await;
     poller.stop().await;
     kafka.write(0, ["between"]).await;
     let poller = Poller::start(mapping, lambda.endpoint()).await.unwrap();
@@ -564,7 +659,8 @@ async fn settings_that_cannot_work_are_refused_by_name() {
     let refused = |change: fn(&mut Mapping)| async move {
         let mut mapping = Mapping::new("127.0.0.1:1", [TOPIC], "notify");
         change(&mut mapping);
-        let error = Poller::start(mapping, LambdaEndpoint::Url("http://127.0.0.1:1".into())).await.err().unwrap();
+        let error =
+            Poller::start(mapping, LambdaEndpoint::Url("http://127.0.0.1:1".into())).await.err().unwrap();
         std::error::Error::source(&error).unwrap().to_string()
     };
     assert!(refused(|mapping| mapping.batch_size = 10_001).await.contains("10,000"));
@@ -572,5 +668,7 @@ async fn settings_that_cannot_work_are_refused_by_name() {
     assert!(refused(|mapping| mapping.window = Duration::from_secs(301)).await.contains("300 s"));
     assert!(refused(|mapping| mapping.topics.clear()).await.contains("topics"));
     assert!(refused(|mapping| mapping.on_failure = Some(TOPIC.into())).await.contains(TOPIC));
-    assert!(refused(|mapping| mapping.kafka.push(("group.id".into(), "x".into()))).await.contains("group.id"));
+    assert!(
+        refused(|mapping| mapping.kafka.push(("group.id".into(), "x".into()))).await.contains("group.id")
+    );
 }

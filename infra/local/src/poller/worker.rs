@@ -178,7 +178,18 @@ impl Hands {
             }
             Outcome::FailedFrom(from) => {
                 counted.failures.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(topic, partition, first, last, from, count, bytes, ms, error, "failed in part");
+                tracing::warn!(
+                    topic,
+                    partition,
+                    first,
+                    last,
+                    from,
+                    count,
+                    bytes,
+                    ms,
+                    error,
+                    "failed in part"
+                );
             }
         }
         Some(outcome)
@@ -188,8 +199,12 @@ impl Hands {
         let (outcome, error) = match answer {
             Answer::Payload(payload) if self.work.partial => match judge(&payload, records) {
                 Verdict::Success => (Outcome::Succeeded, None),
-                Verdict::FailedFrom(offset) => (Outcome::FailedFrom(offset), Some("BatchItemFailure".to_owned())),
-                Verdict::Invalid(reason) => (Outcome::Failed, Some(format!("InvalidPartialResponse: {reason}"))),
+                Verdict::FailedFrom(offset) => {
+                    (Outcome::FailedFrom(offset), Some("BatchItemFailure".to_owned()))
+                }
+                Verdict::Invalid(reason) => {
+                    (Outcome::Failed, Some(format!("InvalidPartialResponse: {reason}")))
+                }
             },
             Answer::Payload(_) => (Outcome::Succeeded, None),
             Answer::FunctionError(kind) => (Outcome::Failed, Some(kind)),
@@ -215,7 +230,15 @@ impl Hands {
         let (first, last, count) = (first.offset, last.offset, discarded.records.len());
         let reason = discarded.reason.name();
         let Some(destination) = &self.work.destination else {
-            tracing::error!(topic, partition, first, last, count, reason, "records given up and LOST: there is no failure destination");
+            tracing::error!(
+                topic,
+                partition,
+                first,
+                last,
+                count,
+                reason,
+                "records given up and LOST: there is no failure destination"
+            );
             self.work.counted.given_up.fetch_add(count as u64, Ordering::Relaxed);
             return true;
         };
@@ -234,7 +257,16 @@ impl Hands {
                 return false;
             }
         }
-        tracing::error!(topic, partition, first, last, count, reason, destination = destination.topic(), "records given up");
+        tracing::error!(
+            topic,
+            partition,
+            first,
+            last,
+            count,
+            reason,
+            destination = destination.topic(),
+            "records given up"
+        );
         self.work.counted.given_up.fetch_add(count as u64, Ordering::Relaxed);
         true
     }

@@ -25,9 +25,6 @@ pub(crate) fn log_to_stderr() {
     const DEFAULT: &str = "warn,dynoxide=error,notify_me=info,notify_me::poller=warn";
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
     // Only the first call of a process decides.
-    let _ = tracing_subscriber::fmt()
-        .compact()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr)
-        .try_init();
+    let _ =
+        tracing_subscriber::fmt().compact().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

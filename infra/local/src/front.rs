@@ -53,22 +53,13 @@ impl Front {
     /// A front for the functions of `host` that listens on `local`.
     pub(crate) fn new(host: Arc<Host>, backpressure: Backpressure, local: SocketAddr) -> Self {
         let closing = Arc::new(AtomicBool::new(false));
-        Self {
-            host,
-            backpressure,
-            local,
-            closing,
-            in_flight: TaskTracker::new(),
-        }
+        Self { host, backpressure, local, closing, in_flight: TaskTracker::new() }
     }
 
     /// The HTTP API, the Invoke API and the routes of `extra`, which go first.
     pub(crate) fn router(&self, extra: Router) -> Router {
         Router::new()
-            .route(
-                "/2015-03-31/functions/{name}/invocations",
-                post(invoke::invoke),
-            )
+            .route("/2015-03-31/functions/{name}/invocations", post(invoke::invoke))
             .fallback(api)
             .with_state(self.clone())
             .merge(extra)
@@ -79,10 +70,7 @@ impl Front {
     pub(crate) async fn close(&self, limit: Duration) {
         self.closing.store(true, Ordering::SeqCst);
         self.in_flight.close();
-        if tokio::time::timeout(limit, self.in_flight.wait())
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(limit, self.in_flight.wait()).await.is_err() {
             tracing::warn!("gave up on requests in flight");
         }
     }
@@ -94,9 +82,7 @@ impl Front {
         }
         if function == RESTOCK {
             let reason = self.backpressure.reason()?;
-            return Some(unavailable(&format!(
-                "Stock updates are not taken now: {reason}"
-            )));
+            return Some(unavailable(&format!("Stock updates are not taken now: {reason}")));
         }
         None
     }
@@ -139,27 +125,20 @@ async fn forward(front: &Front, peer: SocketAddr, request: Request) -> Response 
     let run = front.host.invoke(route.function, event.into(), PATIENCE);
     let mut response = match tokio::time::timeout(INTEGRATION_LIMIT, run).await {
         Ok(Ok(Outcome::Answer(body))) => answer::response(&body).unwrap_or_else(|| {
-            tracing::warn!(
-                function = route.function,
-                "its answer is not an HTTP response"
-            );
+            tracing::warn!(function = route.function, "its answer is not an HTTP response");
             internal_error()
         }),
         Ok(Ok(Outcome::Error(error))) if error.cause == Cause::TimedOut => service_unavailable(),
         Ok(Ok(Outcome::Error(_))) => internal_error(),
         Ok(Err(InvokeError::PayloadTooLarge(_))) => too_large(),
-        Ok(Err(InvokeError::Throttled(_) | InvokeError::Stopping)) | Err(_) => {
-            service_unavailable()
-        }
+        Ok(Err(InvokeError::Throttled(_) | InvokeError::Stopping)) | Err(_) => service_unavailable(),
         Ok(Err(error @ (InvokeError::Unknown(_) | InvokeError::Start { .. }))) => {
             tracing::error!(%error, "a request could not be served");
             internal_error()
         }
     };
     if let Ok(id) = HeaderValue::try_from(arrival.id) {
-        response
-            .headers_mut()
-            .insert(HeaderName::from_static("apigw-requestid"), id);
+        response.headers_mut().insert(HeaderName::from_static("apigw-requestid"), id);
     }
     response
 }
@@ -167,9 +146,7 @@ async fn forward(front: &Front, peer: SocketAddr, request: Request) -> Response 
 /// Reads a whole body of at most `limit` bytes; a longer one is refused, where the client says
 /// its length without reading it.
 async fn read(headers: &HeaderMap, body: Body, limit: usize) -> Result<Bytes, Response> {
-    let length = headers
-        .get("content-length")
-        .and_then(|value| value.to_str().ok()?.parse().ok());
+    let length = headers.get("content-length").and_then(|value| value.to_str().ok()?.parse().ok());
     if length.is_some_and(|length: usize| length > limit) {
         return Err(too_large());
     }
@@ -196,17 +173,7 @@ fn unavailable(detail: &str) -> Response {
         "status": 503,
         "detail": detail,
     });
-    let headers = [
-        (
-            CONTENT_TYPE,
-            HeaderValue::from_static("application/problem+json"),
-        ),
-        (RETRY_AFTER, RETRY_SECONDS),
-    ];
-    (
-        StatusCode::SERVICE_UNAVAILABLE,
-        headers,
-        problem.to_string(),
-    )
-        .into_response()
+    let headers =
+        [(CONTENT_TYPE, HeaderValue::from_static("application/problem+json")), (RETRY_AFTER, RETRY_SECONDS)];
+    (StatusCode::SERVICE_UNAVAILABLE, headers, problem.to_string()).into_response()
 }

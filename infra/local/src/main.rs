@@ -38,10 +38,7 @@ enum Command {
 
 #[tokio::main]
 async fn main() -> ExitCode {
-    let ended = match Cli::parse()
-        .command
-        .unwrap_or_else(|| Command::Up(up::Args::default()))
-    {
+    let ended = match Cli::parse().command.unwrap_or_else(|| Command::Up(up::Args::default())) {
         Command::Up(args) => up::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Poll(args) => poll::run(args).await,

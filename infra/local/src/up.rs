@@ -43,14 +43,7 @@ pub(crate) struct Args {
 
 impl Default for Args {
     fn default() -> Self {
-        Self {
-            port: PORT,
-            data: None,
-            ready_file: None,
-            kafka: None,
-            dynamodb: None,
-            ses: None,
-        }
+        Self { port: PORT, data: None, ready_file: None, kafka: None, dynamodb: None, ses: None }
     }
 }
 
@@ -108,17 +101,12 @@ fn introduce(addresses: &Addresses) {
     say(format_args!(
         "  curl -X POST {api}/products/iphone15/subscriptions {json} -d '{{\"email\":\"user1@example.com\"}}'"
     ));
-    say(format_args!(
-        "  curl -X PUT {api}/products/iphone15/stock {json} -d '{{\"quantity\":5}}'"
-    ));
+    say(format_args!("  curl -X PUT {api}/products/iphone15/stock {json} -d '{{\"quantity\":5}}'"));
     if let Some(inbox) = &addresses.inbox {
         say(format_args!("  curl '{inbox}?to=user1@example.com'"));
     }
     say("");
-    say(format_args!(
-        "Kafka {}, DynamoDB {}, SES {}",
-        addresses.kafka, addresses.dynamodb, addresses.ses
-    ));
+    say(format_args!("Kafka {}, DynamoDB {}, SES {}", addresses.kafka, addresses.dynamodb, addresses.ses));
     say("Ctrl-C stops everything.");
 }
 
@@ -134,10 +122,7 @@ impl Stop {
     #[cfg(unix)]
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
-        Ok(Self {
-            interrupt: signal(SignalKind::interrupt())?,
-            terminate: signal(SignalKind::terminate())?,
-        })
+        Ok(Self { interrupt: signal(SignalKind::interrupt())?, terminate: signal(SignalKind::terminate())? })
     }
 
     #[cfg(not(unix))]

@@ -64,9 +64,7 @@ impl DynamoDb {
             None => Database::memory(),
         }
         .map_err(Error::Open)?;
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))
-            .await
-            .map_err(Error::Port)?;
+        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await.map_err(Error::Port)?;
         let url = format!("http://{}", listener.local_addr().map_err(Error::Port)?);
         let stop = CancellationToken::new();
         let stopped = stop.clone().cancelled_owned();
@@ -77,12 +75,7 @@ impl DynamoDb {
                 tracing::error!(reason, "the embedded DynamoDB ended");
             }
         });
-        Ok(Self {
-            url,
-            stop,
-            server,
-            sweeper,
-        })
+        Ok(Self { url, stop, server, sweeper })
     }
 
     /// Its endpoint.
@@ -94,10 +87,7 @@ impl DynamoDb {
     pub(crate) async fn stop(mut self) {
         self.stop.cancel();
         let _ = self.sweeper.await;
-        if tokio::time::timeout(END_LIMIT, &mut self.server)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(END_LIMIT, &mut self.server).await.is_err() {
             self.server.abort();
         }
     }
@@ -121,27 +111,14 @@ async fn sweep(database: Database, stop: CancellationToken) {
 /// # Errors
 /// [`Error::Table`] with what could not be done.
 pub(crate) async fn create_missing_table(client: &Client, table: &str) -> Result<(), Error> {
-    let failed = |action, reason: String| Error::Table {
-        action,
-        table: table.to_owned(),
-        reason,
-    };
+    let failed = |action, reason: String| Error::Table { action, table: table.to_owned(), reason };
     if status(client, table).await?.is_none() {
-        let key = |name, kind| {
-            KeySchemaElement::builder()
-                .attribute_name(name)
-                .key_type(kind)
-                .build()
-        };
+        let key = |name, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
         let attribute = |name| {
             let text = ScalarAttributeType::S;
-            AttributeDefinition::builder()
-                .attribute_name(name)
-                .attribute_type(text)
-                .build()
+            AttributeDefinition::builder().attribute_name(name).attribute_type(text).build()
         };
-        let built =
-            |error: aws_sdk_dynamodb::error::BuildError| failed("create", error.to_string());
+        let built = |error: aws_sdk_dynamodb::error::BuildError| failed("create", error.to_string());
         let created = client
             .create_table()
             .table_name(table)
@@ -155,10 +132,7 @@ pub(crate) async fn create_missing_table(client: &Client, table: &str) -> Result
         match created {
             Ok(_) => tracing::info!(table, "created the table"),
             // Somebody else was faster.
-            Err(error)
-                if error
-                    .as_service_error()
-                    .is_some_and(|e| e.is_resource_in_use_exception()) => {}
+            Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
             Err(error) => return Err(failed("create", DisplayErrorContext(error).to_string())),
         }
     }
@@ -176,19 +150,9 @@ pub(crate) async fn create_missing_table(client: &Client, table: &str) -> Result
         .table_name(table)
         .send()
         .await
-        .map_err(|error| {
-            failed(
-                "describe the TTL of",
-                DisplayErrorContext(error).to_string(),
-            )
-        })?;
-    let ttl = described
-        .time_to_live_description
-        .and_then(|ttl| ttl.time_to_live_status);
-    if matches!(
-        ttl,
-        Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)
-    ) {
+        .map_err(|error| failed("describe the TTL of", DisplayErrorContext(error).to_string()))?;
+    let ttl = described.time_to_live_description.and_then(|ttl| ttl.time_to_live_status);
+    if matches!(ttl, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
         return Ok(());
     }
     let specification = TimeToLiveSpecification::builder()
@@ -209,11 +173,7 @@ pub(crate) async fn create_missing_table(client: &Client, table: &str) -> Result
 async fn status(client: &Client, table: &str) -> Result<Option<TableStatus>, Error> {
     match client.describe_table().table_name(table).send().await {
         Ok(described) => Ok(described.table.and_then(|table| table.table_status)),
-        Err(error)
-            if error
-                .as_service_error()
-                .is_some_and(|e| e.is_resource_not_found_exception()) =>
-        {
+        Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
             Ok(None)
         }
         Err(error) => Err(Error::Table {

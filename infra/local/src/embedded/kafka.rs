@@ -26,12 +26,8 @@ pub(crate) const GROUP: &str = "notification-service";
 pub(crate) const BATCHES_GROUP: &str = "notification-service-batches";
 
 /// Every topic and its number of partitions.
-pub(crate) const TOPICS: [(&str, i32); 4] = [
-    (RESTOCKS, 3),
-    (BATCHES, 8),
-    ("item-restocked-dlq", 1),
-    ("notification-batches-dlq", 1),
-];
+pub(crate) const TOPICS: [(&str, i32); 4] =
+    [(RESTOCKS, 3), (BATCHES, 8), ("item-restocked-dlq", 1), ("notification-batches-dlq", 1)];
 
 /// How long a broker may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
@@ -86,15 +82,8 @@ impl Kafka {
             .name("kafka".to_owned())
             .spawn(move || run(&tell, &ended))
             .map_err(|_| Error::Thread)?;
-        let servers = told
-            .recv()
-            .map_err(|_| Error::Thread)?
-            .map_err(Error::Start)?;
-        Ok(Self {
-            servers,
-            end,
-            thread,
-        })
+        let servers = told.recv().map_err(|_| Error::Thread)?.map_err(Error::Start)?;
+        Ok(Self { servers, end, thread })
     }
 
     /// Its bootstrap servers, `127.0.0.1:port`.
@@ -136,10 +125,7 @@ fn run(tell: &Sender<Result<String, KafkaError>>, ended: &Receiver<()>) {
 /// # Errors
 /// [`Error::Unreachable`] and [`Error::Topic`].
 pub(crate) async fn create_missing_topics(servers: &str) -> Result<(), Error> {
-    let unreachable = |source| Error::Unreachable {
-        servers: servers.to_owned(),
-        source,
-    };
+    let unreachable = |source| Error::Unreachable { servers: servers.to_owned(), source };
     let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
         .set("bootstrap.servers", servers)
         .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg)
@@ -157,19 +143,13 @@ pub(crate) async fn create_missing_topics(servers: &str) -> Result<(), Error> {
     let missing: Vec<_> = TOPICS
         .iter()
         .filter(|(topic, _)| !metadata.topics().iter().any(|known| known.name() == *topic))
-        .map(|(topic, partitions)| {
-            NewTopic::new(topic, *partitions, TopicReplication::Fixed(replicas))
-        })
+        .map(|(topic, partitions)| NewTopic::new(topic, *partitions, TopicReplication::Fixed(replicas)))
         .collect();
     if missing.is_empty() {
         return Ok(());
     }
     let options = AdminOptions::new().operation_timeout(Some(ANSWER_LIMIT));
-    for created in admin
-        .create_topics(&missing, &options)
-        .await
-        .map_err(unreachable)?
-    {
+    for created in admin.create_topics(&missing, &options).await.map_err(unreachable)? {
         match created {
             Ok(topic) => tracing::info!(topic, "created the topic"),
             // Somebody else was faster.
@@ -200,10 +180,7 @@ pub(crate) fn observer(servers: &str) -> Result<BaseConsumer, KafkaError> {
 /// When Kafka does not answer.
 pub(crate) fn drain(servers: &str, topic: &str, limit: Duration) -> Result<bool, KafkaError> {
     let consumer = observer(servers)?;
-    let partitions = TOPICS
-        .iter()
-        .find(|(name, _)| *name == topic)
-        .map_or(0, |(_, count)| *count);
+    let partitions = TOPICS.iter().find(|(name, _)| *name == topic).map_or(0, |(_, count)| *count);
     let deadline = Instant::now() + limit;
     loop {
         if (0..partitions).try_fold(true, |all, partition| {
@@ -223,10 +200,7 @@ fn is_drained(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<bo
     let mut wanted = TopicPartitionList::new();
     wanted.add_partition(topic, partition);
     let committed = consumer.committed_offsets(wanted, ANSWER_LIMIT)?;
-    let position = match committed
-        .find_partition(topic, partition)
-        .map(|found| found.offset())
-    {
+    let position = match committed.find_partition(topic, partition).map(|found| found.offset()) {
         Some(Offset::Offset(offset)) => offset,
         _ => low,
     };

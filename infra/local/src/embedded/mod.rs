@@ -13,10 +13,7 @@ pub(crate) struct Backpressure(Arc<RwLock<Option<String>>>);
 impl Backpressure {
     /// Why no stock updates are taken now; `None` if they are.
     pub(crate) fn reason(&self) -> Option<String> {
-        self.0
-            .read()
-            .unwrap_or_else(PoisonError::into_inner)
-            .clone()
+        self.0.read().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Takes no stock updates (`Some`, with the reason for people) or takes them again.

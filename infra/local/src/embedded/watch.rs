@@ -65,10 +65,7 @@ impl Look {
 /// Why updates must be stopped, `stopped` being whether they are now. `None`: they may be taken.
 fn judge(looks: &[Look], held: u64, stopped: bool) -> Option<String> {
     let share = if stopped { 4 } else { 1 };
-    if let Some(look) = looks
-        .iter()
-        .find(|look| look.unread() > look.limit() / share)
-    {
+    if let Some(look) = looks.iter().find(|look| look.unread() > look.limit() / share) {
         return Some(format!(
             "{} records wait unread in {}-{}, and the embedded Kafka would soon drop the oldest.",
             look.unread(),
@@ -99,12 +96,8 @@ impl Watch {
     ) -> Result<Self, KafkaError> {
         let consumer = observer(servers)?;
         let (end, ended) = channel();
-        let mut state = State {
-            consumer,
-            progress,
-            backpressure,
-            positions: BTreeMap::new(), lost: BTreeMap::new(),
-        };
+        let mut state =
+            State { consumer, progress, backpressure, positions: BTreeMap::new(), lost: BTreeMap::new() };
         let thread = std::thread::Builder::new()
             .name("watch".to_owned())
             .spawn(move || {
@@ -145,24 +138,15 @@ impl State {
         for (topic, partitions) in TOPICS {
             if topic == RESTOCKS || topic == BATCHES {
                 for partition in 0..partitions {
-                    let (low, high) =
-                        self.consumer
-                            .fetch_watermarks(topic, partition, ANSWER_LIMIT)?;
-                    looks.push(Look {
-                        topic,
-                        partition,
-                        low,
-                        high,
-                        position: 0,
-                    });
+                    let (low, high) = self.consumer.fetch_watermarks(topic, partition, ANSWER_LIMIT)?;
+                    looks.push(Look { topic, partition, low, high, position: 0 });
                 }
             }
         }
         let progress = (self.progress)();
         for look in &mut looks {
-            let known = progress
-                .iter()
-                .find(|known| known.topic == look.topic && known.partition == look.partition);
+            let known =
+                progress.iter().find(|known| known.topic == look.topic && known.partition == look.partition);
             // Between two owners of a partition nobody knows; at first the group is at its start.
             let position = self.positions.entry((look.topic, look.partition)).or_insert(0);
             *position = known.and_then(|known| known.fetched).unwrap_or(*position);
@@ -186,10 +170,7 @@ impl State {
     }
 
     fn report(&mut self, look: &Look) {
-        let reported = self
-            .lost
-            .entry((look.topic, look.partition))
-            .or_insert(look.position);
+        let reported = self.lost.entry((look.topic, look.partition)).or_insert(look.position);
         let from = (*reported).max(look.position);
         if look.low > from {
             tracing::error!(
@@ -218,13 +199,7 @@ mod tests {
     use super::*;
 
     fn look(low: i64, high: i64, position: i64) -> Look {
-        Look {
-            topic: RESTOCKS,
-            partition: 1,
-            low,
-            high,
-            position,
-        }
+        Look { topic: RESTOCKS, partition: 1, low, high, position }
     }
 
     #[test]
@@ -257,15 +232,10 @@ mod tests {
     }
 
     fn produce(servers: &str, records: usize, bytes: usize) {
-        let producer: BaseProducer = ClientConfig::new()
-            .set("bootstrap.servers", servers)
-            .create()
-            .unwrap();
+        let producer: BaseProducer = ClientConfig::new().set("bootstrap.servers", servers).create().unwrap();
         let value = vec![b'x'; bytes];
         for _ in 0..records {
-            let record = BaseRecord::<(), _>::to(RESTOCKS)
-                .partition(1)
-                .payload(&value);
+            let record = BaseRecord::<(), _>::to(RESTOCKS).partition(1).payload(&value);
             producer.send(record).map_err(|(error, _)| error).unwrap();
             producer.flush(Duration::from_secs(10)).unwrap();
         }
@@ -300,12 +270,7 @@ mod tests {
         let backpressure = Backpressure::default();
         let watch = Watch::start(kafka.servers(), progress, backpressure.clone()).unwrap();
         let observer = observer(kafka.servers()).unwrap();
-        let low = || {
-            observer
-                .fetch_watermarks(RESTOCKS, 1, ANSWER_LIMIT)
-                .unwrap()
-                .0
-        };
+        let low = || observer.fetch_watermarks(RESTOCKS, 1, ANSWER_LIMIT).unwrap().0;
 
         // Read up to the end, however much it is: the log turns over and nothing is stopped.
         produce(kafka.servers(), 60, 100_000);
@@ -322,19 +287,11 @@ mod tests {
             std::thread::sleep(INTERVAL);
             written += 1;
         }
-        assert!(
-            backpressure
-                .reason()
-                .is_some_and(|reason| reason.contains("item-restocked-1"))
-        );
+        assert!(backpressure.reason().is_some_and(|reason| reason.contains("item-restocked-1")));
         assert!(low() <= 60, "an unread record was dropped first");
 
         *position.lock().unwrap() = 60 + written;
-        assert!(
-            until(|| backpressure.reason().is_none()),
-            "{:?}",
-            backpressure.reason()
-        );
+        assert!(until(|| backpressure.reason().is_none()), "{:?}", backpressure.reason());
         watch.stop();
         kafka.stop();
     }

@@ -10,12 +10,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 /// Headers that the server decides on; a function cannot set them.
-const OWN: [&str; 4] = [
-    "connection",
-    "content-length",
-    "transfer-encoding",
-    "keep-alive",
-];
+const OWN: [&str; 4] = ["connection", "content-length", "transfer-encoding", "keep-alive"];
 
 /// Builds the response. `None`: the answer is not one that API Gateway would take.
 pub(crate) fn response(answer: &Bytes) -> Option<Response> {
@@ -39,9 +34,7 @@ fn full(fields: &Map<String, Value>) -> Option<Response> {
         _ => return None,
     };
     // 1xx would leave the client waiting for another response.
-    let status = StatusCode::from_u16(status)
-        .ok()
-        .filter(|status| status.as_u16() >= 200)?;
+    let status = StatusCode::from_u16(status).ok().filter(|status| status.as_u16() >= 200)?;
     let mut headers = HeaderMap::new();
     if let Some(Value::Object(given)) = fields.get("headers") {
         for (name, value) in given {
@@ -51,32 +44,17 @@ fn full(fields: &Map<String, Value>) -> Option<Response> {
             }
         }
     }
-    for cookie in fields
-        .get("cookies")
-        .and_then(Value::as_array)
-        .into_iter()
-        .flatten()
-    {
+    for cookie in fields.get("cookies").and_then(Value::as_array).into_iter().flatten() {
         headers.append(SET_COOKIE, HeaderValue::try_from(cookie.as_str()?).ok()?);
     }
     let text = match fields.get("body") {
         None | Some(Value::Null) => String::new(),
         Some(body) => scalar(body)?,
     };
-    let encoded = fields
-        .get("isBase64Encoded")
-        .and_then(Value::as_bool)
-        .unwrap_or(false);
-    let body = if encoded {
-        STANDARD.decode(text).ok()?
-    } else {
-        text.into_bytes()
-    };
+    let encoded = fields.get("isBase64Encoded").and_then(Value::as_bool).unwrap_or(false);
+    let body = if encoded { STANDARD.decode(text).ok()? } else { text.into_bytes() };
     if !headers.contains_key(CONTENT_TYPE) && !body.is_empty() {
-        headers.insert(
-            CONTENT_TYPE,
-            HeaderValue::from_static("text/plain;charset=UTF-8"),
-        );
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("text/plain;charset=UTF-8"));
     }
     Some((status, headers, Body::from(body)).into_response())
 }
@@ -120,10 +98,7 @@ mod tests {
         assert_eq!((status, body), (201, "<p>ü</p>".as_bytes().to_vec()));
         assert_eq!(
             (&headers["content-type"], &headers["x-n"]),
-            (
-                &HeaderValue::from_static("text/html"),
-                &HeaderValue::from_static("5")
-            )
+            (&HeaderValue::from_static("text/html"), &HeaderValue::from_static("5"))
         );
         let cookies: Vec<_> = headers.get_all(SET_COOKIE).iter().collect();
         assert_eq!(cookies, ["a=1; Secure", "b=2"]);

@@ -35,14 +35,8 @@ pub(super) fn preflight(method: &Method, headers: &HeaderMap) -> Option<Response
     if let Some(origin) = origin(headers) {
         let own = response.headers_mut();
         allow(own, Some(origin));
-        own.insert(
-            ACCESS_CONTROL_ALLOW_METHODS,
-            HeaderValue::from_static("GET,POST,PUT"),
-        );
-        own.insert(
-            ACCESS_CONTROL_ALLOW_HEADERS,
-            HeaderValue::from_static("content-type,idempotency-key"),
-        );
+        own.insert(ACCESS_CONTROL_ALLOW_METHODS, HeaderValue::from_static("GET,POST,PUT"));
+        own.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static("content-type,idempotency-key"));
         own.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from_static("600"));
     }
     Some(response)
@@ -61,32 +55,16 @@ mod tests {
     use super::*;
 
     fn from(origin: &'static str) -> HeaderMap {
-        [(ORIGIN, HeaderValue::from_static(origin))]
-            .into_iter()
-            .collect()
+        [(ORIGIN, HeaderValue::from_static(origin))].into_iter().collect()
     }
 
     #[test]
     fn only_origins_of_this_machine_are_let_in() {
-        for local in [
-            "http://localhost:5173",
-            "http://127.0.0.1:8080",
-            "http://[::1]:1",
-        ] {
-            assert!(
-                origin(&from(local)).is_some() && !is_foreign(&from(local)),
-                "{local}"
-            );
+        for local in ["http://localhost:5173", "http://127.0.0.1:8080", "http://[::1]:1"] {
+            assert!(origin(&from(local)).is_some() && !is_foreign(&from(local)), "{local}");
         }
-        for foreign in [
-            "https://example.com",
-            "http://localhost.example.com",
-            "null",
-        ] {
-            assert!(
-                origin(&from(foreign)).is_none() && is_foreign(&from(foreign)),
-                "{foreign}"
-            );
+        for foreign in ["https://example.com", "http://localhost.example.com", "null"] {
+            assert!(origin(&from(foreign)).is_none() && is_foreign(&from(foreign)), "{foreign}");
         }
         assert!(!is_foreign(&HeaderMap::new()));
     }

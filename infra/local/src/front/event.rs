@@ -38,10 +38,7 @@ pub(crate) fn event(request: &Parts, body: &Bytes, route: &Match, arrival: &Arri
     let path = decode(request.uri.path());
     let query = request.uri.query().unwrap_or_default();
     let host = text(&request.headers, HOST.as_str());
-    let domain = host
-        .rsplit_once(':')
-        .map_or(host.as_str(), |(name, _)| name)
-        .to_owned();
+    let domain = host.rsplit_once(':').map_or(host.as_str(), |(name, _)| name).to_owned();
     let mut event = Map::new();
     let mut put = |key: &str, value: Value| event.insert(key.to_owned(), value);
 
@@ -101,19 +98,9 @@ pub(crate) fn event(request: &Parts, body: &Bytes, route: &Match, arrival: &Arri
 /// The content types whose bodies API Gateway hands on as text; all others, a form and a missing
 /// one among them, come in base64.
 fn is_text(content_type: &str) -> bool {
-    let essence = content_type
-        .split(';')
-        .next()
-        .unwrap_or_default()
-        .trim()
-        .to_ascii_lowercase();
+    let essence = content_type.split(';').next().unwrap_or_default().trim().to_ascii_lowercase();
     essence.starts_with("text/")
-        || [
-            "application/json",
-            "application/xml",
-            "application/javascript",
-        ]
-        .contains(&essence.as_str())
+        || ["application/json", "application/xml", "application/javascript"].contains(&essence.as_str())
 }
 
 fn headers(given: &HeaderMap, arrival: &Arrival<'_>) -> Value {
@@ -136,10 +123,7 @@ fn headers(given: &HeaderMap, arrival: &Arrival<'_>) -> Value {
 /// All values of a header, joined with commas.
 fn text(headers: &HeaderMap, name: &str) -> String {
     let values = headers.get_all(name).iter();
-    values
-        .map(|value| String::from_utf8_lossy(value.as_bytes()))
-        .collect::<Vec<_>>()
-        .join(",")
+    values.map(|value| String::from_utf8_lossy(value.as_bytes())).collect::<Vec<_>>().join(",")
 }
 
 fn cookies(headers: &HeaderMap) -> Vec<String> {
@@ -147,9 +131,7 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
     values
         .flat_map(|value| {
             let line = String::from_utf8_lossy(value.as_bytes()).into_owned();
-            line.split(';')
-                .map(|cookie| cookie.trim().to_owned())
-                .collect::<Vec<_>>()
+            line.split(';').map(|cookie| cookie.trim().to_owned()).collect::<Vec<_>>()
         })
         .filter(|cookie| !cookie.is_empty())
         .collect()
@@ -240,10 +222,7 @@ mod tests {
 
     #[test]
     fn it_is_an_event_that_the_functions_library_reads() {
-        let request = Request::get("/unsubscribe/t")
-            .header("Cookie", "a=1")
-            .body(())
-            .unwrap();
+        let request = Request::get("/unsubscribe/t").header("Cookie", "a=1").body(()).unwrap();
         let text = made(request, b"").to_string();
         let read: Value = serde_json::from_str(&text).unwrap();
         assert_eq!(read["routeKey"], "GET /unsubscribe/{token}");
@@ -259,10 +238,7 @@ mod tests {
         let event = get("/unsubscribe/%C3%A4%2F%2525");
         assert_eq!(event["rawPath"], "/unsubscribe/ä/%25");
         assert_eq!(event["pathParameters"]["token"], "ä/%25");
-        assert_eq!(
-            get("/unsubscribe/%FF")["pathParameters"]["token"],
-            "\u{fffd}"
-        );
+        assert_eq!(get("/unsubscribe/%FF")["pathParameters"]["token"], "\u{fffd}");
     }
 
     #[test]
@@ -283,11 +259,8 @@ mod tests {
 
     #[test]
     fn cookies_have_a_place_of_their_own() {
-        let request = Request::get("/x")
-            .header("Cookie", "a=1; b=2")
-            .header("Cookie", "c=3")
-            .body(())
-            .unwrap();
+        let request =
+            Request::get("/x").header("Cookie", "a=1; b=2").header("Cookie", "c=3").body(()).unwrap();
         let event = made(request, b"");
         assert_eq!(event["cookies"], json!(["a=1", "b=2", "c=3"]));
         assert!(event["headers"].get("cookie").is_none());
@@ -296,22 +269,10 @@ mod tests {
     #[test]
     fn a_body_is_text_only_where_api_gateway_takes_it_for_text() {
         for (content_type, body, expected) in [
-            (
-                Some("application/json; charset=utf-8"),
-                &b"{}"[..],
-                json!(["{}", false]),
-            ),
+            (Some("application/json; charset=utf-8"), &b"{}"[..], json!(["{}", false])),
             (Some("Text/Plain"), b"hi", json!(["hi", false])),
-            (
-                Some("application/x-www-form-urlencoded"),
-                b"a=1",
-                json!(["YT0x", true]),
-            ),
-            (
-                Some("application/octet-stream"),
-                b"\x00\xff",
-                json!(["AP8=", true]),
-            ),
+            (Some("application/x-www-form-urlencoded"), b"a=1", json!(["YT0x", true])),
+            (Some("application/octet-stream"), b"\x00\xff", json!(["AP8=", true])),
             (Some("application/json"), b"\xff", json!(["/w==", true])),
             (None, b"{}", json!(["e30=", true])),
         ] {

@@ -41,31 +41,18 @@ pub(super) async fn invoke(
     if let Some(refusal) = front.refusal(&function) {
         return refusal;
     }
-    let kind = headers
-        .get("x-amz-invocation-type")
-        .map_or("RequestResponse".as_bytes(), |kind| kind.as_bytes());
-    let limit = if kind == b"Event" {
-        MAX_EVENT
-    } else {
-        MAX_PAYLOAD
-    };
+    let kind =
+        headers.get("x-amz-invocation-type").map_or("RequestResponse".as_bytes(), |kind| kind.as_bytes());
+    let limit = if kind == b"Event" { MAX_EVENT } else { MAX_PAYLOAD };
     let Ok(mut payload) = read(&headers, body, limit).await else {
         let message = format!("the payload is over {limit} bytes");
-        return refuse(
-            StatusCode::PAYLOAD_TOO_LARGE,
-            "RequestTooLargeException",
-            &message,
-        );
+        return refuse(StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException", &message);
     };
     if payload.is_empty() {
         payload = Bytes::from_static(b"{}");
     } else if let Err(error) = serde_json::from_slice::<IgnoredAny>(&payload) {
         let message = format!("could not parse the request body as JSON: {error}");
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestContentException",
-            &message,
-        );
+        return refuse(StatusCode::BAD_REQUEST, "InvalidRequestContentException", &message);
     }
     match kind {
         b"RequestResponse" => match front.host.invoke(&function, payload, PATIENCE).await {
@@ -88,11 +75,7 @@ pub(super) async fn invoke(
 async fn run_event(front: Front, function: String, payload: Bytes) {
     let mut delays = EVENT_DELAYS.iter();
     loop {
-        match front
-            .host
-            .invoke(&function, payload.clone(), PATIENCE)
-            .await
-        {
+        match front.host.invoke(&function, payload.clone(), PATIENCE).await {
             Ok(Outcome::Answer(_)) => return,
             Ok(Outcome::Error(_)) => {}
             // Lambda keeps throttled events in its queue for hours.
@@ -122,18 +105,14 @@ fn answered(outcome: Outcome) -> Response {
             error.body
         }
     };
-    response
-        .headers_mut()
-        .insert("content-type", HeaderValue::from_static("application/json"));
+    response.headers_mut().insert("content-type", HeaderValue::from_static("application/json"));
     *response.body_mut() = Body::from(body);
     response
 }
 
 fn done(status: StatusCode) -> Response {
-    let headers = [
-        ("x-amz-executed-version", "$LATEST".to_owned()),
-        ("x-amzn-requestid", crate::host::request_id()),
-    ];
+    let headers =
+        [("x-amz-executed-version", "$LATEST".to_owned()), ("x-amzn-requestid", crate::host::request_id())];
     (status, headers).into_response()
 }
 
@@ -141,9 +120,7 @@ fn failed(error: &InvokeError) -> Response {
     let (status, kind) = match error {
         InvokeError::Unknown(_) => (StatusCode::NOT_FOUND, "ResourceNotFoundException"),
         InvokeError::Throttled(_) => (StatusCode::TOO_MANY_REQUESTS, "TooManyRequestsException"),
-        InvokeError::PayloadTooLarge(_) => {
-            (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException")
-        }
+        InvokeError::PayloadTooLarge(_) => (StatusCode::PAYLOAD_TOO_LARGE, "RequestTooLargeException"),
         InvokeError::Stopping => (StatusCode::SERVICE_UNAVAILABLE, "ServiceException"),
         InvokeError::Start { .. } => {
             tracing::error!(%error, "an invocation could not be served");
@@ -154,25 +131,16 @@ fn failed(error: &InvokeError) -> Response {
 }
 
 fn refuse(status: StatusCode, kind: &'static str, message: &str) -> Response {
-    let by = if status.is_server_error() {
-        "Service"
-    } else {
-        "User"
-    };
+    let by = if status.is_server_error() { "Service" } else { "User" };
     // Most errors of this API spell it `Message`, some `message`; SDKs read both.
     let body = json!({ "Type": by, "Message": message, "message": message }).to_string();
-    let headers = [
-        ("content-type", "application/json"),
-        ("x-amzn-errortype", kind),
-    ];
+    let headers = [("content-type", "application/json"), ("x-amzn-errortype", kind)];
     (status, headers, body).into_response()
 }
 
 /// The name in `name`, `name:qualifier`, `account:function:name` or an ARN.
 fn bare_name(given: &str) -> &str {
-    let name = given
-        .rsplit_once("function:")
-        .map_or(given, |(_, name)| name);
+    let name = given.rsplit_once("function:").map_or(given, |(_, name)| name);
     name.split_once(':').map_or(name, |(name, _)| name)
 }
 

@@ -17,21 +17,13 @@ pub(crate) struct Route {
 }
 
 const fn route(method: &'static str, path: &'static str, function: &'static str) -> Route {
-    Route {
-        method,
-        path,
-        function,
-    }
+    Route { method, path, function }
 }
 
 /// Every route but `$default`.
 pub(crate) const ROUTES: [Route; 5] = [
     route("POST", "/products/{productId}/subscriptions", SUBSCRIBE),
-    route(
-        "GET",
-        "/products/{productId}/subscriptions/count",
-        SUBSCRIBE,
-    ),
+    route("GET", "/products/{productId}/subscriptions/count", SUBSCRIBE),
     route("GET", "/unsubscribe/{token}", SUBSCRIBE),
     route("POST", "/unsubscribe/{token}", SUBSCRIBE),
     route("PUT", "/products/{productId}/stock", RESTOCK),
@@ -60,17 +52,9 @@ pub(crate) fn find(method: &str, path: &str) -> Match {
         .find_map(|route| {
             let parameters = matches(route.path, path)?;
             let key = format!("{} {}", route.method, route.path);
-            Some(Match {
-                key,
-                function: route.function,
-                parameters,
-            })
+            Some(Match { key, function: route.function, parameters })
         })
-        .unwrap_or_else(|| Match {
-            key: "$default".to_owned(),
-            function: DEFAULT,
-            parameters: Vec::new(),
-        })
+        .unwrap_or_else(|| Match { key: "$default".to_owned(), function: DEFAULT, parameters: Vec::new() })
 }
 
 fn matches(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, String)>> {
@@ -78,10 +62,7 @@ fn matches(pattern: &'static str, path: &str) -> Option<Vec<(&'static str, Strin
     let mut given = path.split('/');
     for expected in pattern.split('/') {
         let segment = given.next()?;
-        match expected
-            .strip_prefix('{')
-            .and_then(|name| name.strip_suffix('}'))
-        {
+        match expected.strip_prefix('{').and_then(|name| name.strip_suffix('}')) {
             Some(_) if segment.is_empty() => return None,
             Some(name) => parameters.push((name, decode(segment))),
             None if expected != segment => return None,
@@ -121,11 +102,7 @@ mod tests {
             ("GET", "/"),
         ] {
             let found = find(method, path);
-            assert_eq!(
-                (found.key.as_str(), found.function),
-                ("$default", DEFAULT),
-                "{path}"
-            );
+            assert_eq!((found.key.as_str(), found.function), ("$default", DEFAULT), "{path}");
         }
     }
 }

@@ -17,19 +17,11 @@ struct Served {
 }
 
 async fn serve() -> Served {
-    let named = |name| Function {
-        name,
-        timeout: Duration::from_secs(3),
-        ..function()
-    };
+    let named = |name| Function { name, timeout: Duration::from_secs(3), ..function() };
     let functions = vec![
         named(SUBSCRIBE),
         named(RESTOCK),
-        Function {
-            concurrency: 1,
-            timeout: Duration::from_secs(20),
-            ..named(NOTIFY)
-        },
+        Function { concurrency: 1, timeout: Duration::from_secs(20), ..named(NOTIFY) },
     ];
     let host = Arc::new(Host::new(functions));
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -37,32 +29,21 @@ async fn serve() -> Served {
     let backpressure = Backpressure::default();
     let front = Front::new(host.clone(), backpressure.clone(), local);
     let extra = Router::new().route("/", get(|| async { "the page" }));
-    let service = front
-        .router(extra)
-        .into_make_service_with_connect_info::<SocketAddr>();
+    let service = front.router(extra).into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move { axum::serve(listener, service).await });
-    Served {
-        front,
-        host,
-        backpressure,
-        url: format!("http://{local}"),
-    }
+    Served { front, host, backpressure, url: format!("http://{local}") }
 }
 
 impl Served {
     async fn put_stock(&self, query: &str) -> (u16, HeaderMap, String) {
         let url = format!("{}/products/p/stock{query}", self.url);
-        let json = reqwest::Client::new()
-            .put(url)
-            .header("content-type", "application/json");
+        let json = reqwest::Client::new().put(url).header("content-type", "application/json");
         read(json.body("{}").send().await.unwrap()).await
     }
 
     async fn invoke(&self, name: &str, kind: &str, payload: &str) -> (u16, HeaderMap, String) {
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.url);
-        let request = reqwest::Client::new()
-            .post(url)
-            .header("x-amz-invocation-type", kind);
+        let request = reqwest::Client::new().post(url).header("x-amz-invocation-type", kind);
         read(request.body(payload.to_owned()).send().await.unwrap()).await
     }
 }
@@ -88,11 +69,7 @@ async fn a_client_sees_what_api_gateway_would_show_for_each_way_an_invocation_en
     ] {
         let (status, _, body) = served.put_stock(&format!("?do={wish}")).await;
         let body: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!(
-            (status, body),
-            (expected, json!({ "message": message })),
-            "{wish}"
-        );
+        assert_eq!((status, body), (expected, json!({ "message": message })), "{wish}");
     }
     served.host.stop(WAIT).await;
 }
@@ -100,11 +77,7 @@ async fn a_client_sees_what_api_gateway_would_show_for_each_way_an_invocation_en
 #[tokio::test]
 async fn the_page_goes_before_the_functions_and_everything_else_to_the_default_route() {
     let served = serve().await;
-    let get = async |path: &str| {
-        read(reqwest::get(format!("{}{path}", served.url)).await.unwrap())
-            .await
-            .2
-    };
+    let get = async |path: &str| read(reqwest::get(format!("{}{path}", served.url)).await.unwrap()).await.2;
     assert_eq!(get("/").await, "the page");
     let event: Value = serde_json::from_str(&get("/products/x/y").await).unwrap();
     assert_eq!(event["payload"]["routeKey"], "$default");
@@ -123,12 +96,7 @@ async fn a_body_over_the_limit_is_refused() {
     }
     // Over Lambda's limit, once it is in base64.
     let body = vec![b'x'; 5 * 1024 * 1024];
-    let response = reqwest::Client::new()
-        .post(&url)
-        .body(body)
-        .send()
-        .await
-        .unwrap();
+    let response = reqwest::Client::new().post(&url).body(body).send().await.unwrap();
     assert_eq!(response.status(), 413);
     served.host.stop(WAIT).await;
 }
@@ -139,21 +107,12 @@ async fn under_backpressure_stock_updates_are_refused_and_nothing_else() {
     served.backpressure.set(Some("the reason".to_owned()));
     let direct = served.invoke(RESTOCK, "RequestResponse", "{}").await;
     for (status, headers, body) in [served.put_stock("").await, direct] {
-        assert_eq!(
-            (status, &headers["content-type"]),
-            (503, &"application/problem+json".parse().unwrap())
-        );
+        assert_eq!((status, &headers["content-type"]), (503, &"application/problem+json".parse().unwrap()));
         assert!(headers.contains_key("retry-after"));
         let problem: Value = serde_json::from_str(&body).unwrap();
-        assert!(
-            problem["detail"].as_str().unwrap().contains("the reason"),
-            "{problem}"
-        );
+        assert!(problem["detail"].as_str().unwrap().contains("the reason"), "{problem}");
     }
-    assert_eq!(
-        served.invoke(SUBSCRIBE, "RequestResponse", "{}").await.0,
-        200
-    );
+    assert_eq!(served.invoke(SUBSCRIBE, "RequestResponse", "{}").await.0, 200);
     served.backpressure.set(None);
     assert_eq!(served.put_stock("?do=create").await.0, 201);
     served.host.stop(WAIT).await;
@@ -163,55 +122,23 @@ async fn under_backpressure_stock_updates_are_refused_and_nothing_else() {
 async fn the_invoke_api_answers_as_lambda_does() {
     let served = serve().await;
     let (status, headers, body) = served.invoke(NOTIFY, "RequestResponse", r#"{"a":1}"#).await;
-    assert_eq!(
-        (status, &headers["x-amz-executed-version"]),
-        (200, &"$LATEST".parse().unwrap())
-    );
+    assert_eq!((status, &headers["x-amz-executed-version"]), (200, &"$LATEST".parse().unwrap()));
     assert!(!headers.contains_key("x-amz-function-error"));
-    assert_eq!(
-        serde_json::from_str::<Value>(&body).unwrap()["payload"],
-        json!({ "a": 1 })
-    );
+    assert_eq!(serde_json::from_str::<Value>(&body).unwrap()["payload"], json!({ "a": 1 }));
 
-    let failed = served
-        .invoke(NOTIFY, "RequestResponse", r#"{"do":"fail"}"#)
-        .await;
-    assert_eq!(
-        (failed.0, &failed.1["x-amz-function-error"]),
-        (200, &"Unhandled".parse().unwrap())
-    );
+    let failed = served.invoke(NOTIFY, "RequestResponse", r#"{"do":"fail"}"#).await;
+    assert_eq!((failed.0, &failed.1["x-amz-function-error"]), (200, &"Unhandled".parse().unwrap()));
     assert!(failed.2.contains("as asked"));
 
     assert_eq!(served.invoke(NOTIFY, "DryRun", "{}").await.0, 204);
     assert_eq!(served.invoke(NOTIFY, "Event", "{}").await.0, 202);
     for (name, kind, payload, status, error) in [
-        (
-            "unknown",
-            "RequestResponse",
-            "{}",
-            404,
-            "ResourceNotFoundException",
-        ),
-        (
-            NOTIFY,
-            "RequestResponse",
-            "{",
-            400,
-            "InvalidRequestContentException",
-        ),
-        (
-            NOTIFY,
-            "Sometimes",
-            "{}",
-            400,
-            "InvalidParameterValueException",
-        ),
+        ("unknown", "RequestResponse", "{}", 404, "ResourceNotFoundException"),
+        (NOTIFY, "RequestResponse", "{", 400, "InvalidRequestContentException"),
+        (NOTIFY, "Sometimes", "{}", 400, "InvalidParameterValueException"),
     ] {
         let answer = served.invoke(name, kind, payload).await;
-        assert_eq!(
-            (answer.0, &answer.1["x-amzn-errortype"]),
-            (status, &error.parse().unwrap())
-        );
+        assert_eq!((answer.0, &answer.1["x-amzn-errortype"]), (status, &error.parse().unwrap()));
     }
     let large = " ".repeat(invoke::MAX_EVENT + 1);
     assert_eq!(served.invoke(NOTIFY, "Event", &large).await.0, 413);
@@ -242,10 +169,7 @@ async fn closing_waits_for_requests_in_flight_and_only_the_deliveries_go_on() {
         tokio::time::sleep(Duration::from_millis(500)).await;
         let started = tokio::time::Instant::now();
         served.front.close(WAIT).await;
-        assert!(
-            started.elapsed() > Duration::from_millis(500),
-            "it did not wait"
-        );
+        assert!(started.elapsed() > Duration::from_millis(500), "it did not wait");
     });
     assert_eq!(in_flight.0, 503);
     let (status, headers, _) = served.put_stock("?do=create").await;

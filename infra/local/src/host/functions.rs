@@ -71,9 +71,7 @@ pub(crate) fn table(
     let function = |name: &'static str, seconds, concurrency, own: Vec<(&str, String)>| {
         let mut environment = common.clone();
         for (key, value) in own {
-            environment
-                .entry(key.to_owned())
-                .or_insert_with(|| value.into());
+            environment.entry(key.to_owned()).or_insert_with(|| value.into());
         }
         Function {
             name,
@@ -89,14 +87,8 @@ pub(crate) fn table(
     let kafka = || {
         vec![
             ("KAFKA_BOOTSTRAP_SERVERS", wiring.kafka.clone()),
-            (
-                "KAFKA_RESTOCK_TOPIC",
-                crate::embedded::kafka::RESTOCKS.to_owned(),
-            ),
-            (
-                "KAFKA_BATCHES_TOPIC",
-                crate::embedded::kafka::BATCHES.to_owned(),
-            ),
+            ("KAFKA_RESTOCK_TOPIC", crate::embedded::kafka::RESTOCKS.to_owned()),
+            ("KAFKA_BATCHES_TOPIC", crate::embedded::kafka::BATCHES.to_owned()),
         ]
     };
     let key = || ("UNSUBSCRIBE_KEY", wiring.unsubscribe_key.clone());
@@ -105,15 +97,9 @@ pub(crate) fn table(
         key(),
         ("SENDER", "shop@example.com".to_owned()),
         ("SHOP_NAME", "Notify Me".to_owned()),
-        (
-            "PRODUCT_URL",
-            format!("{}/#product-{{productId}}", wiring.api),
-        ),
+        ("PRODUCT_URL", format!("{}/#product-{{productId}}", wiring.api)),
         ("REPORT_BATCH_ITEM_FAILURES", "true".to_owned()),
-        (
-            "UNSUBSCRIBE_URL",
-            format!("{}/unsubscribe/{{token}}", wiring.api),
-        ),
+        ("UNSUBSCRIBE_URL", format!("{}/unsubscribe/{{token}}", wiring.api)),
     ]);
     vec![
         function(SUBSCRIBE, 10, 8, vec![key()]),
@@ -122,10 +108,7 @@ pub(crate) fn table(
     ]
 }
 
-fn common(
-    wiring: &Wiring,
-    caller: impl Iterator<Item = (OsString, OsString)>,
-) -> BTreeMap<String, OsString> {
+fn common(wiring: &Wiring, caller: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, OsString> {
     let mut environment: BTreeMap<String, OsString> = caller
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value)))
         .filter(|(key, _)| is_handed_on(key, wiring.uses_aws()))
@@ -146,9 +129,7 @@ fn common(
         set("AWS_ENDPOINT_URL_SESV2", url, &mut environment);
     }
     set("TABLE_NAME", &wiring.table, &mut environment);
-    environment
-        .entry("RUST_LOG".to_owned())
-        .or_insert_with(|| "warn".into());
+    environment.entry("RUST_LOG".to_owned()).or_insert_with(|| "warn".into());
     environment
 }
 
@@ -175,9 +156,7 @@ fn is_handed_on(key: &str, uses_aws: bool) -> bool {
     ];
     const FOR_AWS: [&str; 3] = ["HOME", "SES_CONFIGURATION_SET", "SSL_CERT_FILE"];
     ALWAYS.contains(&key)
-        || uses_aws
-            && (FOR_AWS.contains(&key)
-                || key.starts_with("AWS_") && !key.starts_with("AWS_LAMBDA_"))
+        || uses_aws && (FOR_AWS.contains(&key) || key.starts_with("AWS_") && !key.starts_with("AWS_LAMBDA_"))
 }
 
 #[cfg(test)]
@@ -197,20 +176,12 @@ mod tests {
     }
 
     fn environment(wiring: &Wiring, caller: &[(&str, &str)]) -> BTreeMap<String, OsString> {
-        let caller = caller
-            .iter()
-            .map(|(key, value)| ((*key).into(), (*value).into()));
-        table(std::path::Path::new("program"), wiring, caller)
-            .remove(2)
-            .environment
+        let caller = caller.iter().map(|(key, value)| ((*key).into(), (*value).into()));
+        table(std::path::Path::new("program"), wiring, caller).remove(2).environment
     }
 
-    const CALLER: [(&str, &str); 4] = [
-        ("AWS_ACCESS_KEY_ID", "real"),
-        ("AWS_PROFILE", "shop"),
-        ("PATH", "/bin"),
-        ("SEND_RATE", "14"),
-    ];
+    const CALLER: [(&str, &str); 4] =
+        [("AWS_ACCESS_KEY_ID", "real"), ("AWS_PROFILE", "shop"), ("PATH", "/bin"), ("SEND_RATE", "14")];
 
     #[test]
     fn without_aws_no_credentials_of_the_caller_reach_a_function() {
@@ -227,10 +198,7 @@ mod tests {
         assert_eq!(environment["AWS_ACCESS_KEY_ID"], "real");
         assert_eq!(environment["AWS_PROFILE"], "shop");
         assert!(!environment.contains_key("AWS_ENDPOINT_URL_SESV2"));
-        assert_eq!(
-            environment["AWS_ENDPOINT_URL_DYNAMODB"],
-            "http://127.0.0.1:3"
-        );
+        assert_eq!(environment["AWS_ENDPOINT_URL_DYNAMODB"], "http://127.0.0.1:3");
         assert!(!environment.contains_key("PATH"));
     }
 }

@@ -57,12 +57,7 @@ fn emit(function: &str, line: &[u8]) {
         return;
     }
     let dropped = sink.dropped.swap(0, Ordering::Relaxed);
-    if dropped > 0
-        && sink
-            .lines
-            .try_send(format!("[{function}] {dropped} log lines were dropped"))
-            .is_err()
-    {
+    if dropped > 0 && sink.lines.try_send(format!("[{function}] {dropped} log lines were dropped")).is_err() {
         sink.dropped.fetch_add(dropped, Ordering::Relaxed);
     }
 }
@@ -72,18 +67,13 @@ fn sink() -> Option<&'static Sink> {
     static SINK: OnceLock<Option<Sink>> = OnceLock::new();
     SINK.get_or_init(|| {
         let (lines, queue) = sync_channel::<String>(QUEUE);
-        let thread = std::thread::Builder::new()
-            .name("logs".to_owned())
-            .spawn(move || {
-                for line in queue {
-                    // A closed standard error leaves nobody to tell.
-                    let _ = writeln!(std::io::stderr().lock(), "{line}");
-                }
-            });
-        thread.ok().map(|_| Sink {
-            lines,
-            dropped: AtomicU64::new(0),
-        })
+        let thread = std::thread::Builder::new().name("logs".to_owned()).spawn(move || {
+            for line in queue {
+                // A closed standard error leaves nobody to tell.
+                let _ = writeln!(std::io::stderr().lock(), "{line}");
+            }
+        });
+        thread.ok().map(|_| Sink { lines, dropped: AtomicU64::new(0) })
     })
     .as_ref()
 }

@@ -67,10 +67,7 @@ pub(crate) enum Cause {
 impl FunctionError {
     fn new(cause: Cause, error_type: &str, message: &str) -> Self {
         let body = json!({ "errorType": error_type, "errorMessage": message });
-        Self {
-            cause,
-            body: Bytes::from(body.to_string()),
-        }
+        Self { cause, body: Bytes::from(body.to_string()) }
     }
 
     /// What the document says to people, or all of it.
@@ -131,12 +128,7 @@ pub(crate) struct Host {
 impl Host {
     /// Prepares a pool for each function. No process is started yet.
     pub(crate) fn new(functions: Vec<Function>) -> Self {
-        Self {
-            pools: functions
-                .into_iter()
-                .map(|f| (f.name, Pool::new(f)))
-                .collect(),
-        }
+        Self { pools: functions.into_iter().map(|f| (f.name, Pool::new(f))).collect() }
     }
 
     /// Starts one process of each function and waits until each asks for work.
@@ -144,9 +136,7 @@ impl Host {
     /// # Errors
     /// [`WarmError`] of the first function that does not get there.
     pub(crate) async fn warm(&self) -> Result<(), WarmError> {
-        futures::future::try_join_all(self.pools.values().map(Pool::warm))
-            .await
-            .map(|_| ())
+        futures::future::try_join_all(self.pools.values().map(Pool::warm)).await.map(|_| ())
     }
 
     /// True if a function of this name exists.
@@ -165,10 +155,7 @@ impl Host {
         payload: Bytes,
         patience: Duration,
     ) -> Result<Outcome, InvokeError> {
-        let pool = self
-            .pools
-            .get(function)
-            .ok_or_else(|| InvokeError::Unknown(function.to_owned()))?;
+        let pool = self.pools.get(function).ok_or_else(|| InvokeError::Unknown(function.to_owned()))?;
         if payload.len() > MAX_PAYLOAD {
             return Err(InvokeError::PayloadTooLarge(payload.len()));
         }

@@ -9,20 +9,18 @@ use std::io::{ErrorKind, Read};
 /// # Errors
 /// When the thread cannot be started.
 pub(super) fn exit_with_it() -> std::io::Result<()> {
-    std::thread::Builder::new()
-        .name("parent".to_owned())
-        .spawn(|| {
-            let mut input = std::io::stdin().lock();
-            let mut ignored = [0; 64];
-            loop {
-                match input.read(&mut ignored) {
-                    Ok(0) => break,
-                    Ok(_) => {}
-                    Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                    Err(_) => break,
-                }
+    std::thread::Builder::new().name("parent".to_owned()).spawn(|| {
+        let mut input = std::io::stdin().lock();
+        let mut ignored = [0; 64];
+        loop {
+            match input.read(&mut ignored) {
+                Ok(0) => break,
+                Ok(_) => {}
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(_) => break,
             }
-            std::process::exit(0);
-        })?;
+        }
+        std::process::exit(0);
+    })?;
     Ok(())
 }

@@ -40,9 +40,7 @@ impl Pool {
             stopping: AtomicBool::new(false),
             give_up: CancellationToken::new(),
         };
-        Self {
-            inner: Arc::new(inner),
-        }
+        Self { inner: Arc::new(inner) }
     }
 
     /// Starts one process and waits until it asks for work.
@@ -59,23 +57,17 @@ impl Pool {
         Ok(())
     }
 
-    pub(super) async fn invoke(
-        &self,
-        payload: Bytes,
-        patience: Duration,
-    ) -> Result<Outcome, InvokeError> {
+    pub(super) async fn invoke(&self, payload: Bytes, patience: Duration) -> Result<Outcome, InvokeError> {
         let inner = self.inner.clone();
         let permit = timeout(patience, inner.permits.clone().acquire_owned())
             .await
             .map_err(|_| InvokeError::Throttled(inner.function.concurrency))?
             .map_err(|_| InvokeError::Stopping)?;
         // A task of its own: a caller that goes away does not take the invocation with it.
-        tokio::spawn(inner.run(payload, permit))
-            .await
-            .unwrap_or_else(|error| {
-                tracing::error!(%error, "an invocation's task failed");
-                Err(InvokeError::Stopping)
-            })
+        tokio::spawn(inner.run(payload, permit)).await.unwrap_or_else(|error| {
+            tracing::error!(%error, "an invocation's task failed");
+            Err(InvokeError::Stopping)
+        })
     }
 
     pub(super) async fn stop(&self, grace: Duration) {
@@ -86,19 +78,10 @@ impl Pool {
         let all = u32::try_from(inner.function.concurrency).unwrap_or(u32::MAX);
         let rest = timeout(grace, inner.permits.acquire_many(all)).await;
         if rest.is_err() {
-            tracing::warn!(
-                function = inner.function.name,
-                "gave up on running invocations"
-            );
+            tracing::warn!(function = inner.function.name, "gave up on running invocations");
             inner.give_up.cancel();
-            if timeout(KILL_LIMIT, inner.permits.acquire_many(all))
-                .await
-                .is_err()
-            {
-                tracing::error!(
-                    function = inner.function.name,
-                    "killed processes are not gone"
-                );
+            if timeout(KILL_LIMIT, inner.permits.acquire_many(all)).await.is_err() {
+                tracing::error!(function = inner.function.name, "killed processes are not gone");
             }
         }
         inner.permits.close();
@@ -153,10 +136,7 @@ impl Inner {
     async fn start(&self) -> Result<Sandbox, InvokeError> {
         Sandbox::start(&self.function)
             .await
-            .map_err(|source| InvokeError::Start {
-                function: self.function.name.to_owned(),
-                source,
-            })
+            .map_err(|source| InvokeError::Start { function: self.function.name.to_owned(), source })
     }
 
     fn idle(&self) -> MutexGuard<'_, Vec<Sandbox>> {

@@ -68,10 +68,7 @@ impl Endpoint {
         });
         let app = Router::new()
             .route("/2018-06-01/runtime/invocation/next", get(next))
-            .route(
-                "/2018-06-01/runtime/invocation/{id}/response",
-                post(response),
-            )
+            .route("/2018-06-01/runtime/invocation/{id}/response", post(response))
             .route("/2018-06-01/runtime/invocation/{id}/error", post(error))
             .route("/2018-06-01/runtime/init/error", post(init_error))
             .with_state(shared.clone());
@@ -80,12 +77,7 @@ impl Endpoint {
                 tracing::error!(%error, "the Runtime API of a function ended");
             }
         });
-        Ok(Self {
-            address,
-            jobs,
-            shared,
-            server: server.abort_handle(),
-        })
+        Ok(Self { address, jobs, shared, server: server.abort_handle() })
     }
 
     /// What the process gets as `AWS_LAMBDA_RUNTIME_API`.
@@ -124,10 +116,7 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
         return StatusCode::GONE.into_response();
     };
     let deadline = SystemTime::now() + job.timeout;
-    let deadline = deadline
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_millis();
+    let deadline = deadline.duration_since(UNIX_EPOCH).unwrap_or_default().as_millis();
     let headers = [
         ("content-type", "application/json".to_owned()),
         ("lambda-runtime-aws-request-id", job.id.clone()),
@@ -137,33 +126,19 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
     ];
     // Nobody waits for this any more if the sandbox gave up in the meantime; it kills the process.
     let _ = job.taken.send(());
-    *lock(&shared.current) = Some(Current {
-        id: job.id,
-        reply: job.reply,
-    });
+    *lock(&shared.current) = Some(Current { id: job.id, reply: job.reply });
     (headers, job.payload).into_response()
 }
 
-async fn response(
-    State(shared): State<Arc<Shared>>,
-    Path(id): Path<String>,
-    body: Body,
-) -> Response {
+async fn response(State(shared): State<Arc<Shared>>, Path(id): Path<String>, body: Body) -> Response {
     match to_bytes(body, MAX_PAYLOAD).await {
         Ok(answer) => finish(&shared, &id, Outcome::Answer(answer)),
         Err(_) => {
             let message = format!("the answer is over {MAX_PAYLOAD} bytes");
-            let error = FunctionError::new(
-                Cause::ResponseTooLarge,
-                "Function.ResponseSizeTooLarge",
-                &message,
-            );
+            let error =
+                FunctionError::new(Cause::ResponseTooLarge, "Function.ResponseSizeTooLarge", &message);
             finish(&shared, &id, Outcome::Error(error));
-            problem(
-                StatusCode::PAYLOAD_TOO_LARGE,
-                "RequestEntityTooLarge",
-                &message,
-            )
+            problem(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", &message)
         }
     }
 }
@@ -181,10 +156,7 @@ async fn init_error(State(shared): State<Arc<Shared>>, body: Body) -> Response {
 
 async fn reported(body: Body) -> FunctionError {
     match to_bytes(body, MAX_PAYLOAD).await {
-        Ok(body) if !body.is_empty() => FunctionError {
-            cause: Cause::Reported,
-            body,
-        },
+        Ok(body) if !body.is_empty() => FunctionError { cause: Cause::Reported, body },
         _ => FunctionError::new(Cause::Reported, "Unknown", "the function gave no reason"),
     }
 }
@@ -197,11 +169,9 @@ fn finish(shared: &Shared, id: &str, outcome: Outcome) -> Response {
             let _ = invocation.reply.send(outcome);
             accepted()
         }
-        None => problem(
-            StatusCode::BAD_REQUEST,
-            "InvalidRequestID",
-            "no invocation of this id is running here",
-        ),
+        None => {
+            problem(StatusCode::BAD_REQUEST, "InvalidRequestID", "no invocation of this id is running here")
+        }
     }
 }
 
@@ -210,19 +180,12 @@ fn accepted() -> Response {
 }
 
 fn problem(status: StatusCode, error_type: &str, message: &str) -> Response {
-    (
-        status,
-        Json(json!({ "errorType": error_type, "errorMessage": message })),
-    )
-        .into_response()
+    (status, Json(json!({ "errorType": error_type, "errorMessage": message }))).into_response()
 }
 
 /// A trace header in the form of X-Ray, not sampled.
 pub(crate) fn trace_id() -> String {
-    let seconds = SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
-        .as_secs();
+    let seconds = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default().as_secs();
     let root = rand::random::<u128>() >> 32;
     let parent = rand::random::<u64>();
     format!("Root=1-{seconds:08x}-{root:024x};Parent={parent:016x};Sampled=0")

@@ -40,10 +40,7 @@ impl Sandbox {
     /// When the program cannot be started or no port can be had.
     pub(super) async fn start(function: &Function) -> std::io::Result<Self> {
         let region = &function.region;
-        let arn = format!(
-            "arn:aws:lambda:{region}:{ACCOUNT}:function:{}",
-            function.name
-        );
+        let arn = format!("arn:aws:lambda:{region}:{ACCOUNT}:function:{}", function.name);
         let endpoint = Endpoint::serve(arn).await?;
         let mut command = Command::new(&function.program);
         command
@@ -53,18 +50,9 @@ impl Sandbox {
             .env("AWS_DEFAULT_REGION", region)
             .env("AWS_LAMBDA_FUNCTION_NAME", function.name)
             .env("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST")
-            .env(
-                "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
-                function.memory_mb.to_string(),
-            )
-            .env(
-                "AWS_LAMBDA_LOG_GROUP_NAME",
-                format!("/aws/lambda/{}", function.name),
-            )
-            .env(
-                "AWS_LAMBDA_LOG_STREAM_NAME",
-                endpoint.address().port().to_string(),
-            )
+            .env("AWS_LAMBDA_FUNCTION_MEMORY_SIZE", function.memory_mb.to_string())
+            .env("AWS_LAMBDA_LOG_GROUP_NAME", format!("/aws/lambda/{}", function.name))
+            .env("AWS_LAMBDA_LOG_STREAM_NAME", endpoint.address().port().to_string())
             .envs(&function.environment)
             .env("AWS_LAMBDA_RUNTIME_API", endpoint.address().to_string())
             .stdin(Stdio::piped())
@@ -83,11 +71,7 @@ impl Sandbox {
             tokio::spawn(logs::pass_on(function.name, stream));
         }
         let input = process.stdin.take();
-        tracing::debug!(
-            function = function.name,
-            pid = process.id(),
-            "started a process"
-        );
+        tracing::debug!(function = function.name, pid = process.id(), "started a process");
         Ok(Self {
             name: function.name,
             timeout: function.timeout,
@@ -127,15 +111,7 @@ impl Sandbox {
         let (taken, mut on_taken) = oneshot::channel();
         let (reply, mut on_reply) = oneshot::channel();
         let timeout = self.timeout;
-        self.endpoint
-            .offer(Job {
-                id: id.clone(),
-                payload,
-                timeout,
-                taken,
-                reply,
-            })
-            .await;
+        self.endpoint.offer(Job { id: id.clone(), payload, timeout, taken, reply }).await;
 
         tokio::select! {
             biased;
@@ -192,10 +168,7 @@ impl Sandbox {
         self.kill().await;
         let seconds = limit.as_secs_f64();
         let message = format!("RequestId: {id} Error: Task timed out after {seconds:.2} seconds");
-        tracing::warn!(
-            function = self.name,
-            "an invocation timed out after {seconds:.2} seconds"
-        );
+        tracing::warn!(function = self.name, "an invocation timed out after {seconds:.2} seconds");
         FunctionError::new(Cause::TimedOut, "Sandbox.Timedout", &message)
     }
 

@@ -20,9 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(20);
 #[ignore = "the process that the other tests start"]
 fn double() {
     parent::exit_with_it().unwrap();
-    let _alive = std::env::var(ALIVE)
-        .ok()
-        .map(|address| TcpStream::connect(address).unwrap());
+    let _alive = std::env::var(ALIVE).ok().map(|address| TcpStream::connect(address).unwrap());
     if std::env::var_os("BROKEN").is_some() {
         std::process::exit(7);
     }
@@ -52,10 +50,7 @@ fn double() {
             })),
         }
     });
-    tokio::runtime::Runtime::new()
-        .unwrap()
-        .block_on(lambda_runtime::run(function))
-        .unwrap();
+    tokio::runtime::Runtime::new().unwrap().block_on(lambda_runtime::run(function)).unwrap();
 }
 
 /// A host that serves one function until it is killed.
@@ -65,9 +60,7 @@ fn host_to_be_killed() {
     parent::exit_with_it().unwrap();
     tokio::runtime::Runtime::new().unwrap().block_on(async {
         let mut function = function();
-        function
-            .environment
-            .insert(ALIVE.to_owned(), std::env::var_os(ALIVE).unwrap());
+        function.environment.insert(ALIVE.to_owned(), std::env::var_os(ALIVE).unwrap());
         let host = Host::new(vec![function]);
         host.warm().await.unwrap();
         std::future::pending::<()>().await;
@@ -75,17 +68,13 @@ fn host_to_be_killed() {
 }
 
 fn now() -> u64 {
-    let now = std::time::SystemTime::now()
-        .duration_since(std::time::UNIX_EPOCH)
-        .unwrap();
+    let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap();
     u64::try_from(now.as_millis()).unwrap()
 }
 
 fn test_process(name: &str) -> Vec<std::ffi::OsString> {
     let name = format!("host::tests::{name}");
-    [&name, "--exact", "--ignored", "--nocapture", "--quiet"]
-        .map(Into::into)
-        .to_vec()
+    [&name, "--exact", "--ignored", "--nocapture", "--quiet"].map(Into::into).to_vec()
 }
 
 /// A function of this machine that runs [`double`].
@@ -103,9 +92,7 @@ pub(crate) fn function() -> Function {
 }
 
 async fn call(host: &Host, payload: Value) -> Outcome {
-    host.invoke("double", Bytes::from(payload.to_string()), PATIENCE)
-        .await
-        .unwrap()
+    host.invoke("double", Bytes::from(payload.to_string()), PATIENCE).await.unwrap()
 }
 
 async fn answer(host: &Host, payload: Value) -> Value {
@@ -127,10 +114,7 @@ async fn an_invocation_reaches_the_function_and_its_answer_comes_back() {
     let host = Host::new(vec![function()]);
     let answer = answer(&host, json!({ "a": [1, "ü"] })).await;
     assert_eq!(answer["payload"], json!({ "a": [1, "ü"] }));
-    assert_eq!(
-        answer["arn"],
-        "arn:aws:lambda:eu-west-1:000000000000:function:double"
-    );
+    assert_eq!(answer["arn"], "arn:aws:lambda:eu-west-1:000000000000:function:double");
     let left = answer["left"].as_u64().unwrap();
     assert!((1..=20_000).contains(&left), "{left} ms left of 20 s");
     host.stop(PATIENCE).await;
@@ -148,9 +132,7 @@ async fn a_process_is_kept_for_the_next_invocation() {
 #[tokio::test]
 async fn a_function_sees_no_variable_that_it_was_not_given() {
     let mut function = function();
-    function
-        .environment
-        .insert("GIVEN".to_owned(), "yes".into());
+    function.environment.insert("GIVEN".to_owned(), "yes".into());
     let host = Host::new(vec![function]);
     let environment = answer(&host, json!({ "do": "environment" })).await;
     assert_eq!(environment["GIVEN"], "yes");
@@ -164,10 +146,7 @@ async fn a_function_error_is_told_as_the_function_told_it_and_the_process_stays(
     let host = Host::new(vec![function()]);
     let before = answer(&host, json!({})).await;
     let (cause, error) = failure(&host, json!({ "do": "fail" })).await;
-    assert_eq!(
-        (cause, &error["errorMessage"]),
-        (Cause::Reported, &json!("as asked"))
-    );
+    assert_eq!((cause, &error["errorMessage"]), (Cause::Reported, &json!("as asked")));
     assert_eq!(answer(&host, json!({})).await["pid"], before["pid"]);
     host.stop(PATIENCE).await;
 }
@@ -177,10 +156,7 @@ async fn a_crash_fails_its_invocation_and_the_next_one_gets_a_new_process() {
     let host = Host::new(vec![function()]);
     let before = answer(&host, json!({})).await;
     let (cause, error) = failure(&host, json!({ "do": "exit" })).await;
-    assert_eq!(
-        (cause, &error["errorType"]),
-        (Cause::Exited, &json!("Runtime.ExitError"))
-    );
+    assert_eq!((cause, &error["errorType"]), (Cause::Exited, &json!("Runtime.ExitError")));
     assert_ne!(answer(&host, json!({})).await["pid"], before["pid"]);
     host.stop(PATIENCE).await;
 }
@@ -190,29 +166,17 @@ async fn a_process_that_ends_while_idle_fails_nobody() {
     let host = Host::new(vec![function()]);
     let before = answer(&host, json!({})).await;
     let pid = before["pid"].to_string();
-    assert!(
-        Command::new("kill")
-            .args(["-9", &pid])
-            .status()
-            .unwrap()
-            .success()
-    );
+    assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
     assert_ne!(answer(&host, json!({})).await["pid"], before["pid"]);
     host.stop(PATIENCE).await;
 }
 
 #[tokio::test]
 async fn a_time_out_kills_the_process_and_the_next_invocation_gets_a_new_one() {
-    let host = Host::new(vec![Function {
-        timeout: Duration::from_secs(2),
-        ..function()
-    }]);
+    let host = Host::new(vec![Function { timeout: Duration::from_secs(2), ..function() }]);
     let before = answer(&host, json!({})).await;
     let (cause, error) = failure(&host, json!({ "ms": 60_000 })).await;
-    assert_eq!(
-        (cause, &error["errorType"]),
-        (Cause::TimedOut, &json!("Sandbox.Timedout"))
-    );
+    assert_eq!((cause, &error["errorType"]), (Cause::TimedOut, &json!("Sandbox.Timedout")));
     assert_ne!(answer(&host, json!({})).await["pid"], before["pid"]);
     host.stop(PATIENCE).await;
 }
@@ -225,10 +189,7 @@ async fn an_answer_or_a_payload_over_the_limit_is_refused() {
     assert_eq!(error["errorType"], "Function.ResponseSizeTooLarge");
     let payload = Bytes::from(vec![b' '; MAX_PAYLOAD + 1]);
     let refused = host.invoke("double", payload, PATIENCE).await;
-    assert!(
-        matches!(refused, Err(InvokeError::PayloadTooLarge(_))),
-        "{refused:?}"
-    );
+    assert!(matches!(refused, Err(InvokeError::PayloadTooLarge(_))), "{refused:?}");
     host.stop(PATIENCE).await;
 }
 
@@ -238,8 +199,7 @@ async fn more_invocations_than_the_function_may_have_processes_wait_and_are_then
     let slow = || call(&host, json!({ "ms": 3_000 }));
     let late = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
-        host.invoke("double", Bytes::from("{}"), Duration::from_millis(100))
-            .await
+        host.invoke("double", Bytes::from("{}"), Duration::from_millis(100)).await
     };
     let patient = async {
         tokio::time::sleep(Duration::from_millis(200)).await;
@@ -283,13 +243,7 @@ async fn stopping_does_not_wait_for_ever() {
         host.stop(Duration::from_millis(100)).await;
     };
     let (running, ()) = tokio::join!(running, stop);
-    assert!(matches!(
-        running,
-        Outcome::Error(FunctionError {
-            cause: Cause::Exited,
-            ..
-        })
-    ));
+    assert!(matches!(running, Outcome::Error(FunctionError { cause: Cause::Exited, .. })));
 }
 
 #[tokio::test]
@@ -337,9 +291,7 @@ fn no_process_outlives_a_host_that_is_killed() {
         }
     };
     process.set_nonblocking(false).unwrap();
-    process
-        .set_read_timeout(Some(Duration::from_secs(20)))
-        .unwrap();
+    process.set_read_timeout(Some(Duration::from_secs(20))).unwrap();
     host.kill().unwrap();
     host.wait().unwrap();
     // The function holds this connection for as long as it lives.

@@ -28,10 +28,7 @@ impl DataDir {
             .open(&file)
             .with_context(|| format!("cannot open {}", file.display()))?;
         match lock.try_lock() {
-            Ok(()) => Ok(Self {
-                path: path.to_owned(),
-                _lock: lock,
-            }),
+            Ok(()) => Ok(Self { path: path.to_owned(), _lock: lock }),
             Err(TryLockError::WouldBlock) => bail!(
                 "the data directory {} is in use by another notify-me; stop that one, or choose another directory with --data",
                 path.display()
@@ -60,14 +57,10 @@ impl DataDir {
         let file = self.path.join("unsubscribe.key");
         match fs::read_to_string(&file) {
             Ok(key) if !key.trim().is_empty() => Ok(key.trim().to_owned()),
-            Ok(_) => bail!(
-                "{} is empty; remove it to have a new key made",
-                file.display()
-            ),
+            Ok(_) => bail!("{} is empty; remove it to have a new key made", file.display()),
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 let key = new_key();
-                write_secret(&file, &key)
-                    .with_context(|| format!("cannot write {}", file.display()))?;
+                write_secret(&file, &key).with_context(|| format!("cannot write {}", file.display()))?;
                 Ok(key)
             }
             Err(error) => Err(error).with_context(|| format!("cannot read {}", file.display())),
@@ -77,10 +70,7 @@ impl DataDir {
 
 /// A random key of 256 bits, in hexadecimal.
 pub(super) fn new_key() -> String {
-    rand::random::<[u8; 32]>()
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    rand::random::<[u8; 32]>().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn write_secret(file: &Path, key: &str) -> io::Result<()> {
@@ -108,10 +98,7 @@ mod tests {
         let path = directory.path().join("new");
         let first = DataDir::open(&path).unwrap();
         let refused = DataDir::open(&path).err().unwrap().to_string();
-        assert!(
-            refused.contains("in use") && refused.contains("new"),
-            "{refused}"
-        );
+        assert!(refused.contains("in use") && refused.contains("new"), "{refused}");
         drop(first);
         assert!(DataDir::open(&path).is_ok());
     }
@@ -119,12 +106,7 @@ mod tests {
     #[test]
     fn the_key_stays_the_same_over_restarts_and_only_its_owner_reads_it() {
         let directory = tempfile::tempdir().unwrap();
-        let open = || {
-            DataDir::open(directory.path())
-                .unwrap()
-                .unsubscribe_key()
-                .unwrap()
-        };
+        let open = || DataDir::open(directory.path()).unwrap().unsubscribe_key().unwrap();
         let key = open();
         assert_eq!((key.len(), &open()), (64, &key));
         assert_ne!(key, new_key());

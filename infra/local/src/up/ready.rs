@@ -71,10 +71,6 @@ mod tests {
         let read: Addresses = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
         assert_eq!(read, addresses);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
-        assert!(
-            addresses
-                .write(&directory.path().join("missing/ready.json"))
-                .is_err()
-        );
+        assert!(addresses.write(&directory.path().join("missing/ready.json")).is_err());
     }
 }

@@ -19,19 +19,10 @@ const PATIENCE: Duration = Duration::from_secs(5);
 
 /// Sends the sweep every [`PERIOD`] until `stop`, and once at the start for everything that is
 /// unfinished, however young, if `at_start`.
-pub(super) async fn sweep(
-    host: Arc<Host>,
-    region: String,
-    at_start: bool,
-    stop: CancellationToken,
-) {
+pub(super) async fn sweep(host: Arc<Host>, region: String, at_start: bool, stop: CancellationToken) {
     let mut older_than = Duration::ZERO;
     if !at_start {
-        if stop
-            .run_until_cancelled(tokio::time::sleep(PERIOD))
-            .await
-            .is_none()
-        {
+        if stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_none() {
             return;
         }
         older_than = PERIOD;
@@ -46,11 +37,7 @@ pub(super) async fn sweep(
             Err(error) => tracing::warn!(%error, "the scheduled sweep was not run"),
         }
         older_than = PERIOD;
-        if stop
-            .run_until_cancelled(tokio::time::sleep(PERIOD))
-            .await
-            .is_none()
-        {
+        if stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_none() {
             return;
         }
     }

@@ -38,8 +38,7 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 const POLLERS_LIMIT: Duration = Duration::from_secs(65);
 /// The topics that `notify` reads, and the consumer group of each: on AWS, every event source
 /// mapping needs a group of its own.
-const MAPPINGS: [(&str, &str); 2] =
-    [(kafka::RESTOCKS, kafka::GROUP), (kafka::BATCHES, kafka::BATCHES_GROUP)];
+const MAPPINGS: [(&str, &str); 2] = [(kafka::RESTOCKS, kafka::GROUP), (kafka::BATCHES, kafka::BATCHES_GROUP)];
 /// How long a batch may wait to fill.
 const WINDOW: Duration = Duration::from_millis(5);
 /// Bytes that a partition's poller reads ahead.
@@ -153,11 +152,7 @@ impl System {
             Some(target) => (None, target.url()),
             None => {
                 let file = data.as_ref().map(DataDir::inbox);
-                let ses = Ses::start(ses::Options {
-                    file,
-                    ..ses::Options::default()
-                })
-                .await?;
+                let ses = Ses::start(ses::Options { file, ..ses::Options::default() }).await?;
                 let url = ses.url();
                 (Some(ses), Some(url))
             }
@@ -168,9 +163,7 @@ impl System {
         let region = aws.region().map_or(REGION, Region::as_ref).to_owned();
         create_table(&aws, dynamodb_url.as_deref()).await?;
 
-        let unsubscribe_key = data
-            .as_ref()
-            .map_or_else(|| Ok(data::new_key()), DataDir::unsubscribe_key)?;
+        let unsubscribe_key = data.as_ref().map_or_else(|| Ok(data::new_key()), DataDir::unsubscribe_key)?;
         let wiring = Wiring {
             api: api.clone(),
             kafka: servers.clone(),
@@ -181,11 +174,7 @@ impl System {
             unsubscribe_key,
         };
         let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let host = Arc::new(Host::new(functions::table(
-            &program,
-            &wiring,
-            std::env::vars_os(),
-        )));
+        let host = Arc::new(Host::new(functions::table(&program, &wiring, std::env::vars_os())));
         host.warm().await?;
 
         let backpressure = Backpressure::default();
@@ -274,10 +263,7 @@ impl System {
             ses.end_live_streams();
         }
         self.stop_server.cancel();
-        if tokio::time::timeout(CONNECTIONS_LIMIT, &mut self.server)
-            .await
-            .is_err()
-        {
+        if tokio::time::timeout(CONNECTIONS_LIMIT, &mut self.server).await.is_err() {
             self.server.abort();
         }
         if let Some(ses) = self.ses.take() {
@@ -296,15 +282,12 @@ impl System {
     /// is in the table.
     async fn drain(&self) {
         let servers = self.addresses.kafka.clone();
-        let drained = tokio::task::spawn_blocking(move || {
-            kafka::drain(&servers, kafka::RESTOCKS, DRAIN_LIMIT)
-        });
+        let drained =
+            tokio::task::spawn_blocking(move || kafka::drain(&servers, kafka::RESTOCKS, DRAIN_LIMIT));
         match drained.await {
             Ok(Ok(true)) => {}
             Ok(Ok(false)) => {
-                tracing::error!(
-                    "stock updates in the embedded Kafka are lost: not planned in time"
-                );
+                tracing::error!("stock updates in the embedded Kafka are lost: not planned in time");
             }
             Ok(Err(error)) => tracing::error!(%error, "cannot see whether stock updates are lost"),
             Err(error) => report(Err(error)),
@@ -348,9 +331,7 @@ async fn bind(port: u16) -> anyhow::Result<TcpListener> {
 fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) -> JoinHandle<()> {
     let service = router.into_make_service_with_connect_info::<SocketAddr>();
     tokio::spawn(async move {
-        let served = axum::serve(listener, service)
-            .with_graceful_shutdown(stop.cancelled_owned())
-            .await;
+        let served = axum::serve(listener, service).with_graceful_shutdown(stop.cancelled_owned()).await;
         if let Err(error) = served {
             tracing::error!(%error, "the front ended");
         }
@@ -359,19 +340,14 @@ fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) -
 
 /// What this program's own AWS clients use: what the functions use, see `functions::table`.
 async fn aws(uses_aws: bool) -> SdkConfig {
-    let http = aws_smithy_http_client::Builder::new()
-        .tls_provider(Provider::Rustls(CryptoMode::Ring))
-        .build_https();
+    let http =
+        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
     if uses_aws {
         return config.load().await;
     }
     let credentials = Credentials::new("local", "local", None, None, "notify-me");
-    config
-        .region(Region::new(REGION))
-        .credentials_provider(credentials)
-        .load()
-        .await
+    config.region(Region::new(REGION)).credentials_provider(credentials).load().await
 }
 
 async fn create_table(aws: &SdkConfig, endpoint: Option<&str>) -> Result<(), dynamodb::Error> {
@@ -390,10 +366,7 @@ mod tests {
     #[test]
     fn a_target_is_an_address_or_aws() {
         assert_eq!("aws".parse(), Ok(Target::Aws));
-        assert_eq!(
-            "http://h:8000/".parse(),
-            Ok(Target::Url("http://h:8000".to_owned()))
-        );
+        assert_eq!("http://h:8000/".parse(), Ok(Target::Url("http://h:8000".to_owned())));
         for wrong in ["", "AWS", "localhost:8000", "ftp://h", "h"] {
             assert!(wrong.parse::<Target>().is_err(), "{wrong}");
         }
@@ -401,19 +374,10 @@ mod tests {
 
     #[tokio::test]
     async fn a_taken_port_is_named_with_what_to_do() {
-        let Ok(taken) = bind(0).await else {
-            panic!("no free port")
-        };
-        let Ok(address) = taken.local_addr() else {
-            panic!("no address")
-        };
-        let Err(error) = bind(address.port()).await else {
-            panic!("the port was free")
-        };
+        let Ok(taken) = bind(0).await else { panic!("no free port") };
+        let Ok(address) = taken.local_addr() else { panic!("no address") };
+        let Err(error) = bind(address.port()).await else { panic!("the port was free") };
         let text = error.to_string();
-        assert!(
-            text.contains(&address.port().to_string()) && text.contains("--port"),
-            "{text}"
-        );
+        assert!(text.contains(&address.port().to_string()) && text.contains("--port"), "{text}");
     }
 }

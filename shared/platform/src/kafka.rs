@@ -25,7 +25,14 @@ pub struct Kafka {
 
 impl Kafka {
     /// Reads `KAFKA_BOOTSTRAP_SERVERS`, `KAFKA_RESTOCK_TOPIC` and `KAFKA_BATCHES_TOPIC`.
+    ///
+    /// `KAFKA_SECURITY` may be left out or `plaintext`: this build has no other login, and says so
+    /// here rather than by brokers that do not answer.
     pub fn read(settings: &mut Settings<'_>) -> Option<Self> {
+        settings.optional_by("KAFKA_SECURITY", |text| match text {
+            "plaintext" => Ok(()),
+            _ => Err("plaintext is the only login of this build"),
+        });
         Some(Self {
             restocks: settings.or("KAFKA_RESTOCK_TOPIC", "item-restocked".to_owned()),
             batches: settings.or("KAFKA_BATCHES_TOPIC", "notification-batches".to_owned()),

@@ -81,6 +81,7 @@ pub(crate) fn decode(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use serde_yaml_ng::Value;
 
     #[test]
     fn a_path_parameter_is_decoded_once() {
@@ -104,5 +105,39 @@ mod tests {
             let found = find(method, path);
             assert_eq!((found.key.as_str(), found.function), ("$default", DEFAULT), "{path}");
         }
+    }
+
+    /// The text behind a CloudFormation tag such as `!Sub`, or a plain text.
+    fn text(value: &Value) -> &str {
+        match value {
+            Value::Tagged(tagged) => tagged.value.as_str().unwrap_or_default(),
+            value => value.as_str().unwrap_or_default(),
+        }
+    }
+
+    #[test]
+    fn the_template_declares_the_same_routes() {
+        let template: Value = serde_yaml_ng::from_str(include_str!("../../../../template.yaml")).unwrap();
+        let resources = template["Resources"].as_mapping().unwrap();
+        let mut declared: Vec<(String, String)> = resources
+            .values()
+            .filter(|resource| text(&resource["Type"]) == "AWS::ApiGatewayV2::Route")
+            .map(|resource| {
+                let route = &resource["Properties"];
+                let target = text(&route["Target"]);
+                let integration = target.trim_start_matches("integrations/${").trim_end_matches('}');
+                // `!GetAtt SubscribeFunction.Arn` is the function `subscribe`.
+                let uri = text(&resources[integration]["Properties"]["IntegrationUri"]);
+                let function = uri.trim_end_matches("Function.Arn").to_lowercase();
+                (text(&route["RouteKey"]).to_owned(), function)
+            })
+            .collect();
+        let key = |route: &Route| format!("{} {}", route.method, route.path);
+        let mut ours: Vec<(String, String)> =
+            ROUTES.iter().map(|route| (key(route), route.function.to_owned())).collect();
+        ours.push(("$default".to_owned(), DEFAULT.to_owned()));
+        declared.sort();
+        ours.sort();
+        assert_eq!(declared, ours);
     }
 }

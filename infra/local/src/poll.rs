@@ -13,19 +13,17 @@ use crate::poller::{LambdaEndpoint, Mapping, Partition, Poller, StartingPosition
 
 const REFRESH: Duration = Duration::from_millis(200);
 
-const LONG_ABOUT: &str = "\
-Poll any Kafka and invoke any Lambda endpoint, as an event source mapping does.
+const MORE: &str = "\
+What this is:
+  On AWS, an event source mapping reads a Kafka topic and hands batches of records to a Lambda
+  function. `sam local` has no such thing. This command is one: it joins a consumer group, makes
+  the event that Lambda makes, invokes the function, and commits what the function took.
 
-What this is: on AWS, an event source mapping reads a Kafka topic and hands batches of records to a
-Lambda function. `sam local` has no such thing. This command is one: it joins a consumer group,
-makes the event that Lambda makes, invokes the function, and commits what the function took.
+  In order per partition, one batch in flight for each partition, partitions side by side. A batch
+  that fails comes again until it succeeds, or until the limits you set give it up. Throttling
+  (429) and an endpoint that is down are waited for and never count as a failure. At least once: a
+  function may see a record again after a crash.
 
-In order per partition, one batch in flight for each partition, partitions side by side. A batch
-that fails comes again until it succeeds, or until the limits you set give it up. Throttling (429)
-and an endpoint that is down are waited for and never count as a failure. At least once: a function
-may see a record again after a crash.";
-
-const EXAMPLES: &str = "\
 Examples:
   Against `sam local start-lambda` (port 3001, any credentials do):
     sam local start-lambda
@@ -47,7 +45,7 @@ Examples:
       --kafka-config sasl.username=me --kafka-config sasl.password=\"$KAFKA_PASSWORD\"";
 
 #[derive(clap::Args)]
-#[command(long_about = LONG_ABOUT, after_long_help = EXAMPLES)]
+#[command(after_long_help = MORE)]
 pub(crate) struct Args {
     /// Bootstrap brokers; also the event's `bootstrapServers`.
     #[arg(long, value_name = "HOST:PORT[,...]")]
@@ -188,11 +186,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if interrupted {
         tracing::info!("stopping: batches in flight are finished first");
     }
-    let totals = poller.totals();
-    tokio::select! {
-        () = poller.stop() => {}
-        _ = tokio::signal::ctrl_c(), if interrupted => tracing::warn!("stopped hard: batches in flight will come again"),
-    }
+    let totals = tokio::select! {
+        totals = poller.stop() => totals,
+        _ = tokio::signal::ctrl_c(), if interrupted => {
+            anyhow::bail!("stopped hard: batches in flight will come again");
+        }
+    };
     bar.finish_and_clear();
     tracing::info!(
         invocations = totals.invocations,

@@ -346,7 +346,7 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let kind = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| format!("{code:?}"));
-        if self.0.is_new(kind) {
+        if !is_topic_missing(&error) && self.0.is_new(kind) {
             tracing::warn!(reason, "Kafka: {error}; waiting");
         }
     }
@@ -469,18 +469,13 @@ impl Link {
         }
     }
 
+    /// Says which topics are missing. Every other error has been said by the client's callback.
     fn complain(&self, error: &KafkaError) {
-        use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
-        if !self.shared.is_new(error.to_string()) {
+        if !is_topic_missing(error) || !self.shared.is_new(error.to_string()) {
             return;
         }
-        match error.rdkafka_error_code() {
-            Some(UnknownTopicOrPartition | UnknownTopic | UnknownPartition) => {
-                for topic in self.missing_topics() {
-                    tracing::warn!(topic, "the topic does not exist (yet): waiting for it");
-                }
-            }
-            _ => tracing::warn!("Kafka: {error}; waiting"),
+        for topic in self.missing_topics() {
+            tracing::warn!(topic, "the topic does not exist (yet): waiting for it");
         }
     }
 
@@ -491,6 +486,11 @@ impl Link {
         };
         self.shared.topics.iter().filter(missing).map(String::as_str).collect()
     }
+}
+
+fn is_topic_missing(error: &KafkaError) -> bool {
+    use RDKafkaErrorCode::{UnknownPartition, UnknownTopic, UnknownTopicOrPartition};
+    matches!(error.rdkafka_error_code(), Some(UnknownTopicOrPartition | UnknownTopic | UnknownPartition))
 }
 
 fn only(lane: &Lane) -> TopicPartitionList {

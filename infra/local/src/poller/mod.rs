@@ -172,8 +172,8 @@ impl Poller {
     }
 
     /// Takes no new batch, finishes those in flight (for `stop_grace` at most), commits, and leaves
-    /// the group. What was not done comes again after the next start.
-    pub(crate) async fn stop(mut self) {
+    /// the group. What was not done comes again after the next start. Returns the final counts.
+    pub(crate) async fn stop(mut self) -> Totals {
         self.shared.draining.store(true, Ordering::SeqCst);
         let lanes = self.shared.lanes.all();
         for lane in &lanes {
@@ -188,6 +188,7 @@ impl Poller {
                 "Kafka does not answer: left without the last commit, its records will come again"
             );
         }
+        self.totals()
     }
 }
 

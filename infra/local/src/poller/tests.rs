@@ -21,7 +21,6 @@ use rdkafka::producer::{DefaultProducerContext, FutureProducer, FutureRecord};
 use rdkafka::{Offset, TopicPartitionList};
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 
 use super::{LambdaEndpoint, Mapping, Poller, StartingPosition};
 
@@ -151,7 +150,6 @@ struct Lambda {
     most_busy: Arc<AtomicUsize>,
     script: Arc<Script>,
     address: SocketAddr,
-    server: Arc<JoinHandle<()>>,
 }
 
 impl Lambda {
@@ -166,7 +164,7 @@ impl Lambda {
     ) -> Self {
         let address = listener.local_addr().unwrap();
         let (give, take) = tokio::sync::oneshot::channel::<Lambda>();
-        let server = tokio::spawn(async move {
+        tokio::spawn(async move {
             let state = take.await.unwrap();
             let app = Router::new()
                 .route("/2015-03-31/functions/{name}/invocations", post(invocation))
@@ -181,7 +179,6 @@ impl Lambda {
             most_busy: Arc::default(),
             script: Arc::new(script),
             address,
-            server: Arc::new(server),
         };
         assert!(give.send(lambda.clone()).is_ok());
         lambda

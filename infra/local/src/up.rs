@@ -92,7 +92,10 @@ fn introduce(addresses: &Addresses) {
     let json = "-H 'content-type: application/json'";
     say(format_args!("Notify Me runs on {api}"));
     if let Some(inbox) = &addresses.inbox {
-        say(format_args!("The shop and the inbox: {api}/"));
+        // The page belongs to the inbox of this machine.
+        if inbox.starts_with(api) {
+            say(format_args!("The shop and the inbox: {api}/"));
+        }
         say(format_args!("The inbox as JSON:      {inbox}"));
     }
     say("");

@@ -161,7 +161,9 @@ impl System {
         let uses_aws = dynamodb_url.is_none() || ses_url.is_none();
         let aws = aws(uses_aws).await;
         let region = aws.region().map_or(REGION, Region::as_ref).to_owned();
-        create_table(&aws, dynamodb_url.as_deref()).await?;
+        create_table(&aws, dynamodb_url.as_deref()).await.with_context(|| {
+            format!("DynamoDB at {}", dynamodb_url.as_deref().unwrap_or("the AWS endpoint"))
+        })?;
 
         let unsubscribe_key = data.as_ref().map_or_else(|| Ok(data::new_key()), DataDir::unsubscribe_key)?;
         let wiring = Wiring {

@@ -1,8 +1,192 @@
-//! `notify-me simulate`: plays the inventory service and its shoppers.
+//! `notify-me simulate`: plays the inventory service and its shoppers, and counts who was told.
+//! This file reads the command line, finds or starts a system, and says what came of it.
 
-#[derive(clap::Args, Default)]
-pub struct Args {}
+use std::path::{Path, PathBuf};
+use std::time::Instant;
 
-pub async fn run(_: Args) -> anyhow::Result<()> {
-    anyhow::bail!("not built yet")
+use anyhow::{Context as _, bail};
+use serde::Serialize;
+use ulid::Ulid;
+
+use crate::console::{log_to_stderr, say};
+use crate::up::{Addresses, Options, System};
+
+mod judge;
+mod mails;
+mod progress;
+mod run;
+mod shop;
+mod story;
+
+use judge::{Verdict, percentile};
+use progress::Progress;
+use run::Run;
+use shop::Shop;
+use story::{Size, Story};
+
+const LONG_ABOUT: &str = "\
+Play the inventory service and its shoppers, and count who was told.
+
+Products sell out and come back while shoppers ask to be told, some of them again and again, some of them
+during the fan-out. Every product's last restock stands, so in the end everybody is told who should be. Whom to
+expect is worked out from what was asked and what was answered.
+
+The summary counts waits: somebody who asks twice before a mail waits once. `lost` is who was not told, or only
+by a later restock than the one that should have; `twice` is mails too many; `unasked` is mails to somebody who
+did not ask; `waiting` is who rightly waits still, because their product never came back; `inDoubt` is whose
+requests all failed or were not answered, so that nobody knows whether they wait. Latency is from the
+sending of the stock update to the mail. The command fails when anybody was lost, told twice, or told unasked.";
+
+/// What to simulate, and on which system.
+#[derive(clap::Args)]
+#[command(long_about = LONG_ABOUT)]
+pub(crate) struct Args {
+    /// How many products there are.
+    #[arg(long, default_value_t = 20, value_parser = at_least_one)]
+    products: usize,
+    /// How many shoppers there are.
+    #[arg(long, default_value_t = 5000, value_parser = at_least_one)]
+    shoppers: usize,
+    /// How often a product comes back, all products together.
+    #[arg(long, default_value_t = 100)]
+    restocks: usize,
+    /// The same seed makes the same story; without one, it is drawn.
+    #[arg(long)]
+    seed: Option<u64>,
+    /// Write the summary as JSON.
+    #[arg(long)]
+    json: bool,
+    /// Use the running system whose ready file this is, instead of one of its own.
+    #[arg(long, value_name = "FILE")]
+    ready_file: Option<PathBuf>,
+}
+
+fn at_least_one(text: &str) -> Result<usize, String> {
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a whole number from 1 on".to_owned())
+}
+
+/// The summary, as `--json` writes it.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Summary {
+    asked: u64,
+    told: u64,
+    lost: u64,
+    twice: u64,
+    unasked: u64,
+    waiting: u64,
+    in_doubt: u64,
+    latency_ms: Latency,
+    seed: u64,
+    products: usize,
+    shoppers: usize,
+    restocks: usize,
+    seconds: f64,
+}
+
+#[derive(Serialize)]
+struct Latency {
+    p50: u64,
+    p99: u64,
+    max: u64,
+}
+
+/// Simulates, and says what came of it.
+///
+/// # Errors
+/// When no system can be used, when it refuses a request, and when anybody was lost, told twice, or told unasked.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    log_to_stderr();
+    let size = Size { products: args.products, shoppers: args.shoppers, restocks: args.restocks };
+    // JSON readers hold whole numbers up to 2^53.
+    let seed = args.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
+    let (verdict, seconds) = match &args.ready_file {
+        Some(file) => simulate(&read(file)?, size, seed).await?,
+        None => {
+            let system = System::start(Options::default()).await?;
+            let played = simulate(system.addresses(), size, seed).await;
+            system.stop().await;
+            played?
+        }
+    };
+    let right = verdict.is_right();
+    let summary = Summary::new(verdict, size, seed, seconds);
+    if args.json {
+        say(serde_json::to_string(&summary)?);
+    } else {
+        summary.tell();
+    }
+    if !right {
+        bail!("{} lost, {} told twice, {} told unasked", summary.lost, summary.twice, summary.unasked);
+    }
+    Ok(())
+}
+
+async fn simulate(addresses: &Addresses, size: Size, seed: u64) -> anyhow::Result<(Verdict, f64)> {
+    let inbox =
+        addresses.inbox.clone().context("this system mails to another SES, so there is no inbox to read")?;
+    // A first restock of its own, so that nobody measures how a system starts: a new consumer group joins for seconds.
+    let first = Size { products: 1, shoppers: 1, restocks: 1 };
+    if !play(addresses, &inbox, first, seed).await?.0.is_right() {
+        bail!("not even a first restock told its one shopper once");
+    }
+    play(addresses, &inbox, size, seed).await
+}
+
+async fn play(addresses: &Addresses, inbox: &str, size: Size, seed: u64) -> anyhow::Result<(Verdict, f64)> {
+    // Keeps this run apart from others on the same system.
+    let name = Ulid::generate().to_string().to_lowercase();
+    let story = Story::new(size, seed, &name);
+    let progress = Progress::new(story.asks(), size.restocks);
+    let run = Run::new(&story, &name, Shop::new(addresses.api.clone())?, &progress);
+    let inbox = mails::Inbox::open(inbox.to_owned()).await?;
+    let started = Instant::now();
+    let played = tokio::select! {
+        played = run.play(inbox) => played,
+        () = progress.show() => bail!("the progress ended"),
+    };
+    progress.end();
+    Ok((played?, started.elapsed().as_secs_f64()))
+}
+
+fn read(file: &Path) -> anyhow::Result<Addresses> {
+    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+    serde_json::from_slice(&text).with_context(|| format!("{} is not a ready file", file.display()))
+}
+
+impl Summary {
+    fn new(verdict: Verdict, size: Size, seed: u64, seconds: f64) -> Self {
+        let latency = |share| percentile(&verdict.latencies_ms, share);
+        Self {
+            latency_ms: Latency { p50: latency(50), p99: latency(99), max: latency(100) },
+            asked: verdict.asked,
+            told: verdict.told,
+            lost: verdict.lost,
+            twice: verdict.twice,
+            unasked: verdict.unasked,
+            waiting: verdict.waiting,
+            in_doubt: verdict.in_doubt,
+            seed,
+            products: size.products,
+            shoppers: size.shoppers,
+            restocks: size.restocks,
+            seconds: (seconds * 1_000.0).round() / 1_000.0,
+        }
+    }
+
+    fn tell(&self) {
+        let Self { products, shoppers, restocks, seed, seconds, .. } = self;
+        say(format_args!(
+            "{products} products, {shoppers} shoppers, {restocks} restocks in {seconds:.1} s (--seed {seed})"
+        ));
+        let Self { asked, told, lost, twice, unasked, waiting, in_doubt, .. } = self;
+        say(format_args!(
+            "{asked} waits: {told} told, {lost} lost, {waiting} rightly waiting; {in_doubt} more in doubt"
+        ));
+        say(format_args!("{twice} mails too many, {unasked} to people who had not asked"));
+        let Latency { p50, p99, max } = self.latency_ms;
+        say(format_args!(
+            "from the stock update to the mail: half within {p50} ms, 99 % within {p99} ms, all within {max} ms"
+        ));
+    }
 }

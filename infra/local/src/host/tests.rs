@@ -163,10 +163,19 @@ async fn a_crash_fails_its_invocation_and_the_next_one_gets_a_new_process() {
 
 #[tokio::test]
 async fn a_process_that_ends_while_idle_fails_nobody() {
-    let host = Host::new(vec![function()]);
+    let alive = TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut function = function();
+    function.environment.insert(ALIVE.to_owned(), alive.local_addr().unwrap().to_string().into());
+    let host = Host::new(vec![function]);
     let before = answer(&host, json!({})).await;
+    let (mut process, _) = alive.accept().unwrap();
     let pid = before["pid"].to_string();
     assert!(Command::new("kill").args(["-9", &pid]).status().unwrap().success());
+    // A process that dies while it is handed an invocation does fail it; this one shall be gone,
+    // and the host shall have had the time to see its connections close.
+    let ended = tokio::task::spawn_blocking(move || process.read(&mut [0; 1]));
+    assert_eq!(ended.await.unwrap().unwrap_or(0), 0);
+    tokio::time::sleep(Duration::from_millis(500)).await;
     assert_ne!(answer(&host, json!({})).await["pid"], before["pid"]);
     host.stop(PATIENCE).await;
 }

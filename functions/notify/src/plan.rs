@@ -142,11 +142,7 @@ struct End {
 async fn end_of(app: &App, product: &ProductId, shard: Shard) -> Result<End, TableError> {
     let found = app
         .table
-        .client
-        .query()
-        .table_name(&app.table.name)
-        .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", AttributeValue::S(waitlist(product, shard)))
+        .query(waitlist(product, shard), None)
         .projection_expression("sk")
         .scan_index_forward(false)
         .limit(1)

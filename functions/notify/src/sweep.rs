@@ -4,7 +4,6 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::AttributeValue;
 use platform::{
     chance,
     table::{Item, OPEN_BUCKETS, TableError, open_bucket, read},
@@ -52,11 +51,7 @@ pub(crate) async fn sweep(app: &App, older_than: Option<Duration>) -> Result<Val
 async fn page(app: &App, bucket: u16, from: Option<Item>) -> Result<(Vec<Open>, Option<Item>), TableError> {
     let found = app
         .table
-        .client
-        .query()
-        .table_name(&app.table.name)
-        .key_condition_expression("pk = :pk")
-        .expression_attribute_values(":pk", AttributeValue::S(open_bucket(bucket)))
+        .query(open_bucket(bucket), None)
         .set_exclusive_start_key(from)
         .consistent_read(true)
         .send()

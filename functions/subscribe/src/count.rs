@@ -2,7 +2,7 @@
 //! until the table drops them, and beyond [`PER_SHARD`] in a shard the number is a lower bound.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use aws_sdk_dynamodb::types::{AttributeValue, Select};
+use aws_sdk_dynamodb::types::Select;
 use domain::{Position, ProductId, Shard};
 use futures::future::try_join_all;
 use http::StatusCode;
@@ -28,15 +28,10 @@ pub(crate) async fn answer(app: &App, product: &ProductId) -> Result<ApiGatewayV
 /// How many wait in a shard, and whether that is all of them.
 async fn count(app: &App, product: &ProductId, shard: Shard) -> Result<(u64, bool), TableError> {
     let cursor = app.table.cursor(product, shard).await?.cursor;
+    let waiting = (entry_sort_key(cursor.committed.next()), entry_sort_key(Position::END));
     let counted = app
         .table
-        .client
-        .query()
-        .table_name(&app.table.name)
-        .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-        .expression_attribute_values(":pk", AttributeValue::S(waitlist(product, shard)))
-        .expression_attribute_values(":first", AttributeValue::S(entry_sort_key(cursor.committed.next())))
-        .expression_attribute_values(":last", AttributeValue::S(entry_sort_key(Position::END)))
+        .query(waitlist(product, shard), Some(waiting))
         .select(Select::Count)
         .limit(PER_SHARD)
         .send()

@@ -18,7 +18,7 @@ use std::{collections::HashMap, fmt};
 use aws_sdk_dynamodb::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    operation::put_item::PutItemError,
+    operation::{put_item::PutItemError, query::builders::QueryFluentBuilder},
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use domain::{
@@ -277,6 +277,22 @@ impl Table {
     /// A shard's cursor; a shard that was never told has the default one.
     pub async fn cursor(&self, product: &ProductId, shard: Shard) -> Result<StoredCursor, TableError> {
         Ok(self.get(&ItemKey::cursor(product, shard), "cursor").await?.unwrap_or_default())
+    }
+
+    /// A query of one partition, or of the `range` of its sort keys, both ends included.
+    pub fn query(&self, pk: String, range: Option<(String, String)>) -> QueryFluentBuilder {
+        let query = self
+            .client
+            .query()
+            .table_name(&self.name)
+            .expression_attribute_values(":pk", AttributeValue::S(pk));
+        match range {
+            None => query.key_condition_expression("pk = :pk"),
+            Some((first, last)) => query
+                .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
+                .expression_attribute_values(":first", AttributeValue::S(first))
+                .expression_attribute_values(":last", AttributeValue::S(last)),
+        }
     }
 
     /// Writes an item, whatever is there.

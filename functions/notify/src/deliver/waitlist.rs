@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
+use aws_sdk_dynamodb::types::KeysAndAttributes;
 use domain::{Position, cursor::Tally, job::Job};
 use futures::future::try_join_all;
 use platform::{
@@ -32,15 +32,10 @@ pub(super) async fn entries(
     if after >= bound {
         return Ok(Page { entries: Vec::new(), last: true });
     }
+    let range = (entry_sort_key(after.next()), entry_sort_key(bound));
     let found = app
         .table
-        .client
-        .query()
-        .table_name(&app.table.name)
-        .key_condition_expression("pk = :pk AND sk BETWEEN :first AND :last")
-        .expression_attribute_values(":pk", AttributeValue::S(waitlist(&job.product_id, job.shard)))
-        .expression_attribute_values(":first", AttributeValue::S(entry_sort_key(after.next())))
-        .expression_attribute_values(":last", AttributeValue::S(entry_sort_key(bound)))
+        .query(waitlist(&job.product_id, job.shard), Some(range))
         .limit(i32::try_from(limit).unwrap_or(i32::MAX))
         .consistent_read(true)
         .send()

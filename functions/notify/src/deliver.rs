@@ -3,7 +3,11 @@
 //! loses the cursor to another worker stops without sending.
 
 use domain::{cursor::Tally, job::Job};
-use platform::table::{ItemKey, item};
+use platform::{
+    chance,
+    table::{ItemKey, item},
+};
+use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{App, event::Failed, fanout};
@@ -62,9 +66,26 @@ pub(crate) async fn deliver(app: &App, job: &Job, until: Instant) -> Result<(), 
     Ok(())
 }
 
+/// How long it is remembered what came of a restock: 400 days.
+const KEPT_SECONDS: i64 = 400 * 86_400;
+
+/// Something that the table may forget in time.
+#[derive(Serialize)]
+struct Kept<'a, T> {
+    #[serde(flatten)]
+    what: &'a T,
+    ttl: i64,
+}
+
+impl<'a, T> Kept<'a, T> {
+    fn new(what: &'a T) -> Self {
+        Self { what, ttl: chance::now().as_second() + KEPT_SECONDS }
+    }
+}
+
 /// Writes a shard's count to the restock's summary: the whole count, so that it may be repeated.
 async fn sum_up(app: &App, job: &Job, tally: &Tally) -> Result<(), Failed> {
-    let item = item(&ItemKey::shard_summary(&tally.restock_id, job.shard), tally)?;
-    app.table.put(item).await?;
+    let summary = Kept::new(tally);
+    app.table.put(item(&ItemKey::shard_summary(&tally.restock_id, job.shard), &summary)?).await?;
     Ok(())
 }

@@ -145,8 +145,8 @@ async fn over_http(
         Err(error) => {
             tracing::error!(product = %update.product_id, error = %platform::causes(&error), "not published");
             Err(Problem::try_later(
-                "Kafka does not answer, so the update was not taken; please send it again, \
-                 with an Idempotency-Key so that it counts once",
+                "Kafka did not confirm the update in time; please send it again, with the same \
+                 Idempotency-Key so that it counts once",
                 5,
             ))
         }

@@ -131,7 +131,7 @@ impl ItemKey {
 
     /// A shard that is being told.
     pub fn open(product: &ProductId, shard: Shard) -> Self {
-        // Spread over a few partitions, by the shard: enough for 16,000 restocks a second.
+        // By the shard, so that the shards of one restock are not one hot partition.
         Self::new(open_bucket(shard.0 % OPEN_BUCKETS), format!("{product}#{shard}"))
     }
 

@@ -166,13 +166,18 @@ impl<'a> Shift<'a> {
         }
     }
 
-    /// Writes the cursor for whoever comes next, and gives the count where it changed.
+    /// Writes the cursor for whoever comes next, and gives the count: also where nothing changed,
+    /// because a crash may have kept it from the summary.
     pub(super) async fn release(mut self: Box<Self>) -> (Result<(), TableError>, Option<Tally>) {
-        if self.lost || !self.changed || self.cursor.flight.is_some() {
-            return (Ok(()), None);
+        if !self.lost
+            && self.changed
+            && self.cursor.flight.is_none()
+            && let Err(error) = self.write(self.cursor.clone()).await
+        {
+            return (Err(error), None);
         }
-        let written = self.write(self.cursor.clone()).await;
-        (written.map(drop), self.cursor.tally.clone().filter(|_| !self.lost))
+        let counted = |tally: &Tally| *tally != Tally::new(tally.restock_id.clone());
+        (Ok(()), self.cursor.tally.clone().filter(|tally| !self.lost && counted(tally)))
     }
 
     async fn nobody_left(&mut self) -> Result<bool, TableError> {

@@ -11,6 +11,7 @@ use platform::{
 };
 use serde::Serialize;
 
+use super::Kept;
 use crate::App;
 
 /// A part of a shard.
@@ -104,7 +105,8 @@ pub(super) async fn write_failed(
     failed: &[(Position, String)],
 ) -> Result<(), TableError> {
     let writes = failed.iter().map(|(position, reason)| async move {
-        app.table.put(item(&ItemKey::failed(&job.restock_id, *position), &FailedEntry { reason })?).await
+        let failed = FailedEntry { reason };
+        app.table.put(item(&ItemKey::failed(&job.restock_id, *position), &Kept::new(&failed))?).await
     });
     try_join_all(writes).await.map(drop)
 }

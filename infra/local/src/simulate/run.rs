@@ -14,9 +14,6 @@ use super::progress::Progress;
 use super::shop::{Shop, now_us};
 use super::story::{Chapter, Ending, Product, Story};
 
-/// How long nothing may move before whoever is still owed a mail is given up: two sweeps of unfinished fan-outs and
-/// some, since those would still bring it.
-const PATIENCE: Duration = Duration::from_secs(150);
 /// How long the inbox must be quiet at the end: a mail too many comes within this time or not at all.
 const QUIET: Duration = Duration::from_secs(2);
 /// How often the inbox is looked at, and how often those who are owed are counted.
@@ -29,6 +26,8 @@ pub(crate) struct Run<'a> {
     name: &'a str,
     shop: Shop,
     progress: &'a Progress,
+    /// How long nothing may move before whoever is still owed a mail is given up.
+    patience: Duration,
     happened: Vec<Mutex<judge::Story>>,
     /// Shoppers by their address.
     shoppers: HashMap<&'a str, usize>,
@@ -42,12 +41,19 @@ struct Moved {
 }
 
 impl<'a> Run<'a> {
-    pub(crate) fn new(story: &'a Story, name: &'a str, shop: Shop, progress: &'a Progress) -> Self {
+    pub(crate) fn new(
+        story: &'a Story,
+        name: &'a str,
+        shop: Shop,
+        progress: &'a Progress,
+        patience: Duration,
+    ) -> Self {
         Self {
             story,
             name,
             shop,
             progress,
+            patience,
             happened: story.products.iter().map(|_| Mutex::default()).collect(),
             shoppers: story.shoppers.iter().enumerate().map(|(n, who)| (who.email.as_str(), n)).collect(),
             moved: Mutex::new(Moved { at: Instant::now(), strays: 0 }),
@@ -119,7 +125,7 @@ impl<'a> Run<'a> {
             return Ok(());
         }
         lock(&self.happened[n]).updates[index].stood = true;
-        while lock(&self.happened[n]).owing(index) > 0 && self.still() < PATIENCE {
+        while lock(&self.happened[n]).owing(index) > 0 && self.still() < self.patience {
             sleep(COUNT).await;
         }
         Ok(())

@@ -1,0 +1,124 @@
+//! The sample events of the repository, given to the functions by the Invoke API.
+
+use serde_json::{Value, json};
+
+use crate::support::{Shop, System, sample};
+
+/// The key that the samples' unsubscribe links are signed with.
+const KEY: &str = "an-example-key-for-the-sample-events";
+
+async fn http(shop: &Shop, function: &str, name: &str) -> (u64, Value) {
+    let answer = shop.invoke(function, &sample(name)).await.unwrap();
+    let body = answer["body"].as_str().unwrap();
+    let body = serde_json::from_str(body).unwrap_or_else(|_| Value::from(body));
+    (answer["statusCode"].as_u64().unwrap(), body)
+}
+
+async fn taken(shop: &Shop, name: &str) {
+    let answer =
+        shop.invoke("notify", &sample(name)).await.unwrap_or_else(|error| panic!("{name}: {error:#}"));
+    assert_eq!(answer, json!({ "batchItemFailures": [] }), "{name}");
+}
+
+#[tokio::test]
+async fn every_sample_event_is_answered_as_its_description_says() {
+    let data = tempfile::tempdir().unwrap();
+    std::fs::write(data.path().join("unsubscribe.key"), KEY).unwrap();
+    let system = System::start(&["--data", data.path().to_str().unwrap()], &[]);
+    let shop = system.shop();
+    let status = async |function, name| http(&shop, function, name).await.0;
+
+    // Shoppers.
+    assert_eq!(status("subscribe", "http-subscribe.json").await, 201);
+    assert_eq!(status("subscribe", "http-subscribe.json").await, 200);
+    assert_eq!(status("subscribe", "http-subscribe-base64.json").await, 201);
+    let (status_of_count, count) = http(&shop, "subscribe", "http-count.json").await;
+    assert_eq!((status_of_count, &count["waiting"]), (200, &json!(2)));
+    for (name, expected, field) in [
+        ("http-subscribe-base64-garbage.json", 400, json!("body")),
+        ("http-subscribe-without-body.json", 400, json!("body")),
+        ("http-wrong-method.json", 405, Value::Null),
+        ("http-unknown-route.json", 404, Value::Null),
+    ] {
+        let (status, problem) = http(&shop, "subscribe", name).await;
+        assert_eq!((status, &problem["field"]), (expected, &field), "{name}: {problem:#}");
+    }
+    assert_eq!(status("subscribe", "http-unsubscribe-page.json").await, 200, "it is signed");
+    assert_eq!(status("subscribe", "http-unsubscribe-one-click.json").await, 200);
+
+    // A restock of 09:30, then all that is to be told of it, and what comes again.
+    taken(&shop, "kafka-msk-restock.json").await;
+    for to in ["user1@example.com", "user2@example.com"] {
+        let mail = shop.only_mail(to).await;
+        assert!(mail["Subject"].as_str().unwrap().contains("iPhone 15"), "{mail:#}");
+    }
+    for name in [
+        "kafka-msk-restock.json",
+        "kafka-self-managed-restock.json",
+        "kafka-msk-restock-without-restock-id.json",
+        "kafka-msk-headers-with-negative-bytes.json",
+        "kafka-msk-tombstone.json",
+        "kafka-msk-poison-among-good.json",
+        "kafka-msk-several-partitions-and-both-topics.json",
+        "kafka-msk-batch-job.json",
+        "kafka-self-managed-batch-job.json",
+    ] {
+        taken(&shop, name).await;
+    }
+    assert_eq!(shop.told("user1@example.com").await, 1, "one shopper, one restock, one mail");
+
+    // Poison: three among good records, two tombstones, the job of a later version.
+    let reasons = |topic| {
+        let dead = shop.records(topic).into_iter();
+        let header = |headers: Vec<(String, Vec<u8>)>| {
+            headers.into_iter().find(|(name, _)| name == "notify-me-reason")
+        };
+        dead.map(|(_, headers)| header(headers).is_some()).collect::<Vec<_>>()
+    };
+    assert_eq!(reasons("item-restocked-dlq"), [true; 4]);
+    assert_eq!(reasons("notification-batches-dlq"), [true; 1]);
+    let error = shop.invoke("notify", &sample("kafka-msk-all-poison.json")).await.unwrap_err();
+    assert_eq!(error["errorType"], "AllPoison", "{error:#}");
+    assert_eq!(reasons("item-restocked-dlq").len(), 4, "nothing is emptied into the dead letters");
+
+    // Sold out at 11:00, in plain text back again whenever the record was written, and the sweep.
+    for name in [
+        "kafka-msk-sold-out.json",
+        "kafka-msk-restock-plain-text.json",
+        "kafka-self-managed-restock-plain-text.json",
+        "kafka-msk-restock-plain-text-with-name.json",
+    ] {
+        taken(&shop, name).await;
+    }
+    let swept = shop.invoke("notify", &sample("notify-sweep.json")).await.unwrap();
+    assert!(swept["open"].is_u64() && swept["putBack"].is_u64(), "{swept:#}");
+
+    // The inventory service.
+    for name in ["http-stock-update.json", "http-stock-update-sold-out.json"] {
+        let (status, answer) = http(&shop, "restock", name).await;
+        assert_eq!((status, &answer["productId"]), (202, &json!("iphone15")), "{name}");
+        let key = sample(name)["headers"]["idempotency-key"].clone();
+        assert!(key.is_null() || answer["restockId"] == key, "{name}: {answer:#}");
+    }
+    for name in ["restock-direct.json", "restock-direct-sold-out.json"] {
+        let answer = shop.invoke("restock", &sample(name)).await.unwrap();
+        assert_eq!(answer["productId"], "iphone15", "{name}: {answer:#}");
+    }
+    let answers = shop.invoke("restock", &sample("restock-direct-list.json")).await.unwrap();
+    let fields: Vec<&Value> = answers.as_array().unwrap().iter().map(|answer| &answer["field"]).collect();
+    assert_eq!(fields, [&Value::Null, &Value::Null, &json!("quantity"), &Value::Null], "{answers:#}");
+    assert_eq!(answers[3]["restockId"], "r-macbook-1");
+
+    every_sample_was_used();
+}
+
+/// A sample that no line above names would be one that nothing tests.
+fn every_sample_was_used() {
+    let used = include_str!("samples.rs");
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events");
+    let files =
+        std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());
+    let unused: Vec<String> =
+        files.filter(|name| name.ends_with(".json") && !used.contains(&format!("\"{name}\""))).collect();
+    assert_eq!(unused, Vec::<String>::new());
+}

@@ -1,0 +1,223 @@
+//! What the flow is tested on: `notify-me up` in processes of its own, as a person would start it, and the few
+//! things that people and other programs do with it.
+
+use std::io::{BufRead as _, BufReader};
+use std::ops::Deref;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::time::{Duration, Instant};
+
+use serde::Deserialize;
+use serde_json::Value;
+use tempfile::TempDir;
+
+mod kafka;
+mod shop;
+
+pub(crate) use kafka::Record;
+pub(crate) use shop::{Answer, header, link_after, tag, text};
+
+/// How long anything here may take before the test gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+
+/// A system of the test's own. Dropping it kills it.
+pub(crate) struct System {
+    pub(crate) ready: Ready,
+    pub(crate) ready_file: PathBuf,
+    folder: Option<TempDir>,
+    process: Child,
+    log: Log,
+}
+
+/// The ready file.
+#[derive(Debug, Clone, Deserialize)]
+pub(crate) struct Ready {
+    pub(crate) api: String,
+    pub(crate) kafka: String,
+    pub(crate) ses: String,
+    pub(crate) inbox: String,
+}
+
+impl System {
+    /// `notify-me up` on a free port, with these arguments and variables beside it, once it accepts work.
+    pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_notify-me")), arguments, environment)
+    }
+
+    fn launch(mut command: Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let ready_file = folder.path().join("ready.json");
+        let mut process = command
+            .args(["up", "--port", "0", "--ready-file"])
+            .arg(&ready_file)
+            .args(arguments)
+            .env("RUST_LOG", "warn")
+            .envs(environment.iter().copied())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let log = Log::of(process.stderr.take().unwrap());
+        let started = Instant::now();
+        let ready = loop {
+            if let Some(ready) = read(&ready_file) {
+                break ready;
+            }
+            let ended = process.try_wait().unwrap();
+            assert!(ended.is_none(), "it ended before it was ready ({ended:?}):\n{}", log.since(0));
+            assert!(started.elapsed() < PATIENCE, "it is not ready in time:\n{}", log.since(0));
+            std::thread::sleep(Duration::from_millis(20));
+        };
+        Self { ready, ready_file, folder: Some(folder), process, log }
+    }
+
+    /// What a test does with it, with what it logs from here on shown when the test fails.
+    pub(crate) fn shop(&self) -> Shop {
+        Shop {
+            ready: self.ready.clone(),
+            http: reqwest::Client::builder().timeout(PATIENCE).build().unwrap(),
+            from: self.log.length(),
+            log: self.log.clone(),
+        }
+    }
+
+    pub(crate) fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// What it wrote to standard error so far.
+    pub(crate) fn log(&self) -> String {
+        self.log.since(0)
+    }
+
+    /// Sends a signal, such as `INT`, and gives how the process ended.
+    pub(crate) fn end(&mut self, signal: &str) -> std::process::ExitStatus {
+        let sent = Command::new("kill").args([&format!("-{signal}"), &self.id().to_string()]).status();
+        assert!(sent.unwrap().success());
+        let started = Instant::now();
+        loop {
+            if let Some(status) = self.process.try_wait().unwrap() {
+                return status;
+            }
+            assert!(started.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+}
+
+impl Drop for System {
+    fn drop(&mut self) {
+        // Its functions end with it. Where it has ended already, there is nothing to kill.
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+/// A system that tests share, each with products of its own. Nothing drops it, so it hangs on this process's
+/// end of a pipe: a shell that reads it kills the system when the tests are over, however they end.
+pub(crate) fn shared() -> Shop {
+    static SHARED: OnceLock<System> = OnceLock::new();
+    let system = SHARED.get_or_init(|| {
+        let script = r#""$0" "$@" & read -r _; kill -KILL $!; wait"#;
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script, env!("CARGO_BIN_EXE_notify-me")]);
+        let mut system = System::launch(shell, &[], &[]);
+        // Nobody else would remove it.
+        drop(system.folder.take());
+        system
+    });
+    system.shop()
+}
+
+/// A running system, as people and other programs see it.
+pub(crate) struct Shop {
+    pub(crate) ready: Ready,
+    http: reqwest::Client,
+    log: Log,
+    from: usize,
+}
+
+impl Drop for Shop {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            eprintln!("What the system said meanwhile:\n{}", self.log.since(self.from));
+        }
+    }
+}
+
+impl Deref for Shop {
+    type Target = Ready;
+
+    fn deref(&self) -> &Ready {
+        &self.ready
+    }
+}
+
+/// The lines that a process writes to standard error.
+#[derive(Clone)]
+struct Log(Arc<Mutex<Vec<String>>>);
+
+impl Log {
+    fn of(stream: std::process::ChildStderr) -> Self {
+        let log = Self(Arc::default());
+        let lines = log.clone();
+        std::thread::spawn(move || {
+            for line in BufReader::new(stream).lines().map_while(Result::ok) {
+                lines.0.lock().unwrap_or_else(PoisonError::into_inner).push(line);
+            }
+        });
+        log
+    }
+
+    fn length(&self) -> usize {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
+    fn since(&self, line: usize) -> String {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)[line..].join("\n")
+    }
+}
+
+/// What is in the ready file once it is there.
+fn read(file: &Path) -> Option<Ready> {
+    serde_json::from_slice(&std::fs::read(file).ok()?).ok()
+}
+
+/// Looks until there is something to see.
+pub(crate) async fn until<T>(what: &str, mut look: impl AsyncFnMut() -> Option<T>) -> T {
+    let started = Instant::now();
+    loop {
+        if let Some(found) = look().await {
+            return found;
+        }
+        assert!(started.elapsed() < PATIENCE, "in vain: {what}");
+        tokio::time::sleep(Duration::from_millis(30)).await;
+    }
+}
+
+/// The processes that this one has started.
+pub(crate) fn children(of: u32) -> Vec<u32> {
+    let listed = Command::new("ps").args(["-A", "-o", "pid=,ppid="]).output().unwrap();
+    let listed = String::from_utf8(listed.stdout).unwrap();
+    let pairs = listed.lines().map(|line| {
+        let mut numbers = line.split_whitespace().map(|number| number.parse().unwrap());
+        (numbers.next().unwrap(), numbers.next().unwrap())
+    });
+    pairs.filter(|(_, parent)| *parent == of).map(|(id, _)| id).collect()
+}
+
+/// Whether a process still runs; one that has ended and is its parent's to bury does not.
+pub(crate) fn runs(id: u32) -> bool {
+    let listed = Command::new("ps").args(["-o", "stat=", "-p", &id.to_string()]).output().unwrap();
+    let state = String::from_utf8(listed.stdout).unwrap();
+    !state.trim().is_empty() && !state.trim().starts_with('Z')
+}
+
+/// A sample event of the repository.
+pub(crate) fn sample(name: &str) -> Value {
+    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events").join(name);
+    let text = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
+    serde_json::from_slice(&text).unwrap()
+}

@@ -20,7 +20,7 @@ async fn a_restart_in_the_middle_of_a_fan_out_tells_the_rest_and_doubts_one_call
     let shop = system.shop();
     let waiting: Vec<String> = (0..160).map(|n| format!("survivor-{n}@example.com")).collect();
     join_all(waiting.iter().map(|to| shop.subscribe("long-queue", to))).await;
-    shop.slow_down_ses(Duration::from_millis(300)).await;
+    shop.ses_faults(json!({ "latencyMs": 300 })).await;
     shop.stock("long-queue", json!({ "quantity": 5 })).await;
     until("the middle", async || (shop.everything().await.len() >= 20).then_some(())).await;
     let functions = children(system.id());

@@ -130,10 +130,10 @@ impl Shop {
         self.inbox(to).await.len()
     }
 
-    /// Makes every call to SES take so long. For systems of a test's own.
-    pub(crate) async fn slow_down_ses(&self, latency: Duration) {
-        let faults = json!({ "latencyMs": u64::try_from(latency.as_millis()).unwrap() }).to_string();
-        let answer = self.request("PUT", &format!("{}/_aws/ses/faults", self.ses), &[], faults).await;
+    /// Makes SES misbehave. For systems of a test's own.
+    pub(crate) async fn ses_faults(&self, faults: Value) {
+        let url = format!("{}/_aws/ses/faults", self.ses);
+        let answer = self.request("PUT", &url, &[], faults.to_string()).await;
         assert_eq!(answer.status, 204, "{answer:?}");
     }
 }

@@ -104,7 +104,8 @@ impl Product {
         let last = self.chapters.len() - 1;
         let chapter = dice.random_range(0..=last);
         let during = dice.random_ratio(1, 3);
-        let delay_ms = dice.random_range(0..FAN_OUT_MS);
+        // Half of them at the very moment: what is under way while a fan-out is planned is what is easily lost.
+        let delay_ms = if dice.random() { 0 } else { dice.random_range(0..FAN_OUT_MS) };
         let into = &mut self.chapters[chapter];
         // The last restock tells everybody, so nobody asks after it.
         if during && chapter < last {

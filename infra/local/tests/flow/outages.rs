@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use futures::future::join_all;
 use rdkafka::mocking::MockCluster;

@@ -1,7 +1,5 @@
 //! HTTP: what shoppers and the inventory service do, the Invoke API, and the inbox.
 
-use std::time::Duration;
-
 use reqwest::Method;
 use serde_json::{Value, json};
 

@@ -148,7 +148,10 @@ impl<'a> Shift<'a> {
             }
             let wanted = (self.cursor.carried.len() + self.ahead.len()).min(size);
             let Some(departure_us) = self.slots(rate, wanted, until).await? else { return Ok(End::More) };
-            tokio::time::sleep(Duration::from_micros(departure_us.saturating_sub(chance::now_us()))).await;
+            let wait = Duration::from_micros(departure_us.saturating_sub(chance::now_us()));
+            if !self.pause(wait).await? {
+                return Ok(End::More);
+            }
             let call = self.next_call(wanted);
             if call.recipients.is_empty() {
                 if let Some(through) = call.through {
@@ -404,8 +407,23 @@ impl<'a> Shift<'a> {
             return Ok(Some(End::Stopped(format!("{} calls in a row came to nothing", self.stuck))));
         }
         let pause = Duration::from_millis(250 << self.stuck.min(5));
-        tokio::time::sleep_until(until.min(Instant::now() + pause)).await;
-        Ok(None)
+        let ours = self.pause(pause.min(until.saturating_duration_since(Instant::now()))).await?;
+        Ok((!ours).then_some(End::More))
+    }
+
+    /// Waits. Before a long wait, the call that was answered last is committed: left for the next
+    /// announcement, it would come to look like one whose worker is gone. False where another
+    /// worker has the shard.
+    async fn pause(&mut self, wait: Duration) -> Result<bool, TableError> {
+        if wait > DEPARTURE
+            && self.changed
+            && self.cursor.flight.is_none()
+            && !self.write(self.cursor.clone()).await?
+        {
+            return Ok(false);
+        }
+        tokio::time::sleep(wait).await;
+        Ok(true)
     }
 
     /// Puts the people of a call that did not happen back to where they came from.

@@ -36,7 +36,7 @@ impl std::str::FromStr for OnUnknown {
 }
 
 /// A call to SES that was announced and whose answer is not written down yet.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Flight {
     /// Its last new entry: it tells those in `(committed, through]`, and `retried`.
@@ -51,7 +51,7 @@ pub struct Flight {
 }
 
 /// What came of the entries of a shard in one restock.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Tally {
     /// The restock.
@@ -74,7 +74,7 @@ impl Tally {
 }
 
 /// A shard's cursor.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Cursor {
     /// Everybody at or below was told, refused for good, or is in `carried`.

@@ -9,7 +9,7 @@ use crate::{
 };
 
 /// What is known of a product: the last stock update, and how far its waitlist is being told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Product {
     /// How many there are; none means some.

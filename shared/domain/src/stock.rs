@@ -27,7 +27,7 @@ const ACCEPTED_URL: &str = "an absolute http or https URL of at most 2048 charac
 const ACCEPTED_PRICE: &str = "a text such as \"999.00 €\" of at most 64 characters, or a number";
 
 /// What a mail says of a product beyond its id.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProductInfo {
     /// What the shop calls it.
@@ -198,7 +198,7 @@ fn link(field: &'static str, text: &str) -> Result<String, Invalid> {
 
 /// The order of a product's updates: when each happened, then where its record lies. Kept as a
 /// text that sorts as it does, because the table compares it.
-#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Version(String);
 

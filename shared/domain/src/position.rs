@@ -57,11 +57,6 @@ impl Position {
     pub const fn from_bytes(bytes: [u8; 16]) -> Self {
         Self(Ulid(u128::from_be_bytes(bytes)))
     }
-
-    /// When it was given out, in Unix milliseconds (about: see [`Position::past`]).
-    pub const fn asked_ms(self) -> u64 {
-        self.0.timestamp_ms()
-    }
 }
 
 impl fmt::Display for Position {

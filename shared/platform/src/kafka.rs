@@ -7,7 +7,7 @@ use domain::setting::Settings;
 use futures::future::join_all;
 use rdkafka::{
     ClientConfig,
-    error::{KafkaError, RDKafkaErrorCode},
+    error::KafkaError,
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer},
     util::Timeout,
@@ -75,16 +75,6 @@ pub struct PublishError {
     topic: String,
     #[source]
     source: KafkaError,
-}
-
-impl PublishError {
-    /// Whether the record itself is at fault (too large), so that another try is in vain.
-    pub fn is_final(&self) -> bool {
-        matches!(
-            self.source.rdkafka_error_code(),
-            Some(RDKafkaErrorCode::MessageSizeTooLarge | RDKafkaErrorCode::InvalidMessage)
-        )
-    }
 }
 
 /// Writes records.

@@ -6,7 +6,7 @@
 //! | waitlist entry | `W#<product>#<shard>` | `E#<position>` |
 //! | shard cursor | `W#<product>#<shard>` | `CURSOR` |
 //! | product | `P#<product>` | `STATE` |
-//! | restock summary | `R#<restock>` | `SUMMARY`, `SHARD#<n>`, `FAILED#<position>` |
+//! | restock summary | `R#<restock>` | `SHARD#<n>`, `FAILED#<position>` |
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` |
 //! | send budget | `RATE#<sender>` | `TAT` |
 //!
@@ -117,11 +117,6 @@ impl ItemKey {
     /// A restock's count of one shard.
     pub fn shard_summary(restock: &RestockId, shard: Shard) -> Self {
         Self::new(format!("R#{restock}"), format!("SHARD#{shard}"))
-    }
-
-    /// A restock as a whole.
-    pub fn summary(restock: &RestockId) -> Self {
-        Self::new(format!("R#{restock}"), "SUMMARY")
     }
 
     /// Somebody whom a restock could not tell.

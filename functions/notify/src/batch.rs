@@ -1,18 +1,21 @@
 //! A batch of records: each is done, poison, or to be tried again. Records of one product (or of
 //! one shard) run in their order, different ones side by side.
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Invalid, job::Job, stock::StockUpdate};
 use futures::{StreamExt, stream};
-use platform::kafka::{Kafka, Record as Outgoing};
+use platform::{
+    chance,
+    kafka::{Kafka, Record as Outgoing},
+};
 use serde_json::Value;
 use tokio::time::Instant;
 
 use crate::{
     App, deliver,
     event::{Failed, PartialResponse, Record},
-    plan,
+    metrics, plan,
 };
 
 /// How many products or shards are worked on side by side in one invocation.
@@ -26,6 +29,9 @@ enum Task {
 
 /// Works off a batch and gives the partial response.
 pub(crate) async fn work(app: &App, records: Vec<Record>, until: Instant) -> Result<Value, Failed> {
+    if let Some(oldest_ms) = records.iter().filter_map(|record| u64::try_from(record.written_ms).ok()).min() {
+        metrics::lag(Duration::from_millis(chance::now_ms().saturating_sub(oldest_ms)));
+    }
     let read: Vec<(Record, Result<Task, Invalid>)> = records
         .into_iter()
         .map(|record| {
@@ -122,7 +128,8 @@ async fn bury(app: &App, poison: Vec<(Record, Invalid)>) -> Vec<(Record, Failed)
     for ((record, reason), written) in poison.into_iter().zip(written) {
         match written {
             Ok(_) => {
-                tracing::error!(record = %record.place(), %reason, "poison: written to the dead letters")
+                metrics::poison();
+                tracing::error!(record = %record.place(), %reason, "poison: written to the dead letters");
             }
             Err(error) => failed.push((record, error.into())),
         }

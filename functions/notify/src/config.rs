@@ -50,6 +50,8 @@ pub struct Config {
     pub(crate) slice_mails: u64,
     pub(crate) sweep_after: Duration,
     pub(crate) report_failures: bool,
+    /// The function's name, which Lambda sets: what metrics are told apart by.
+    pub(crate) function_name: String,
 }
 
 impl Config {
@@ -72,6 +74,7 @@ impl Config {
         let slice_mails = settings.or("SLICE_MAILS", 20_000);
         let sweep_after = Duration::from_secs(settings.or("SWEEP_AFTER_SECONDS", 300));
         let report_failures = settings.or("REPORT_BATCH_ITEM_FAILURES", false);
+        let function_name = settings.or("AWS_LAMBDA_FUNCTION_NAME", "notify".to_owned());
         let config = (|| {
             Some(Self {
                 table,
@@ -88,6 +91,7 @@ impl Config {
                 slice_mails,
                 sweep_after,
                 report_failures,
+                function_name,
             })
         })();
         settings.finish(config)

@@ -10,7 +10,7 @@ use platform::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{App, event::Failed, fanout};
+use crate::{App, event::Failed, fanout, metrics};
 
 mod shift;
 mod waitlist;
@@ -58,10 +58,13 @@ pub(crate) async fn deliver(app: &App, job: &Job, until: Instant) -> Result<(), 
             fanout::open(app, std::slice::from_ref(job)).await?;
             fanout::emit(app, std::slice::from_ref(job)).await?;
         }
-        End::Stopped(reason) => tracing::error!(
-            product = %job.product_id, shard = %job.shard, reason,
-            "SES takes no mail; nobody is lost, the sweep tries again"
-        ),
+        End::Stopped(reason) => {
+            metrics::sending_stopped();
+            tracing::error!(
+                product = %job.product_id, shard = %job.shard, reason,
+                "SES takes no mail; nobody is lost, the sweep tries again"
+            );
+        }
     }
     Ok(())
 }

@@ -21,6 +21,7 @@ mod deliver;
 mod event;
 mod fanout;
 mod mailer;
+mod metrics;
 mod plan;
 mod sweep;
 
@@ -49,6 +50,7 @@ impl App {
 pub async fn run() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let config = Config::read(&|name| std::env::var(name).ok())?;
+    let metrics = metrics::start(config.function_name.clone())?;
     let aws = platform::aws::config().await;
     let publisher = Publisher::new(&config.kafka, config.delivery, Duration::from_millis(1))?;
     publisher.warm_up(&config.kafka.batches).await;
@@ -58,7 +60,11 @@ pub async fn run() -> Result<(), Error> {
     let app = Arc::new(App { config, table, publisher, mailer, budget });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let app = Arc::clone(&app);
-        async move { handle(&app, event.payload, time_limit(&event.context)).await }
+        async move {
+            let answer = handle(&app, event.payload, time_limit(&event.context)).await;
+            metrics::write(metrics);
+            answer
+        }
     }))
     .await
 }

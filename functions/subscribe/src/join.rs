@@ -1,11 +1,18 @@
-//! Joining a waitlist. The order of the steps is what keeps everybody: the subscription, then the
-//! entry, then a look at the product. Whoever is answered has an entry that the next fan-out sees:
-//! one that was planned before it was written would have left its bound on the product, and then
-//! the entry moves past it.
+//! Joining a waitlist. The order of the steps is what keeps everybody: the subscription and its
+//! entry, in one transaction, then a look at the product. Whoever is answered has an entry that
+//! the next fan-out sees: one that was planned before it was written would have left its bound on
+//! the product, and then the entry moves past it.
+//!
+//! Subscription and entry are one step because an entry that came later than its subscription
+//! could be told under two places: by a request that stalled between the two while another one of
+//! the same shopper went by.
 
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
-    types::{AttributeValue, ConditionCheck, Delete, Put, TransactWriteItem, Update},
+    types::{
+        AttributeValue, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
+        builders::PutBuilder,
+    },
 };
 use domain::{Position, ProductId, Shard};
 use platform::{
@@ -28,6 +35,15 @@ struct Place {
     entry: Entry,
 }
 
+/// What came of a transaction.
+pub(crate) enum Transacted {
+    /// Everything is written.
+    Done,
+    /// Nothing is: a condition did not hold, or another transaction was in the way. With what the
+    /// first item is, where its condition asked for that.
+    Refused(Option<Item>),
+}
+
 const SECONDS_PER_DAY: i64 = 86_400;
 /// Two requests of one shopper at a time get in each other's way a few times at most.
 const ROUNDS: u32 = 10;
@@ -36,47 +52,40 @@ pub(crate) async fn join(app: &App, product: &ProductId, wish: &Wish) -> Result<
     let key = ItemKey::subscription(&wish.subscriber, product);
     for _ in 0..ROUNDS {
         let mine = new_place(app, wish, None);
-        // Step 1: the subscription, if there is none.
-        let found = app
-            .table
-            .put_if(item(&key, &mine.subscription)?, "attribute_not_exists(pk)", &[], vec![])
-            .await?;
-        let (mut place, new) = match found {
-            Ok(()) => (mine, true),
-            // It was there and is gone again: somebody has just left.
-            Err(None) => continue,
-            Err(Some(found)) => match again(app, product, wish, &key, read(found, "subscription")?).await? {
-                Some(place) => place,
-                None => continue,
-            },
+        // Step 1: the subscription, if there is none, and its entry.
+        let (mut place, new) = match enter(app, product, &key, &mine, None).await? {
+            Transacted::Done => (mine, true),
+            // Somebody was in the way, or has just left.
+            Transacted::Refused(None) => continue,
+            Transacted::Refused(Some(found)) => {
+                match again(app, product, wish, &key, read(found, "subscription")?).await? {
+                    Some(place) => place,
+                    None => continue,
+                }
+            }
         };
-        // Step 2: the entry.
-        if new {
-            put_entry(app, product, &place).await?;
-        }
-        // Step 3: look whether a fan-out may have passed by, until the place stands.
+        // Step 2: look whether a fan-out may have passed by, until the place stands.
+        let mut just_written = new;
         loop {
             let known = app.table.product(product).await?;
             let at = place.subscription.position;
-            let Some(bound) = known.as_ref().and_then(|known| known.must_move_past(at)) else {
+            let Some(bound) = known.as_ref().and_then(|known| known.must_move_past(at, just_written)) else {
                 let in_stock = known.is_some_and(|known| known.in_stock());
                 return Ok(Joined { new, shard: place.subscription.shard, in_stock });
             };
             let past = Position::past(Some(bound), chance::now_ms(), chance::random());
             if !move_to(app, product, &key, &mut place, past).await? {
-                // Another request of the same shopper moved or ended the subscription; what we
-                // wrote in step 2 may be in nobody's name now.
-                leave_no_stray(app, product, &key, &place).await?;
+                // Another request of the same shopper moved or ended the subscription.
                 break;
             }
+            just_written = true;
         }
     }
     Err(TableError::contended("a subscription"))
 }
 
-/// A repeated request: waits on, with the entry put again if it is missing; or, where its turn has
-/// come and gone, a new place past the bound, so that one restock tells it once. `None`: somebody
-/// else was quicker, look again.
+/// A repeated request: waits on; or, where its turn has come and gone, takes a new place past the
+/// bound, so that one restock tells it once. `None`: somebody else was quicker, look again.
 async fn again(
     app: &App,
     product: &ProductId,
@@ -91,33 +100,23 @@ async fn again(
         if let Some(entry) = app.table.get(&entry_key, "entry").await? {
             return Ok(Some((Place { subscription: found, entry }, false)));
         }
-        let entry = new_entry(app, wish);
-        let same = check_position(app, key, found.position)?;
-        let put = put_item(app, item(&entry_key, &entry)?)?;
-        let put = transact(app, vec![same, put]).await?;
-        return Ok(put.then_some((Place { subscription: found, entry }, false)));
     }
     let bound = app.table.product(product).await?.and_then(|known| known.bound);
     let bound = bound.max(Some(stored.cursor.committed));
     let place = new_place(app, wish, bound);
-    let old = vec![(":old", AttributeValue::S(found.position.to_string()))];
-    let names = [("#position", "position")];
-    let replaced = app.table.put_if(item(key, &place.subscription)?, "#position = :old", &names, old).await?;
-    Ok(replaced.is_ok().then_some((place, true)))
+    let entered = enter(app, product, key, &place, Some(found.position)).await?;
+    Ok(matches!(entered, Transacted::Done).then_some((place, true)))
 }
 
-fn new_entry(app: &App, wish: &Wish) -> Entry {
-    Entry {
+fn new_place(app: &App, wish: &Wish, bound: Option<Position>) -> Place {
+    let ttl = chance::now().as_second() + i64::from(app.config.wait_days) * SECONDS_PER_DAY;
+    let entry = Entry {
         subscriber: wish.subscriber.as_key().to_owned(),
         address: wish.address.clone(),
         locale: wish.locale.clone(),
         name: wish.name.clone(),
-        ttl: chance::now().as_second() + i64::from(app.config.wait_days) * SECONDS_PER_DAY,
-    }
-}
-
-fn new_place(app: &App, wish: &Wish, bound: Option<Position>) -> Place {
-    let entry = new_entry(app, wish);
+        ttl,
+    };
     let subscription = Subscription {
         position: Position::past(bound, chance::now_ms(), chance::random()),
         shard: app.config.shards.of(&wish.subscriber),
@@ -125,14 +124,32 @@ fn new_place(app: &App, wish: &Wish, bound: Option<Position>) -> Place {
         channel: "email".to_owned(),
         consent: "asked for one mail per restock of this product".to_owned(),
         locale: wish.locale.clone(),
-        ttl: entry.ttl,
+        ttl,
     };
     Place { subscription, entry }
 }
 
-async fn put_entry(app: &App, product: &ProductId, place: &Place) -> Result<(), TableError> {
+/// Writes a subscription and its entry, where the subscription points to `instead_of` so far
+/// (`None`: where there is none).
+async fn enter(
+    app: &App,
+    product: &ProductId,
+    key: &ItemKey,
+    place: &Place,
+    instead_of: Option<Position>,
+) -> Result<Transacted, TableError> {
     let Subscription { shard, position, .. } = place.subscription;
-    app.table.put(item(&ItemKey::entry(product, shard, position), &place.entry)?).await
+    let subscription = put(app, item(key, &place.subscription)?)
+        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+    let subscription = match instead_of {
+        None => subscription.condition_expression("attribute_not_exists(pk)"),
+        Some(old) => subscription
+            .condition_expression("#position = :old")
+            .expression_attribute_names("#position", "position")
+            .expression_attribute_values(":old", AttributeValue::S(old.to_string())),
+    };
+    let entry = put(app, item(&ItemKey::entry(product, shard, position), &place.entry)?);
+    transact(app, vec![built(subscription)?, built(entry)?]).await
 }
 
 /// Moves a place in one transaction: new entry there, old one gone, subscription pointing to the
@@ -145,7 +162,7 @@ async fn move_to(
     to: Position,
 ) -> Result<bool, TableError> {
     let Subscription { shard, position: from, .. } = place.subscription;
-    let put = put_item(app, item(&ItemKey::entry(product, shard, to), &place.entry)?)?;
+    let put = built(put(app, item(&ItemKey::entry(product, shard, to), &place.entry)?))?;
     let delete = delete_item(app, &ItemKey::entry(product, shard, from))?;
     let point = Update::builder()
         .table_name(&app.table.name)
@@ -158,46 +175,19 @@ async fn move_to(
         .build()
         .map_err(TableError::built)?;
     let point = TransactWriteItem::builder().update(point).build();
-    let moved = transact(app, vec![put, delete, point]).await?;
+    let moved = matches!(transact(app, vec![put, delete, point]).await?, Transacted::Done);
     if moved {
         place.subscription.position = to;
     }
     Ok(moved)
 }
 
-/// Takes away the entry that a lost move leaves behind, unless it is the subscription's after all.
-async fn leave_no_stray(
-    app: &App,
-    product: &ProductId,
-    key: &ItemKey,
-    place: &Place,
-) -> Result<(), TableError> {
-    let Subscription { shard, position, .. } = place.subscription;
-    let now: Option<Subscription> = app.table.get(key, "subscription").await?;
-    if now.is_some_and(|now| now.position == position) {
-        return Ok(());
-    }
-    let stray = ItemKey::entry(product, shard, position).attributes();
-    let delete = app.table.client.delete_item().table_name(&app.table.name).set_key(Some(stray));
-    delete.send().await.map(drop).map_err(|e| TableError::of("DeleteItem", &e))
+fn put(app: &App, item: Item) -> PutBuilder {
+    Put::builder().table_name(&app.table.name).set_item(Some(item))
 }
 
-fn check_position(app: &App, key: &ItemKey, position: Position) -> Result<TransactWriteItem, TableError> {
-    let check = ConditionCheck::builder()
-        .table_name(&app.table.name)
-        .set_key(Some(key.attributes()))
-        .condition_expression("#position = :position")
-        .expression_attribute_names("#position", "position")
-        .expression_attribute_values(":position", AttributeValue::S(position.to_string()))
-        .build()
-        .map_err(TableError::built)?;
-    Ok(TransactWriteItem::builder().condition_check(check).build())
-}
-
-fn put_item(app: &App, item: Item) -> Result<TransactWriteItem, TableError> {
-    let put =
-        Put::builder().table_name(&app.table.name).set_item(Some(item)).build().map_err(TableError::built)?;
-    Ok(TransactWriteItem::builder().put(put).build())
+fn built(put: PutBuilder) -> Result<TransactWriteItem, TableError> {
+    Ok(TransactWriteItem::builder().put(put.build().map_err(TableError::built)?).build())
 }
 
 pub(crate) fn delete_item(app: &App, key: &ItemKey) -> Result<TransactWriteItem, TableError> {
@@ -226,24 +216,16 @@ pub(crate) fn delete_subscription(
     Ok(TransactWriteItem::builder().delete(delete).build())
 }
 
-/// Writes all or nothing; false where a condition did not hold or another transaction was in the
-/// way, which a look at the items then tells apart.
-pub(crate) async fn transact(app: &App, items: Vec<TransactWriteItem>) -> Result<bool, TableError> {
+/// Writes all or nothing.
+pub(crate) async fn transact(app: &App, items: Vec<TransactWriteItem>) -> Result<Transacted, TableError> {
     let sent = app.table.client.transact_write_items().set_transact_items(Some(items)).send().await;
-    match sent {
-        Ok(_) => Ok(true),
-        Err(error) => match error.as_service_error() {
-            Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) => {
-                let reasons = cancelled.cancellation_reasons();
-                let expected =
-                    |code: &str| matches!(code, "None" | "ConditionalCheckFailed" | "TransactionConflict");
-                if reasons.iter().all(|reason| reason.code().is_none_or(expected)) {
-                    Ok(false)
-                } else {
-                    Err(TableError::of("TransactWriteItems", &error))
-                }
-            }
-            _ => Err(TableError::of("TransactWriteItems", &error)),
-        },
+    let Err(error) = sent else { return Ok(Transacted::Done) };
+    if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
+        let reasons = cancelled.cancellation_reasons();
+        let expected = |code: &str| matches!(code, "None" | "ConditionalCheckFailed" | "TransactionConflict");
+        if reasons.iter().all(|reason| reason.code().is_none_or(expected)) {
+            return Ok(Transacted::Refused(reasons.first().and_then(|reason| reason.item().cloned())));
+        }
     }
+    Err(TableError::of("TransactWriteItems", &error))
 }

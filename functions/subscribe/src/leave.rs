@@ -11,7 +11,7 @@ use platform::{
 
 use crate::{
     App,
-    join::{delete_item, delete_subscription, transact},
+    join::{Transacted, delete_item, delete_subscription, transact},
     unavailable,
 };
 
@@ -61,7 +61,7 @@ async fn leave(app: &App, ticket: &Ticket) -> Result<(), TableError> {
             }
             writes.push(delete_subscription(app, &key, now.position)?);
         }
-        if transact(app, writes).await? {
+        if matches!(transact(app, writes).await?, Transacted::Done) {
             return Ok(());
         }
     }

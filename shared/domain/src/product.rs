@@ -75,10 +75,14 @@ impl Product {
         last.into_iter().chain(self.bound).max()
     }
 
-    /// The bound that somebody who has just been written down at `position` must be moved past,
-    /// because a fan-out that did not see the entry may have gone by.
-    pub fn must_move_past(&self, position: Position) -> Option<Position> {
-        self.bound.filter(|bound| *bound >= position)
+    /// The bound that somebody who stands at `position` must be moved past, because a fan-out that
+    /// did not see the entry may have gone by.
+    ///
+    /// Who asks a second time (so that the entry was not `just_written`) while there is stock is not
+    /// moved: the fan-out under way tells them where they stand, and moving them would take that
+    /// mail from them.
+    pub fn must_move_past(&self, position: Position, just_written: bool) -> Option<Position> {
+        self.bound.filter(|bound| *bound >= position && (just_written || !self.in_stock()))
     }
 }
 
@@ -142,7 +146,14 @@ mod tests {
     fn an_entry_at_the_bound_must_move_and_one_past_it_stands() {
         let known = known("r", 20, 5, None);
         let bound = Position::new(50, 0);
-        assert_eq!(known.must_move_past(bound), Some(bound));
-        assert_eq!(known.must_move_past(bound.next()), None);
+        assert_eq!(known.must_move_past(bound, true), Some(bound));
+        assert_eq!(known.must_move_past(bound.next(), true), None);
+    }
+
+    #[test]
+    fn who_asks_again_stays_in_a_fan_out_that_is_under_way_and_moves_past_one_that_has_stopped() {
+        let bound = Position::new(50, 0);
+        assert_eq!(known("r", 20, 5, None).must_move_past(bound, false), None);
+        assert_eq!(known("s", 20, 0, None).must_move_past(bound, false), Some(bound));
     }
 }

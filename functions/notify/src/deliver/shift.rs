@@ -26,6 +26,7 @@ use crate::{
     budget::Reserved,
     event::Failed,
     mailer::{CALL_TIMEOUT, Fate, Refusal, Sent},
+    metrics,
 };
 
 /// The longest from a call's announcement to its departure; a worker that was frozen for longer
@@ -78,6 +79,8 @@ pub(super) struct Shift<'a> {
     lease: Option<Lease>,
     handed: u64,
     stuck: u32,
+    /// How long send slots were waited for.
+    waited: Duration,
 }
 
 /// A call about to be made.
@@ -123,6 +126,7 @@ impl<'a> Shift<'a> {
             lease: None,
             handed: 0,
             stuck: 0,
+            waited: Duration::ZERO,
         })))
     }
 
@@ -149,6 +153,7 @@ impl<'a> Shift<'a> {
             let wanted = (self.cursor.carried.len() + self.ahead.len()).min(size);
             let Some(departure_us) = self.slots(rate, wanted, until).await? else { return Ok(End::More) };
             let wait = Duration::from_micros(departure_us.saturating_sub(chance::now_us()));
+            self.waited += wait;
             if !self.pause(wait).await? {
                 return Ok(End::More);
             }
@@ -172,6 +177,7 @@ impl<'a> Shift<'a> {
     /// Writes the cursor for whoever comes next, and gives the count: also where nothing changed,
     /// because a crash may have kept it from the summary.
     pub(super) async fn release(mut self: Box<Self>) -> (Result<(), TableError>, Option<Tally>) {
+        metrics::slot_wait(self.waited);
         if !self.lost
             && self.changed
             && self.cursor.flight.is_none()
@@ -329,6 +335,7 @@ impl<'a> Shift<'a> {
                 let flying = self.cursor.clone();
                 match self.app.config.on_unknown {
                     OnUnknown::Resend => {
+                        metrics::in_doubt(u32::try_from(call.recipients.len()).unwrap_or(u32::MAX));
                         self.take_back(call);
                         self.cursor = flying.settle(OnUnknown::Resend);
                     }
@@ -364,6 +371,7 @@ impl<'a> Shift<'a> {
         }
         answer.rejected = rejected.len() as u64;
         self.handed += answer.accepted;
+        metrics::answered(answer.accepted, answer.rejected);
         let progress = answer.accepted + answer.rejected > 0;
         self.cursor = self.cursor.answered(answer);
         waitlist::write_failed(self.app, self.job, &rejected).await?;
@@ -373,6 +381,7 @@ impl<'a> Shift<'a> {
         match worst {
             None => Ok(None),
             Some(Refusal::Throttled) if progress => {
+                metrics::throttled();
                 self.app.budget.cut(rate).await?;
                 Ok(None)
             }
@@ -390,6 +399,7 @@ impl<'a> Shift<'a> {
         match refusal {
             Refusal::Stopped(reason) => return Ok(Some(End::Stopped(reason.clone()))),
             Refusal::Throttled => {
+                metrics::throttled();
                 tracing::warn!(rate = rate.per_second(), "SES throttles; the rate is halved");
                 self.app.budget.cut(rate).await?;
             }
@@ -451,6 +461,7 @@ async fn settle(app: &App, job: &Job, flying: &Cursor) -> Result<Cursor, TableEr
         waitlist::write_failed(app, job, &doubted).await?;
     }
     let count = flying.flight.as_ref().map_or(0, |flight| flight.count);
+    metrics::in_doubt(count);
     tracing::warn!(product = %job.product_id, shard = %job.shard, count, ?choice, "a call in doubt is settled");
     Ok(flying.settle(choice))
 }

@@ -48,6 +48,10 @@ pub(super) async fn pass_on(function: &'static str, stream: impl AsyncRead + Unp
 fn emit(function: &str, line: &[u8]) {
     let line = String::from_utf8_lossy(line);
     let line = line.trim_end();
+    // Metrics (CloudWatch's embedded metric format) are for CloudWatch, not for a terminal.
+    if line.starts_with("{\"_aws\":") {
+        return;
+    }
     let Some(sink) = sink().filter(|_| !line.is_empty()) else {
         return;
     };

@@ -97,7 +97,7 @@ fn refuse_all_poison(read: &[(Record, Result<Task, Invalid>)]) -> Result<(), Fai
 async fn in_order(app: &App, lane: Vec<(Record, Task)>, until: Instant) -> Vec<(Record, Failed)> {
     for (record, task) in lane {
         let done = match task {
-            Task::Plan(update) => plan::plan(app, &record, update).await,
+            Task::Plan(update) => plan::plan(app, &record, update, until).await,
             Task::Deliver(job) => deliver::deliver(app, &job, until).await,
         };
         if let Err(error) = done {

@@ -18,6 +18,8 @@ use tokio::sync::Mutex;
 
 /// How long the account's rate is believed before it is asked for again, in microseconds.
 const RATE_AGE_US: u64 = 300_000_000;
+/// How long after a cut there is no other, in microseconds.
+const CUT_PAUSE_US: u64 = 1_000_000;
 /// Workers that reserve at the same moment get in each other's way a few times at most.
 const ROUNDS: u32 = 20;
 
@@ -26,6 +28,8 @@ pub(crate) struct Budget {
     table: Table,
     key: ItemKey,
     configured: Option<Rate>,
+    /// The share of the account's rate that is left to other mail.
+    reserved: f64,
     account: Mutex<Option<(Rate, u64)>>,
     cut: std::sync::Mutex<Option<Cut>>,
 }
@@ -39,7 +43,7 @@ pub(crate) enum Reserved {
 }
 
 impl Budget {
-    pub(crate) fn new(table: Table, sender: Address, configured: Option<Rate>) -> Self {
+    pub(crate) fn new(table: Table, sender: Address, configured: Option<Rate>, reserved: f64) -> Self {
         // SES counts per account; the sender stands for it, by its domain, which is no secret.
         let domain = sender.normalised();
         let domain = domain.rsplit('@').next().unwrap_or_default();
@@ -47,13 +51,14 @@ impl Budget {
             table,
             key: ItemKey::budget(domain),
             configured,
+            reserved,
             account: Mutex::new(None),
             cut: std::sync::Mutex::new(None),
         }
     }
 
-    /// The rate that holds now: as configured, else as the account says (`ask`), less what a
-    /// throttle has cut.
+    /// The rate that holds now: as configured, else as the account says (`ask`) without the share
+    /// kept for other mail; less what a throttle has cut.
     pub(crate) async fn rate<E>(&self, ask: impl AsyncFnOnce() -> Result<Rate, E>) -> Result<Rate, E> {
         let now = chance::now_us();
         let full = match self.configured {
@@ -62,7 +67,7 @@ impl Budget {
                 let mut known = self.account.lock().await;
                 match *known {
                     Some((rate, at)) if now.saturating_sub(at) < RATE_AGE_US => rate,
-                    _ => known.insert((ask().await?, now)).0,
+                    _ => known.insert((ask().await?.without(self.reserved), now)).0,
                 }
             }
         };
@@ -80,6 +85,9 @@ impl Budget {
         let cost = rate.cost_us(slots);
         for _ in 0..ROUNDS {
             let now = chance::now_us();
+            if now > latest_us {
+                return Ok(Reserved::TooLate);
+            }
             // While mails are going out: the slots are behind those that are taken.
             if let Some(old) = self.add(cost, now, latest_us).await? {
                 return Ok(Reserved::Slots(Lease::new(old, now, rate, slots)));
@@ -94,9 +102,16 @@ impl Budget {
         Err(TableError::contended("the send budget"))
     }
 
-    /// Notes that SES throttled at this rate: it is halved, for all workers, and comes back slowly.
-    pub(crate) async fn cut(&self, rate: Rate) -> Result<(), TableError> {
-        let cut = Cut { to: rate.halved(), at_us: chance::now_us() };
+    /// Notes that SES throttled this share of a call at this rate: it is cut, for all workers, and
+    /// comes back slowly. Calls that were under way when it was cut say nothing about the new rate,
+    /// so it is not cut again within a second.
+    pub(crate) async fn cut(&self, rate: Rate, share: f64) -> Result<(), TableError> {
+        let now = chance::now_us();
+        let last = self.cut.lock().map(|cut| *cut).unwrap_or_default();
+        if last.is_some_and(|cut| now.saturating_sub(cut.at_us) < CUT_PAUSE_US) {
+            return Ok(());
+        }
+        let cut = Cut { to: rate.cut_by(share), at_us: now };
         self.remember(Some(cut));
         let request = self
             .table

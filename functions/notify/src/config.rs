@@ -29,6 +29,7 @@ use platform::kafka::Kafka;
 /// | `UNSUBSCRIBE_KEY` | required | signs unsubscribe links; the same as `subscribe`'s |
 /// | `SES_CONFIGURATION_SET` | none | the SES configuration set |
 /// | `SEND_RATE` | SES's own | mails per second over all workers; unset: what `GetAccount` says |
+/// | `RESERVED_PERCENT` | 10 | the share of SES's own rate that fan-outs leave to other mail of the account, such as confirmations: 0 to 90; no part of `SEND_RATE` |
 /// | `ON_UNKNOWN` | `resend` | a call whose fate a crash left open: `resend` or `skip` |
 /// | `SLICE_SECONDS` | 20 | how long a job works before its rest goes back in line |
 /// | `SLICE_MAILS` | 20000 | how many mails likewise |
@@ -45,6 +46,8 @@ pub struct Config {
     pub(crate) key: Key,
     pub(crate) configuration_set: Option<String>,
     pub(crate) rate: Option<Rate>,
+    /// The share of the account's rate that is left to other mail, 0 to 0.9.
+    pub(crate) reserved: f64,
     pub(crate) on_unknown: OnUnknown,
     pub(crate) slice: Duration,
     pub(crate) slice_mails: u64,
@@ -69,6 +72,7 @@ impl Config {
         let delivery = Duration::from_millis(settings.or("DELIVERY_TIMEOUT_MS", 10_000));
         let configuration_set = settings.optional("SES_CONFIGURATION_SET");
         let rate = settings.optional_by("SEND_RATE", rate);
+        let reserved = settings.optional_by("RESERVED_PERCENT", percent);
         let on_unknown = settings.or("ON_UNKNOWN", OnUnknown::Resend);
         let slice = Duration::from_secs(settings.or("SLICE_SECONDS", 20));
         let slice_mails = settings.or("SLICE_MAILS", 20_000);
@@ -86,6 +90,7 @@ impl Config {
                 key: key?,
                 configuration_set,
                 rate,
+                reserved: f64::from(reserved.unwrap_or(10)) / 100.0,
                 on_unknown,
                 slice,
                 slice_mails,
@@ -100,6 +105,10 @@ impl Config {
 
 fn rate(text: &str) -> Result<Rate, &'static str> {
     text.parse().ok().and_then(Rate::new).ok_or("a number above 0, up to 1000000")
+}
+
+fn percent(text: &str) -> Result<u8, &'static str> {
+    text.parse().ok().filter(|percent| *percent <= 90).ok_or("a whole number from 0 to 90")
 }
 
 /// An http(s) URL with `place` in it, to be filled in.

@@ -56,7 +56,7 @@ pub async fn run() -> Result<(), Error> {
     publisher.warm_up(&config.kafka.batches).await;
     let table = Table::new(aws_sdk_dynamodb::Client::new(&aws), config.table.clone());
     let mailer = mailer::Mailer::new(&aws, &config);
-    let budget = budget::Budget::new(table.clone(), config.sender.clone(), config.rate);
+    let budget = budget::Budget::new(table.clone(), config.sender.clone(), config.rate, config.reserved);
     let app = Arc::new(App { config, table, publisher, mailer, budget });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let app = Arc::clone(&app);

@@ -2,6 +2,8 @@
 //! shopper who was answered "you wait" had written their entry and then read "not in stock", so
 //! the entry was there before step 1, step 2 sees it, and the bound covers it.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
     types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure},
@@ -12,21 +14,30 @@ use domain::{
     product::{Product, Standing},
     stock::{StockUpdate, Version},
 };
-use futures::future::try_join_all;
+use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use platform::{
     chance,
     table::{CURSOR, ItemKey, TableError, position_of, read, waitlist},
 };
+use tokio::time::Instant;
 
 use crate::{
-    App,
+    App, deliver,
     event::{Failed, Record},
     fanout,
 };
 
-/// Plans what a stock update asks for.
-pub(crate) async fn plan(app: &App, record: &Record, update: StockUpdate) -> Result<(), Failed> {
+/// How long the telling may go on where it was planned.
+const HEAD_START: Duration = Duration::from_secs(1);
+
+/// Plans what a stock update asks for, and begins with it.
+pub(crate) async fn plan(
+    app: &App,
+    record: &Record,
+    update: StockUpdate,
+    until: Instant,
+) -> Result<(), Failed> {
     let id = &update.product_id;
     let restock = update
         .restock_id
@@ -58,15 +69,24 @@ pub(crate) async fn plan(app: &App, record: &Record, update: StockUpdate) -> Res
     let jobs: Vec<Job> = match bound {
         None => Vec::new(),
         Some(bound) => {
-            let waiting = waiting(app, id, ends, bound).await?;
             let job = |shard| Job { restock_id: restock.clone(), product_id: id.clone(), shard, bound };
+            let (waiting, told) = waiting(app, id, ends, bound).await?;
+            if product.is_planned() {
+                // It comes again: whoever told the last of a shard may have died before writing so.
+                let told: Vec<Job> = told.into_iter().map(job).collect();
+                try_join_all(told.iter().map(|job| fanout::close(app, job))).await?;
+            }
             waiting.into_iter().map(job).collect()
         }
     };
     fanout::open(app, &jobs).await?;
-    fanout::emit(app, &jobs).await?;
     tracing::info!(product = %id, %restock, shards = jobs.len(), "planned");
-    Ok(())
+    // Each is begun here, and what is left of it goes in line: so a few who wait for one product
+    // are told at once, and not after the slices of another that a million wait for.
+    let until = until.min(Instant::now() + HEAD_START);
+    let told = join_all(jobs.iter().map(|job| deliver::deliver(app, job, until))).await;
+    // All to their ends: one that was dropped half-way would leave a call in doubt.
+    told.into_iter().collect()
 }
 
 /// Writes the update to the product's item, on condition that the item holds nothing newer, and
@@ -189,16 +209,19 @@ async fn fix_bound(
     }
 }
 
-/// The shards that have someone to tell up to `bound`.
+/// The shards that have someone to tell up to `bound`, and those where everybody is told.
 async fn waiting(
     app: &App,
     product: &ProductId,
     ends: Vec<End>,
     bound: Position,
-) -> Result<Vec<Shard>, TableError> {
+) -> Result<(Vec<Shard>, Vec<Shard>), TableError> {
     let looks = ends.into_iter().filter(|end| end.told).map(|end| async move {
         let cursor = app.table.cursor(product, end.shard).await?.cursor;
-        Ok::<_, TableError>((!cursor.is_done(end.last, bound)).then_some(end.shard))
+        Ok::<_, TableError>((end.shard, cursor.is_done(end.last, bound)))
     });
-    Ok(try_join_all(looks).await?.into_iter().flatten().collect())
+    let (told, waiting): (Vec<_>, Vec<_>) =
+        try_join_all(looks).await?.into_iter().partition(|(_, done)| *done);
+    let shards = |of: Vec<(Shard, bool)>| of.into_iter().map(|(shard, _)| shard).collect();
+    Ok((shards(waiting), shards(told)))
 }

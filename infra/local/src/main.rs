@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 mod console;
+mod drill;
 mod embedded;
 mod front;
 mod host;
@@ -31,6 +32,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Poll any Kafka and invoke any Lambda endpoint, as an event source mapping does.
     Poll(poll::Args),
+    /// Kill, disturb, fill and pace the system, and count what comes of it.
+    Drill(drill::Args),
     /// Run one function against the Runtime API named by the environment.
     #[command(hide = true)]
     Function(host::function::Args),
@@ -42,6 +45,7 @@ async fn main() -> ExitCode {
         Command::Up(args) => up::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Poll(args) => poll::run(args).await,
+        Command::Drill(args) => drill::run(args).await,
         Command::Function(args) => host::function::run(args).await,
     };
     match ended {

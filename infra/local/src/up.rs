@@ -13,7 +13,7 @@ mod schedule;
 mod system;
 
 pub(crate) use ready::Addresses;
-pub(crate) use system::{Options, System, Target};
+pub(crate) use system::{MAPPINGS, Options, System, Target, aws, mapping};
 
 /// The port that `sam local start-api` uses as well.
 const PORT: u16 = 3000;
@@ -59,6 +59,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         kafka: args.kafka,
         dynamodb: args.dynamodb,
         ses: args.ses,
+        ..Options::default()
     };
     let mut stop = Stop::listen().context("cannot listen for Ctrl-C")?;
     let system = tokio::select! {

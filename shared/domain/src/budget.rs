@@ -43,10 +43,17 @@ impl Rate {
         Self(from + (self.0 - from) * passed)
     }
 
-    /// Half, but at least one a second (or the rate itself where that is less).
+    /// The rate after a throttle of this share of a call, 0 to 1: that share less, at most half,
+    /// and at least one a second (or the rate itself where that is less).
     #[must_use]
-    pub fn halved(self) -> Self {
-        Self((self.0 / 2.0).max(1.0).min(self.0))
+    pub fn cut_by(self, share: f64) -> Self {
+        Self((self.0 * (1.0 - share).max(0.5)).max(1.0).min(self.0))
+    }
+
+    /// The rate that is left where this share of it, 0 to 1, is kept for other mail.
+    #[must_use]
+    pub fn without(self, share: f64) -> Self {
+        Self(self.0 * (1.0 - share))
     }
 }
 
@@ -107,9 +114,18 @@ mod tests {
     }
 
     #[test]
+    fn a_refused_call_halves_the_rate_and_one_that_is_throttled_in_part_takes_that_part() {
+        let rate = Rate::new(100.0).unwrap();
+        assert_eq!(rate.cut_by(1.0).per_second(), 50.0);
+        assert_eq!(rate.cut_by(0.02).per_second(), 98.0);
+        assert_eq!(Rate::new(1.5).unwrap().cut_by(1.0).per_second(), 1.0);
+        assert_eq!(Rate::new(0.5).unwrap().cut_by(1.0).per_second(), 0.5);
+    }
+
+    #[test]
     fn a_cut_rate_comes_back_slowly() {
         let rate = Rate::new(100.0).unwrap();
-        let cut = Some(Cut { to: rate.halved(), at_us: 0 });
+        let cut = Some(Cut { to: rate.cut_by(1.0), at_us: 0 });
         assert_eq!(rate.recovering(cut, 0).per_second(), 50.0);
         assert_eq!(rate.recovering(cut, RECOVERY_US / 2).per_second(), 75.0);
         assert_eq!(rate.recovering(cut, RECOVERY_US * 9).per_second(), 100.0);

@@ -42,7 +42,10 @@ const FRESH: Duration = Duration::from_secs(1);
 /// fan-out is spared unless their mail is that near.
 const AHEAD_SECONDS: f64 = 3.0;
 /// The most entries that are read ahead.
-const MAX_PAGE: usize = 500;
+const MAX_PAGE: usize = 1_000;
+/// How often the last write of a slice is tried, and how long it is waited after the first time.
+const COMMIT_TRIES: u32 = 5;
+const COMMIT_PAUSE: Duration = Duration::from_millis(300);
 /// How many calls in a row may come to nothing before the job waits for the sweep.
 const MAX_STUCK: u32 = 5;
 
@@ -69,6 +72,8 @@ pub(super) struct Shift<'a> {
     changed: bool,
     /// Whether another worker has written the cursor.
     lost: bool,
+    /// A write of the cursor, and its token, of which nobody knows whether it was applied.
+    unsure: Option<(String, Cursor)>,
     ahead: VecDeque<(Position, Option<Entry>)>,
     /// Whether the shard was read up to the bound.
     whole: bool,
@@ -118,6 +123,7 @@ impl<'a> Shift<'a> {
             changed: settled,
             seen,
             lost: false,
+            unsure: None,
             ahead: VecDeque::new(),
             whole: false,
             owed: HashMap::new(),
@@ -178,15 +184,43 @@ impl<'a> Shift<'a> {
     /// because a crash may have kept it from the summary.
     pub(super) async fn release(mut self: Box<Self>) -> (Result<(), TableError>, Option<Tally>) {
         metrics::slot_wait(self.waited);
-        if !self.lost
-            && self.changed
-            && self.cursor.flight.is_none()
-            && let Err(error) = self.write(self.cursor.clone()).await
-        {
+        if let Err(error) = self.commit().await {
             return (Err(error), None);
         }
         let counted = |tally: &Tally| *tally != Tally::new(tally.restock_id.clone());
         (Ok(()), self.cursor.tally.clone().filter(|tally| !self.lost && counted(tally)))
+    }
+
+    /// Writes what is not written yet, more than once if need be: what SES has answered must not be
+    /// in doubt for want of a write, nor what it was never handed.
+    async fn commit(&mut self) -> Result<(), TableError> {
+        for attempt in 1.. {
+            let committed = self.try_to_commit().await;
+            if committed.is_ok() || attempt == COMMIT_TRIES {
+                return committed;
+            }
+            tokio::time::sleep(COMMIT_PAUSE * attempt).await;
+        }
+        Ok(())
+    }
+
+    async fn try_to_commit(&mut self) -> Result<(), TableError> {
+        if let Some((token, written)) = self.unsure.clone() {
+            let stored = self.app.table.cursor(&self.job.product_id, self.job.shard).await?;
+            if stored.token.as_deref() == Some(&token) {
+                // It was written. A call that it announces was not made: an announcement whose
+                // answer is missing is never followed by a send.
+                self.seen = Some(token);
+                self.cursor = written.refused();
+            }
+            // Written or not, what is written now keeps it from arriving late.
+            self.unsure = None;
+            self.changed = true;
+        }
+        if !self.lost && self.changed && self.cursor.flight.is_none() {
+            self.write(self.cursor.clone()).await?;
+        }
+        Ok(())
     }
 
     async fn nobody_left(&mut self) -> Result<bool, TableError> {
@@ -211,7 +245,7 @@ impl<'a> Shift<'a> {
         Ok(self.product.in_stock())
     }
 
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1 to 500")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1 to 1000")]
     async fn read_ahead(&mut self, rate: Rate, size: usize) -> Result<(), TableError> {
         while self.ahead.len() < size && !self.whole {
             let page = ((rate.per_second() * AHEAD_SECONDS) as usize).clamp(size.min(MAX_PAGE), MAX_PAGE);
@@ -249,7 +283,7 @@ impl<'a> Shift<'a> {
     }
 
     /// When `wanted` slots may be used, in Unix microseconds; `None` where that is after `until`.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 500 counts")]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1000 counts")]
     async fn slots(&mut self, rate: Rate, wanted: usize, until: Instant) -> Result<Option<u64>, TableError> {
         if let Some(at) = self.lease.as_mut().and_then(|lease| lease.take(wanted)) {
             return Ok(Some(at));
@@ -296,10 +330,13 @@ impl<'a> Shift<'a> {
 
     async fn write(&mut self, cursor: Cursor) -> Result<bool, TableError> {
         let token = chance::new_id();
-        let Self { app, job, seen, .. } = &*self;
+        let (app, job, seen) = (self.app, self.job, self.seen.clone());
         let written =
-            app.table.write_cursor(&job.product_id, job.shard, &cursor, seen.as_deref(), &token).await?;
-        match written {
+            app.table.write_cursor(&job.product_id, job.shard, &cursor, seen.as_deref(), &token).await;
+        if written.is_err() {
+            self.unsure = Some((token.clone(), cursor.clone()));
+        }
+        match written? {
             Claim::Won => {
                 self.cursor = cursor;
                 self.seen = Some(token);
@@ -370,6 +407,8 @@ impl<'a> Shift<'a> {
             }
         }
         answer.rejected = rejected.len() as u64;
+        let of_all = answer.again.len() as f64
+            / (answer.again.len() as f64 + (answer.accepted + answer.rejected) as f64);
         self.handed += answer.accepted;
         metrics::answered(answer.accepted, answer.rejected);
         let progress = answer.accepted + answer.rejected > 0;
@@ -382,7 +421,7 @@ impl<'a> Shift<'a> {
             None => Ok(None),
             Some(Refusal::Throttled) if progress => {
                 metrics::throttled();
-                self.app.budget.cut(rate).await?;
+                self.app.budget.cut(rate, of_all).await?;
                 Ok(None)
             }
             Some(Refusal::Away(_)) if progress => Ok(None),
@@ -400,8 +439,8 @@ impl<'a> Shift<'a> {
             Refusal::Stopped(reason) => return Ok(Some(End::Stopped(reason.clone()))),
             Refusal::Throttled => {
                 metrics::throttled();
-                tracing::warn!(rate = rate.per_second(), "SES throttles; the rate is halved");
-                self.app.budget.cut(rate).await?;
+                tracing::warn!(rate = rate.per_second(), "SES throttles; the rate is cut");
+                self.app.budget.cut(rate, 1.0).await?;
             }
             Refusal::Away(reason) => tracing::warn!(reason, "SES does not answer"),
         }

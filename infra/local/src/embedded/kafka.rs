@@ -14,6 +14,8 @@ use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
 
 /// Where stock updates go.
@@ -64,10 +66,12 @@ pub(crate) enum Error {
 /// A Kafka inside this process, on a port of the loopback interface.
 pub(crate) struct Kafka {
     servers: String,
-    /// Dropping it ends the thread.
-    end: Sender<()>,
+    /// What its thread is to do with it; dropping it ends the thread.
+    orders: Sender<Order>,
     thread: JoinHandle<()>,
 }
+
+type Order = Box<dyn FnOnce(&MockCluster<'_, DefaultProducerContext>) + Send>;
 
 impl Kafka {
     /// Starts one broker with all topics.
@@ -76,14 +80,14 @@ impl Kafka {
     /// [`Error::Start`] and [`Error::Thread`].
     pub(crate) fn start() -> Result<Self, Error> {
         // The cluster cannot move between threads, so it lives and ends on one of its own.
-        let (end, ended) = channel();
+        let (orders, ordered) = channel();
         let (tell, told) = channel();
         let thread = std::thread::Builder::new()
             .name("kafka".to_owned())
-            .spawn(move || run(&tell, &ended))
+            .spawn(move || run(&tell, &ordered))
             .map_err(|_| Error::Thread)?;
         let servers = told.recv().map_err(|_| Error::Thread)?.map_err(Error::Start)?;
-        Ok(Self { servers, end, thread })
+        Ok(Self { servers, orders, thread })
     }
 
     /// Its bootstrap servers, `127.0.0.1:port`.
@@ -91,16 +95,25 @@ impl Kafka {
         &self.servers
     }
 
+    /// Answers the next so many writes as those of a producer whose time is over.
+    pub(crate) fn fence(&self, writes: usize) {
+        let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH; writes];
+        // It listens for as long as this exists.
+        let _ = self
+            .orders
+            .send(Box::new(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &errors)));
+    }
+
     /// Ends it; everything in it is gone.
     pub(crate) fn stop(self) {
-        drop(self.end);
+        drop(self.orders);
         if self.thread.join().is_err() {
             tracing::error!("the embedded Kafka ended badly");
         }
     }
 }
 
-fn run(tell: &Sender<Result<String, KafkaError>>, ended: &Receiver<()>) {
+fn run(tell: &Sender<Result<String, KafkaError>>, ordered: &Receiver<Order>) {
     let started = MockCluster::new(1).and_then(|cluster| {
         for (topic, partitions) in TOPICS {
             cluster.create_topic(topic, partitions, 1)?;
@@ -109,10 +122,11 @@ fn run(tell: &Sender<Result<String, KafkaError>>, ended: &Receiver<()>) {
     });
     match started {
         Ok(cluster) => {
-            // Nobody listens only if the caller is gone, and then `ended` is closed as well.
+            // Nobody listens only if the caller is gone, and then `ordered` is closed as well.
             let _ = tell.send(Ok(cluster.bootstrap_servers()));
-            // An error is what ends this: the other side was dropped.
-            let _ = ended.recv();
+            while let Ok(order) = ordered.recv() {
+                order(&cluster);
+            }
         }
         Err(error) => {
             let _ = tell.send(Err(error));

@@ -162,6 +162,14 @@ impl Host {
         pool.invoke(payload, patience).await
     }
 
+    /// Kills (SIGKILL) each of a function's processes that is at work, with this chance, and every
+    /// idle one.
+    pub(crate) fn kill(&self, function: &str, chance: f64) {
+        if let Some(pool) = self.pools.get(function) {
+            pool.kill(chance);
+        }
+    }
+
     /// Takes no more invocations, lets the running ones finish for up to `grace`, then ends every
     /// process: first by closing its standard input, then by killing it.
     pub(crate) async fn stop(&self, grace: Duration) {

@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use axum::body::Bytes;
-use tokio::sync::{OwnedSemaphorePermit, Semaphore};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 
@@ -28,6 +28,8 @@ struct Inner {
     idle: Mutex<Vec<Sandbox>>,
     stopping: AtomicBool,
     give_up: CancellationToken,
+    /// How often processes were to be killed, and the last time with which chance each.
+    kills: watch::Sender<(u64, f64)>,
 }
 
 impl Pool {
@@ -39,6 +41,7 @@ impl Pool {
             idle: Mutex::new(Vec::new()),
             stopping: AtomicBool::new(false),
             give_up: CancellationToken::new(),
+            kills: watch::Sender::new((0, 0.0)),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -70,6 +73,13 @@ impl Pool {
         })
     }
 
+    /// Kills (SIGKILL) each process that is at work, with this chance, and every idle one.
+    pub(super) fn kill(&self, chance: f64) {
+        self.inner.kills.send_modify(|(count, of)| (*count, *of) = (*count + 1, chance));
+        // Dropping one kills it.
+        drop(std::mem::take(&mut *self.inner.idle()));
+    }
+
     pub(super) async fn stop(&self, grace: Duration) {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
@@ -90,6 +100,17 @@ impl Pool {
     }
 }
 
+/// Returns when the dice say that this process is killed.
+async fn killed(mut kills: watch::Receiver<(u64, f64)>) {
+    while kills.changed().await.is_ok() {
+        let (_, chance) = *kills.borrow_and_update();
+        if rand::random::<f64>() < chance {
+            return;
+        }
+    }
+    std::future::pending().await
+}
+
 impl Inner {
     async fn run(
         self: Arc<Self>,
@@ -106,6 +127,12 @@ impl Inner {
             };
             let outcome = tokio::select! {
                 outcome = sandbox.invoke(payload.clone()) => outcome,
+                () = killed(self.kills.subscribe()) => {
+                    sandbox.kill().await;
+                    let message = "the process was killed";
+                    let error = FunctionError::new(Cause::Exited, "Runtime.ExitError", message);
+                    return Ok(Outcome::Error(error));
+                }
                 () = self.give_up.cancelled() => {
                     sandbox.kill().await;
                     let message = "the host shut down before the function answered";

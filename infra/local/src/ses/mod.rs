@@ -9,7 +9,7 @@ mod api;
 mod faults;
 mod inbox;
 mod limits;
-mod serve;
+pub(crate) mod serve;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -65,6 +65,27 @@ impl Default for Options {
     }
 }
 
+/// A mail that was taken.
+pub(crate) struct Captured {
+    /// Its recipient.
+    pub(crate) to: String,
+    /// The restock it tells of.
+    pub(crate) restock: String,
+    /// When it was taken, in Unix milliseconds.
+    pub(crate) at_ms: i64,
+}
+
+/// What has happened since the start.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Counts {
+    /// Mails taken.
+    pub(crate) mails: usize,
+    /// Calls, whatever came of them.
+    pub(crate) calls: u64,
+    /// Calls refused as too fast.
+    pub(crate) throttled: u64,
+}
+
 /// The running server. Dropping it without [`Ses::stop`] stops it without waiting for what is in flight.
 pub(crate) struct Ses {
     shared: Arc<Shared>,
@@ -106,6 +127,36 @@ impl Ses {
     /// The endpoint for SES clients, such as `http://127.0.0.1:41234`.
     pub(crate) fn url(&self) -> String {
         format!("http://{}", self.address)
+    }
+
+    /// Every mail that was taken, oldest first.
+    pub(crate) fn captured(&self) -> Vec<Captured> {
+        let mails = self.shared.inbox().after(None).to_vec();
+        let taken = mails.iter().filter_map(|mail| {
+            let entry = mail.entry();
+            let restock =
+                entry.replacement_tags.iter().chain(&mail.call.tags).find(|tag| tag.name == "restock");
+            let to = entry.destination.all().next()?.to_owned();
+            Some(Captured {
+                to,
+                restock: restock.map(|tag| tag.value.clone()).unwrap_or_default(),
+                at_ms: mail.at,
+            })
+        });
+        taken.collect()
+    }
+
+    /// When each mail of a restock was taken, in Unix milliseconds.
+    pub(crate) fn of_restock(&self, restock: &str) -> Vec<i64> {
+        self.captured().into_iter().filter(|mail| mail.restock == restock).map(|mail| mail.at_ms).collect()
+    }
+
+    /// How many mails were taken, calls made, and calls throttled.
+    pub(crate) fn counts(&self) -> Counts {
+        let read = |counter: &AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
+        let counters = &self.shared.counters;
+        let mails = self.shared.inbox().after(None).len();
+        Counts { mails, calls: read(&counters.calls), throttled: read(&counters.throttled) }
     }
 
     /// The inbox (`/_aws/ses` and below it) and the page (`/`, `/page/`), to be merged into another router.

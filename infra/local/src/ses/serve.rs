@@ -19,10 +19,10 @@ use tower::ServiceExt as _;
 
 /// Put in a response's extensions: close the connection instead of sending it.
 #[derive(Clone)]
-pub(super) struct DropAnswer;
+pub(crate) struct DropAnswer;
 
 /// Returns once `stop` is cancelled and every call in flight is answered.
-pub(super) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
+pub(crate) async fn serve(listener: TcpListener, router: Router, stop: CancellationToken) {
     let connections = TaskTracker::new();
     loop {
         let accepted = tokio::select! {

@@ -38,7 +38,8 @@ const DRAIN_LIMIT: Duration = Duration::from_secs(20);
 const POLLERS_LIMIT: Duration = Duration::from_secs(65);
 /// The topics that `notify` reads, and the consumer group of each: on AWS, every event source
 /// mapping needs a group of its own.
-const MAPPINGS: [(&str, &str); 2] = [(kafka::RESTOCKS, kafka::GROUP), (kafka::BATCHES, kafka::BATCHES_GROUP)];
+pub(crate) const MAPPINGS: [(&str, &str); 2] =
+    [(kafka::RESTOCKS, kafka::GROUP), (kafka::BATCHES, kafka::BATCHES_GROUP)];
 /// How long a batch may wait to fill.
 const WINDOW: Duration = Duration::from_millis(5);
 /// Bytes that a partition's poller reads ahead.
@@ -97,6 +98,10 @@ pub(crate) struct Options {
     pub(crate) dynamodb: Option<Target>,
     /// Another SES.
     pub(crate) ses: Option<Target>,
+    /// Variables for the functions, beside those of this process.
+    pub(crate) environment: Vec<(String, String)>,
+    /// How many processes `notify` may have; `None` is the default.
+    pub(crate) notify_processes: Option<usize>,
 }
 
 /// A running system. Dropping it kills the functions' processes; [`System::stop`] is the way to
@@ -176,7 +181,12 @@ impl System {
             unsubscribe_key,
         };
         let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let host = Arc::new(Host::new(functions::table(&program, &wiring, std::env::vars_os())));
+        let own = options.environment.into_iter().map(|(name, value)| (name.into(), value.into()));
+        let mut table = functions::table(&program, &wiring, std::env::vars_os().chain(own));
+        for notify in table.iter_mut().filter(|function| function.name == NOTIFY) {
+            notify.concurrency = options.notify_processes.unwrap_or(notify.concurrency);
+        }
+        let host = Arc::new(Host::new(table));
         host.warm().await?;
 
         let backpressure = Backpressure::default();
@@ -242,6 +252,11 @@ impl System {
         &self.addresses
     }
 
+    /// The functions' processes.
+    pub(crate) fn host(&self) -> &Arc<Host> {
+        &self.host
+    }
+
     /// Takes no more requests, finishes what is in flight for a bounded time, and ends every
     /// process.
     pub(crate) async fn stop(mut self) {
@@ -305,7 +320,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 
 /// The event source mapping of a topic: as `template.yaml` has it, but for the window, which is
 /// short here because nobody pays for invocations.
-fn mapping(servers: &str, topic: &str, group: &str, embedded: bool) -> Mapping {
+pub(crate) fn mapping(servers: &str, topic: &str, group: &str, embedded: bool) -> Mapping {
     Mapping {
         group: group.to_owned(),
         window: WINDOW,
@@ -341,7 +356,7 @@ fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) -
 }
 
 /// What this program's own AWS clients use: what the functions use, see `functions::table`.
-async fn aws(uses_aws: bool) -> SdkConfig {
+pub(crate) async fn aws(uses_aws: bool) -> SdkConfig {
     let http =
         aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
     let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http);

@@ -102,7 +102,15 @@ impl Fault {
                     Fate::Passed
                 });
             }
-            Self::ProducerFenced => lab.fence(6),
+            Self::ProducerFenced => {
+                let (fence, mut fenced) = (lab.fence(6), false);
+                lab.wire.arm(move |seen| {
+                    if seen.what == "Kafka Produce" && !std::mem::replace(&mut fenced, true) {
+                        fence();
+                    }
+                    Fate::Passed
+                });
+            }
             Self::KafkaAnswersLost => lab.wire.arm(move |seen| match seen.what.as_str() {
                 "Kafka Produce" => third(seen),
                 _ => Fate::Passed,

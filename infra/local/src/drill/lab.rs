@@ -226,9 +226,9 @@ impl Lab {
         self.system.host().kill(NOTIFY, chance);
     }
 
-    /// Answers the next writes of producers as if another one had taken their place.
-    pub(super) fn fence(&self, writes: usize) {
-        self.kafka.fence(writes);
+    /// What answers the next writes of producers as if another one had taken their place.
+    pub(super) fn fence(&self, writes: usize) -> impl Fn() + Send + use<> {
+        self.kafka.fence(writes)
     }
 
     /// Lets SES misbehave; see `ses/faults.rs`.

@@ -95,13 +95,15 @@ impl Kafka {
         &self.servers
     }
 
-    /// Answers the next so many writes as those of a producer whose time is over.
-    pub(crate) fn fence(&self, writes: usize) {
-        let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH; writes];
-        // It listens for as long as this exists.
-        let _ = self
-            .orders
-            .send(Box::new(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &errors)));
+    /// What, when called, answers the next so many writes as those of a producer whose time is over.
+    pub(crate) fn fence(&self, writes: usize) -> impl Fn() + Send + use<> {
+        let orders = self.orders.clone();
+        move || {
+            let errors = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_INVALID_PRODUCER_EPOCH; writes];
+            // It listens for as long as it runs.
+            let _ =
+                orders.send(Box::new(move |cluster| cluster.request_errors(RDKafkaApiKey::Produce, &errors)));
+        }
     }
 
     /// Ends it; everything in it is gone.

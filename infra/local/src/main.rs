@@ -9,6 +9,7 @@ mod console;
 mod embedded;
 mod front;
 mod host;
+mod operate;
 mod page;
 mod poll;
 mod poller;
@@ -31,6 +32,17 @@ enum Command {
     Simulate(simulate::Args),
     /// Poll any Kafka and invoke any Lambda endpoint, as an event source mapping does.
     Poll(poll::Args),
+    /// Ask what became of a restock.
+    #[command(subcommand)]
+    Restock(operate::Restock),
+    /// Ask who waits.
+    #[command(subcommand)]
+    Waitlist(operate::Waitlist),
+    /// Was this address told?
+    Told(operate::told::Args),
+    /// Look at the records that could not be read, and write them back.
+    #[command(subcommand)]
+    DeadLetters(operate::DeadLetters),
     /// Run one function against the Runtime API named by the environment.
     #[command(hide = true)]
     Function(host::function::Args),
@@ -42,6 +54,10 @@ async fn main() -> ExitCode {
         Command::Up(args) => up::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Poll(args) => poll::run(args).await,
+        Command::Restock(command) => command.run().await,
+        Command::Waitlist(command) => command.run().await,
+        Command::Told(args) => operate::told::run(args).await,
+        Command::DeadLetters(command) => command.run().await,
         Command::Function(args) => host::function::run(args).await,
     };
     match ended {

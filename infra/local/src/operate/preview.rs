@@ -72,10 +72,10 @@ mod tests {
         for (value, shown) in [
             (r#"{"email":"jo.doe+x@example.com","n":1}"#, r#"{"email":"[address]","n":1}"#),
             ("jo@example.com", "[address]"),
-            ("mailto:jo@example.com?subject=x", "mailto:[address]x"),
+            ("mailto:jo@example.com?subject=x", "mailto:[address]=x"),
             ("Jo <jo@example.com>, al@x", "Jo <[address]>, [address]"),
             (r#"{"e":"jo\u0040example.com"}"#, r#"{"e":"[address]"}"#),
-            ("to=jo%40example.com&x=1", "to=[address]1"),
+            ("to=jo%40example.com&x=1", "to=[address]=1"),
             (r#"say "jo doe"@example.com now"#, "say [address] now"),
             ("jö＠example.com", "[address]"),
             ("no address here", "no address here"),

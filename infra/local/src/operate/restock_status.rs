@@ -271,16 +271,17 @@ impl Status {
             (true, false) => "in stock; a later update is known",
             (false, _) => "sold out",
         };
-        show::facts(&[
+        let mut facts = vec![
             ("restock", self.restock_id.to_string()),
             ("product", format!("{}, {stock}", self.product_id)),
             ("planned", show::when(self.planned_at, now)),
             ("bound", self.bound.map_or("none: nobody had ever asked".to_owned(), |bound| bound.to_string())),
             ("open shards", self.open_shards.to_string()),
-        ]);
-        for Failures { reason, count } in &self.failures {
-            show::facts(&[("failed", format!("{count} × {reason}"))]);
-        }
+        ];
+        facts.extend(
+            self.failures.iter().map(|Failures { reason, count }| ("failed", format!("{count} × {reason}"))),
+        );
+        show::facts(&facts);
         crate::console::say("");
         let header = [
             "shard",

@@ -7,7 +7,7 @@ use domain::{Invalid, job::Job, stock::StockUpdate};
 use futures::{StreamExt, stream};
 use platform::{
     chance,
-    kafka::{Kafka, Record as Outgoing},
+    kafka::{Kafka, PublishError, Record as Outgoing, Written},
 };
 use serde_json::Value;
 use tokio::time::Instant;
@@ -108,22 +108,29 @@ async fn in_order(app: &App, lane: Vec<(Record, Task)>, until: Instant) -> Vec<(
     Vec::new()
 }
 
+/// The longest key that a shortened dead letter keeps, in bytes.
+const MAX_KEPT_KEY: usize = 1_024;
+
 /// Writes poison to the dead letters of its topic, with its headers, where it came from, and what
-/// was wrong.
+/// was wrong. What is too large for that topic goes there shortened: it would fail its batch for
+/// ever otherwise, and its partition with it.
 async fn bury(app: &App, poison: Vec<(Record, Invalid)>) -> Vec<(Record, Failed)> {
     let topics: Vec<String> = poison.iter().map(|(record, _)| Kafka::dead_letters(&record.topic)).collect();
-    let outgoing: Vec<Outgoing<'_>> = poison
-        .iter()
-        .zip(&topics)
-        .map(|((record, reason), topic)| {
-            let mut headers: Vec<(&str, Vec<u8>)> =
-                record.headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
-            headers.push(("notify-me-reason", reason.to_string().into_bytes()));
-            headers.push(("notify-me-source", record.place().into_bytes()));
-            Outgoing { topic, key: record.key.as_deref(), value: record.value.as_deref(), headers }
-        })
-        .collect();
-    let written = app.publisher.publish(&outgoing).await;
+    let outgoing: Vec<Outgoing<'_>> =
+        poison.iter().zip(&topics).map(|((record, reason), topic)| whole(record, reason, topic)).collect();
+    let mut written = app.publisher.publish(&outgoing).await;
+    for ((written, outgoing), (record, reason)) in written.iter_mut().zip(&outgoing).zip(&poison) {
+        if !too_large(written) {
+            continue;
+        }
+        if poison.len() > 1 {
+            // A broker refuses the records of one request together; this one may be small.
+            *written = app.publisher.publish_one(outgoing).await;
+        }
+        if too_large(written) {
+            *written = app.publisher.publish_one(&shortened(record, reason, outgoing.topic)).await;
+        }
+    }
     let mut failed = Vec::new();
     for ((record, reason), written) in poison.into_iter().zip(written) {
         match written {
@@ -137,9 +144,74 @@ async fn bury(app: &App, poison: Vec<(Record, Invalid)>) -> Vec<(Record, Failed)
     failed
 }
 
+fn too_large(written: &Result<Written, PublishError>) -> bool {
+    written.as_ref().is_err_and(PublishError::is_too_large)
+}
+
+/// A dead letter with all that the record had.
+fn whole<'a>(record: &'a Record, reason: &Invalid, topic: &'a str) -> Outgoing<'a> {
+    let mut headers: Vec<(&str, Vec<u8>)> =
+        record.headers.iter().map(|(name, value)| (name.as_str(), value.clone())).collect();
+    headers.push(("notify-me-reason", reason.to_string().into_bytes()));
+    headers.push(("notify-me-source", record.place().into_bytes()));
+    Outgoing { topic, key: record.key.as_deref(), value: record.value.as_deref(), headers }
+}
+
+/// A dead letter that stands in for a record that is too large: it says how large, and that the
+/// record stays where it is until the retention there ends. Whether key, value or headers made it
+/// so is not known, so a long key and all headers are left out as well.
+fn shortened<'a>(record: &'a Record, reason: &Invalid, topic: &'a str) -> Outgoing<'a> {
+    let bytes = record.value.as_ref().map_or(0, Vec::len);
+    let reason = format!(
+        "{reason}; too large for the dead letters: it stays at its source until the retention there ends"
+    );
+    let headers = vec![
+        ("notify-me-reason", reason.into_bytes()),
+        ("notify-me-source", record.place().into_bytes()),
+        ("notify-me-value-bytes", bytes.to_string().into_bytes()),
+    ];
+    let key = record.key.as_deref().filter(|key| key.len() <= MAX_KEPT_KEY);
+    Outgoing { topic, key, value: None, headers }
+}
+
 impl Record {
     /// Where it lies: topic, partition and offset.
     pub(crate) fn place(&self) -> String {
         format!("{}-{}@{}", self.topic, self.partition, self.offset)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn record(key: usize) -> Record {
+        Record {
+            topic: "t".to_owned(),
+            partition: 2,
+            offset: 7,
+            written_ms: 0,
+            key: Some(vec![b'k'; key]),
+            value: Some(vec![b'x'; 1_500_000]),
+            headers: vec![("trace".to_owned(), vec![b'h'; 1_000_000])],
+        }
+    }
+
+    #[test]
+    fn a_shortened_dead_letter_is_small_whatever_was_large_and_says_where_the_record_stays() {
+        let reason = Invalid::new("value", "is not JSON", "JSON");
+        let small_key = record(10);
+        let letter = shortened(&small_key, &reason, "t-dlq");
+        assert_eq!((letter.key.map(<[u8]>::len), letter.value), (Some(10), None));
+        let header = |name: &str| {
+            let found = letter.headers.iter().find(|(found, _)| *found == name);
+            found.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+        };
+        assert_eq!(header("notify-me-value-bytes"), "1500000");
+        assert_eq!(header("notify-me-source"), "t-2@7");
+        assert!(header("notify-me-reason").contains("not JSON"), "{}", header("notify-me-reason"));
+        assert!(header("notify-me-reason").contains("stays at its source"), "{}", header("notify-me-reason"));
+        assert_eq!(header("trace"), "");
+        assert_eq!(shortened(&record(2_000), &reason, "t-dlq").key, None);
     }
 }

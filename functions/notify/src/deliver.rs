@@ -74,14 +74,14 @@ const KEPT_SECONDS: i64 = 400 * 86_400;
 
 /// Something that the table may forget in time.
 #[derive(Serialize)]
-struct Kept<'a, T> {
+pub(crate) struct Kept<'a, T> {
     #[serde(flatten)]
     what: &'a T,
     ttl: i64,
 }
 
 impl<'a, T> Kept<'a, T> {
-    fn new(what: &'a T) -> Self {
+    pub(crate) fn new(what: &'a T) -> Self {
         Self { what, ttl: chance::now().as_second() + KEPT_SECONDS }
     }
 }

@@ -2,45 +2,20 @@
 //! without a scan, and the jobs that carry them.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{Position, ProductId, RestockId, Shard, job::Job};
+use domain::job::Job;
 use futures::future::try_join_all;
 use platform::{
     chance,
     kafka::{PublishError, Record},
-    table::{ItemKey, TableError, item},
+    table::{ItemKey, Open, TableError, item},
 };
-use serde::{Deserialize, Serialize};
 
 use crate::App;
-
-/// A shard that is being told.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct Open {
-    pub(crate) restock_id: RestockId,
-    pub(crate) product_id: ProductId,
-    pub(crate) shard: Shard,
-    pub(crate) bound: Position,
-    /// When its job was last put in line, in Unix milliseconds.
-    pub(crate) moved_ms: u64,
-}
-
-impl Open {
-    fn of(job: &Job) -> Self {
-        let Job { restock_id, product_id, shard, bound } = job.clone();
-        Self { restock_id, product_id, shard, bound, moved_ms: chance::now_ms() }
-    }
-
-    pub(crate) fn job(self) -> Job {
-        let Self { restock_id, product_id, shard, bound, .. } = self;
-        Job { restock_id, product_id, shard, bound }
-    }
-}
 
 /// Writes down that these are being told, unless a later fan-out of the same shard is.
 pub(crate) async fn open(app: &App, jobs: &[Job]) -> Result<(), TableError> {
     let writes = jobs.iter().map(|job| async move {
-        let item = item(&ItemKey::open(&job.product_id, job.shard), &Open::of(job))?;
+        let item = item(&ItemKey::open(&job.product_id, job.shard), &Open::of(job, chance::now_ms()))?;
         let bound = vec![(":bound", AttributeValue::S(job.bound.to_string()))];
         let condition = "attribute_not_exists(pk) OR #bound <= :bound";
         app.table.put_if(item, condition, &[("#bound", "bound")], bound).await.map(drop)

@@ -18,12 +18,13 @@ use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use platform::{
     chance,
-    table::{CURSOR, ItemKey, TableError, position_of, read, waitlist},
+    table::{CURSOR, ItemKey, Planned, TableError, item, position_of, read, waitlist},
 };
 use tokio::time::Instant;
 
 use crate::{
-    App, deliver,
+    App,
+    deliver::{self, Kept},
     event::{Failed, Record},
     fanout,
 };
@@ -65,7 +66,7 @@ pub(crate) async fn plan(
         }
         bound
     };
-    // Step 4: a job for every shard that has someone to tell.
+    // Step 4: a job for every shard that has someone to tell, after a note of what is planned.
     let jobs: Vec<Job> = match bound {
         None => Vec::new(),
         Some(bound) => {
@@ -79,6 +80,7 @@ pub(crate) async fn plan(
             waiting.into_iter().map(job).collect()
         }
     };
+    note(app, id, &restock, bound, &jobs).await?;
     fanout::open(app, &jobs).await?;
     tracing::info!(product = %id, %restock, shards = jobs.len(), "planned");
     // Each is begun here, and what is left of it goes in line: so a few who wait for one product
@@ -207,6 +209,34 @@ async fn fix_bound(
         }
         Err(error) => Err(TableError::of("UpdateItem", &error)),
     }
+}
+
+/// Writes down what a restock planned, for whoever asks later: by the restock, and by the product,
+/// where the bound leads from somebody's place to the restocks that covered it. A redelivered
+/// restock leaves the first note, because by then fewer shards have someone to tell.
+async fn note(
+    app: &App,
+    product: &ProductId,
+    restock: &RestockId,
+    bound: Option<Position>,
+    jobs: &[Job],
+) -> Result<(), TableError> {
+    let planned = Planned {
+        restock_id: restock.clone(),
+        product_id: product.clone(),
+        bound,
+        shard_count: u16::try_from(app.shards().all().count()).unwrap_or(u16::MAX),
+        shards: jobs.iter().map(|job| job.shard).collect(),
+        planned_ms: chance::now_ms(),
+    };
+    let by_bound = bound.map(|bound| ItemKey::plan(product, bound, restock));
+    // By the product first, so that a summary that is there says that both are.
+    for key in by_bound.into_iter().chain([ItemKey::summary(restock)]) {
+        let written =
+            app.table.put_if(item(&key, &Kept::new(&planned))?, "attribute_not_exists(pk)", &[], vec![]);
+        let _there_already = written.await?;
+    }
+    Ok(())
 }
 
 /// The shards that have someone to tell up to `bound`, and those where everybody is told.

@@ -6,15 +6,11 @@ use std::time::Duration;
 
 use platform::{
     chance,
-    table::{Item, OPEN_BUCKETS, TableError, open_bucket, read},
+    table::{Item, OPEN_BUCKETS, Open, TableError, open_bucket, read},
 };
 use serde_json::{Value, json};
 
-use crate::{
-    App,
-    event::Failed,
-    fanout::{self, Open},
-};
+use crate::{App, event::Failed, fanout};
 
 /// How many jobs are put back at a time.
 const CHUNK: usize = 100;

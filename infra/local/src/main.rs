@@ -10,6 +10,7 @@ mod drill;
 mod embedded;
 mod front;
 mod host;
+mod operate;
 mod page;
 mod poll;
 mod poller;
@@ -34,6 +35,17 @@ enum Command {
     Poll(poll::Args),
     /// Kill, disturb, fill and pace the system, and count what comes of it.
     Drill(drill::Args),
+    /// Ask what became of a restock.
+    #[command(subcommand)]
+    Restock(operate::Restock),
+    /// Ask who waits.
+    #[command(subcommand)]
+    Waitlist(operate::Waitlist),
+    /// Was this address told?
+    Told(operate::told::Args),
+    /// Look at the records that could not be read, and write them back.
+    #[command(subcommand)]
+    DeadLetters(operate::DeadLetters),
     /// Run one function against the Runtime API named by the environment.
     #[command(hide = true)]
     Function(host::function::Args),
@@ -46,6 +58,10 @@ async fn main() -> ExitCode {
         Command::Simulate(args) => simulate::run(args).await,
         Command::Poll(args) => poll::run(args).await,
         Command::Drill(args) => drill::run(args).await,
+        Command::Restock(command) => command.run().await,
+        Command::Waitlist(command) => command.run().await,
+        Command::Told(args) => operate::told::run(args).await,
+        Command::DeadLetters(command) => command.run().await,
         Command::Function(args) => host::function::run(args).await,
     };
     match ended {

@@ -114,9 +114,9 @@ pub(crate) struct Args {
 
 /// A client setting, perhaps a password: its value does not show in debug output.
 #[derive(Clone)]
-struct Setting {
-    name: String,
-    value: String,
+pub(crate) struct Setting {
+    pub(crate) name: String,
+    pub(crate) value: String,
 }
 
 impl std::fmt::Debug for Setting {
@@ -301,7 +301,8 @@ fn destination(text: &str) -> Result<String, String> {
     }
 }
 
-fn setting(text: &str) -> Result<Setting, String> {
+/// Reads `KEY=VALUE`.
+pub(crate) fn setting(text: &str) -> Result<Setting, String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => {
             Ok(Setting { name: name.trim().to_owned(), value: value.to_owned() })

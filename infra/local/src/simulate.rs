@@ -1,7 +1,7 @@
 //! `notify-me simulate`: plays the inventory service and its shoppers, and counts who was told.
 //! This file reads the command line, finds or starts a system, and says what came of it.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
@@ -106,7 +106,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let seed = args.seed.unwrap_or_else(|| rand::random::<u64>() >> 11);
     let patience = Duration::from_secs(args.patience);
     let (verdict, seconds) = match &args.ready_file {
-        Some(file) => simulate(&read(file)?, size, seed, patience).await?,
+        Some(file) => simulate(&Addresses::read(file)?, size, seed, patience).await?,
         None => {
             let system = System::start(Options::default()).await?;
             let played = simulate(system.addresses(), size, seed, patience).await;
@@ -165,11 +165,6 @@ async fn play(
     };
     progress.end();
     Ok((played?, started.elapsed().as_secs_f64()))
-}
-
-fn read(file: &Path) -> anyhow::Result<Addresses> {
-    let text = std::fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
-    serde_json::from_slice(&text).with_context(|| format!("{} is not a ready file", file.display()))
 }
 
 impl Summary {

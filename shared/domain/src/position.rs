@@ -48,6 +48,12 @@ impl Position {
         Self(Ulid(self.0.0.saturating_add(1)))
     }
 
+    /// When its holder asked, in Unix milliseconds; or, where it was moved past a bound by a clock
+    /// behind it, the time of that bound.
+    pub const fn time_ms(self) -> u64 {
+        self.0.timestamp_ms()
+    }
+
     /// Its 16 bytes, which sort as it does.
     pub const fn to_bytes(self) -> [u8; 16] {
         self.0.0.to_be_bytes()
@@ -116,6 +122,7 @@ mod tests {
             let bound = Position(Ulid(bound));
             prop_assert!(Position::past(Some(bound), now, random) > bound);
             prop_assert_eq!(Position::past(None, now, random), Position::new(now, random));
+            prop_assert_eq!(Position::new(now, random).time_ms(), now);
         }
 
         #[test]

@@ -218,6 +218,12 @@ impl Version {
         Self(format!("{at:017}-{:06}-{:020}", partition.max(0), offset.max(0)))
     }
 
+    /// When the update happened, as far as that was known.
+    pub fn at(&self) -> Option<Timestamp> {
+        let (micros, _) = self.0.split_once('-')?;
+        Timestamp::from_microsecond(micros.parse().ok()?).ok()
+    }
+
     /// The text that sorts as versions do.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -15,9 +15,14 @@ impl Subscriber {
     /// The user where there is one, else the address in its normalised form.
     pub fn new(user: Option<&UserId>, address: &Address) -> Self {
         match user {
-            Some(user) => Self(format!("u:{}", user.as_str())),
+            Some(user) => Self::of_user(user),
             None => Self(format!("a:{}", address.normalised())),
         }
+    }
+
+    /// The user, whatever their address.
+    pub fn of_user(user: &UserId) -> Self {
+        Self(format!("u:{}", user.as_str()))
     }
 
     /// Reads what [`Subscriber::as_key`] gave.
@@ -50,5 +55,6 @@ mod tests {
         let by_address = Subscriber::new(None, &address);
         assert_eq!(by_address.as_key(), "a:jo@example.com");
         assert_ne!(by_address, Subscriber::new(Some(&user), &address));
+        assert_eq!(Subscriber::of_user(&user), Subscriber::new(Some(&user), &address));
     }
 }

@@ -77,6 +77,14 @@ pub struct PublishError {
     source: KafkaError,
 }
 
+impl PublishError {
+    /// Whether the record is larger than this client or the topic takes, so that it never will be taken.
+    pub fn is_too_large(&self) -> bool {
+        use rdkafka::types::RDKafkaErrorCode::{InvalidMessageSize, MessageSizeTooLarge};
+        matches!(self.source.rdkafka_error_code(), Some(MessageSizeTooLarge | InvalidMessageSize))
+    }
+}
+
 /// Writes records.
 #[derive(Clone)]
 pub struct Publisher {
@@ -119,7 +127,8 @@ impl Publisher {
         join_all(records.iter().map(|record| self.publish_one(record))).await
     }
 
-    async fn publish_one(&self, record: &Record<'_>) -> Result<Written, PublishError> {
+    /// Writes one record.
+    pub async fn publish_one(&self, record: &Record<'_>) -> Result<Written, PublishError> {
         let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
             headers.insert(Header { key, value: Some(value) })
         });

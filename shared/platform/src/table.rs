@@ -6,7 +6,8 @@
 //! | waitlist entry | `W#<product>#<shard>` | `E#<position>` |
 //! | shard cursor | `W#<product>#<shard>` | `CURSOR` |
 //! | product | `P#<product>` | `STATE` |
-//! | restock summary | `R#<restock>` | `SHARD#<n>`, `FAILED#<position>` |
+//! | plans of a product | `P#<product>` | `PLAN#<bound>#<restock>` |
+//! | restock summary | `R#<restock>` | `SUMMARY`, `SHARD#<n>`, `FAILED#<position>` |
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` |
 //! | send budget | `RATE#<sender>` | `TAT` |
 //!
@@ -22,7 +23,8 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use domain::{
-    Address, Locale, Position, ProductId, RestockId, Shard, Subscriber, cursor::Cursor, product::Product,
+    Address, Locale, Position, ProductId, RestockId, Shard, Subscriber, cursor::Cursor, job::Job,
+    product::Product,
 };
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -114,6 +116,16 @@ impl ItemKey {
         Self::new(format!("P#{product}"), "STATE")
     }
 
+    /// That a restock was planned for a product, in the order of the bounds.
+    pub fn plan(product: &ProductId, bound: Position, restock: &RestockId) -> Self {
+        Self::new(format!("P#{product}"), format!("{PLAN}{bound}#{restock}"))
+    }
+
+    /// What a restock planned.
+    pub fn summary(restock: &RestockId) -> Self {
+        Self::new(format!("R#{restock}"), "SUMMARY")
+    }
+
     /// A restock's count of one shard.
     pub fn shard_summary(restock: &RestockId, shard: Shard) -> Self {
         Self::new(format!("R#{restock}"), format!("SHARD#{shard}"))
@@ -144,6 +156,8 @@ impl ItemKey {
     }
 }
 
+/// How the sort keys of a product's plans begin.
+pub const PLAN: &str = "PLAN#";
 /// The sort key of a shard's cursor.
 pub const CURSOR: &str = "CURSOR";
 /// Over how many partitions the unfinished fan-outs are spread.
@@ -215,6 +229,54 @@ pub struct StoredCursor {
     /// Who wrote it last; every write has a token of its own.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<String>,
+}
+
+/// What a restock planned; written once, by its plan.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Planned {
+    /// The restock.
+    pub restock_id: RestockId,
+    /// The product.
+    pub product_id: ProductId,
+    /// Everybody at or below was to be told; `None` where nobody had ever asked.
+    pub bound: Option<Position>,
+    /// How many shards the waitlist had.
+    pub shard_count: u16,
+    /// The shards that had somebody to tell.
+    pub shards: Vec<Shard>,
+    /// When it was planned, in Unix milliseconds.
+    pub planned_ms: u64,
+}
+
+/// A shard that is being told.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Open {
+    /// The restock that it is told of.
+    pub restock_id: RestockId,
+    /// The product.
+    pub product_id: ProductId,
+    /// The shard.
+    pub shard: Shard,
+    /// The last position that is told.
+    pub bound: Position,
+    /// When its job was last put in line, in Unix milliseconds.
+    pub moved_ms: u64,
+}
+
+impl Open {
+    /// What `job` does, put in line at `moved_ms`.
+    pub fn of(job: &Job, moved_ms: u64) -> Self {
+        let Job { restock_id, product_id, shard, bound } = job.clone();
+        Self { restock_id, product_id, shard, bound, moved_ms }
+    }
+
+    /// The job that tells the rest of it.
+    pub fn job(self) -> Job {
+        let Self { restock_id, product_id, shard, bound, .. } = self;
+        Job { restock_id, product_id, shard, bound }
+    }
 }
 
 /// What became of a conditional write.

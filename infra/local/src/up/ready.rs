@@ -4,6 +4,7 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
+use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 /// Where the parts are. This is the content of the ready file.
@@ -26,6 +27,15 @@ pub(crate) struct Addresses {
 }
 
 impl Addresses {
+    /// Reads a ready file.
+    ///
+    /// # Errors
+    /// When it cannot be read, or is no ready file.
+    pub(crate) fn read(file: &Path) -> anyhow::Result<Self> {
+        let text = fs::read(file).with_context(|| format!("cannot read {}", file.display()))?;
+        serde_json::from_slice(&text).with_context(|| format!("{} is not a ready file", file.display()))
+    }
+
     /// Writes the ready file. Whoever sees it sees all of it.
     ///
     /// # Errors
@@ -68,8 +78,7 @@ mod tests {
         let file = directory.path().join("ready.json");
         fs::write(&file, "old").unwrap();
         addresses.write(&file).unwrap();
-        let read: Addresses = serde_json::from_slice(&fs::read(&file).unwrap()).unwrap();
-        assert_eq!(read, addresses);
+        assert_eq!(Addresses::read(&file).unwrap(), addresses);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         assert!(addresses.write(&directory.path().join("missing/ready.json")).is_err());
     }

@@ -6,6 +6,7 @@
 mod support;
 
 mod faults;
+mod operator;
 mod outages;
 mod people;
 mod refusals;

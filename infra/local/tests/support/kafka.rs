@@ -40,6 +40,8 @@ impl Shop {
         let producer: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
             .set("bootstrap.servers", &self.kafka)
             .set("linger.ms", "50")
+            // More than the functions write, as other programs may.
+            .set("message.max.bytes", "5000000")
             .set("message.timeout.ms", "10000")
             .create()
             .unwrap();

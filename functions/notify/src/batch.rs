@@ -7,7 +7,7 @@ use domain::{Invalid, job::Job, stock::StockUpdate};
 use futures::{StreamExt, stream};
 use platform::{
     chance,
-    kafka::{Kafka, Record as Outgoing},
+    kafka::{Kafka, PublishError, Record as Outgoing},
 };
 use serde_json::Value;
 use tokio::time::Instant;
@@ -109,7 +109,8 @@ async fn in_order(app: &App, lane: Vec<(Record, Task)>, until: Instant) -> Vec<(
 }
 
 /// Writes poison to the dead letters of its topic, with its headers, where it came from, and what
-/// was wrong.
+/// was wrong. Where that is more than Kafka takes, without what it held: it lies where it came from
+/// for as long as that topic keeps it, and would block its partition until then.
 async fn bury(app: &App, poison: Vec<(Record, Invalid)>) -> Vec<(Record, Failed)> {
     let topics: Vec<String> = poison.iter().map(|(record, _)| Kafka::dead_letters(&record.topic)).collect();
     let outgoing: Vec<Outgoing<'_>> = poison
@@ -123,7 +124,20 @@ async fn bury(app: &App, poison: Vec<(Record, Invalid)>) -> Vec<(Record, Failed)
             Outgoing { topic, key: record.key.as_deref(), value: record.value.as_deref(), headers }
         })
         .collect();
-    let written = app.publisher.publish(&outgoing).await;
+    let mut written = app.publisher.publish(&outgoing).await;
+    for ((dead, written), (record, _)) in outgoing.iter().zip(&mut written).zip(&poison) {
+        if written.as_ref().is_err_and(PublishError::is_too_large) {
+            let bytes = record.value.as_ref().map_or(0, Vec::len);
+            // The last two are ours.
+            let mut headers = dead.headers[record.headers.len()..].to_vec();
+            let left_out = format!("key, headers, and a value of {bytes} bytes");
+            headers.push(("notify-me-left-out", left_out.into_bytes()));
+            let rest = Outgoing { topic: dead.topic, headers, ..Outgoing::default() };
+            if let Some(again) = app.publisher.publish(&[rest]).await.pop() {
+                *written = again;
+            }
+        }
+    }
     let mut failed = Vec::new();
     for ((record, reason), written) in poison.into_iter().zip(written) {
         match written {

@@ -7,7 +7,7 @@ use domain::setting::Settings;
 use futures::future::join_all;
 use rdkafka::{
     ClientConfig,
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer},
     util::Timeout,
@@ -75,6 +75,13 @@ pub struct PublishError {
     topic: String,
     #[source]
     source: KafkaError,
+}
+
+impl PublishError {
+    /// Whether the record is larger than this client or its topic takes, today and tomorrow.
+    pub fn is_too_large(&self) -> bool {
+        self.source.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+    }
 }
 
 /// Writes records.

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::support::{Record, shared, tag};
+use crate::support::{Record, System, shared, tag};
 
 fn seconds_ago(seconds: i64) -> String {
     Timestamp::from_second(Timestamp::now().as_second() - seconds).unwrap().to_string()
@@ -241,6 +241,30 @@ async fn a_batch_of_nothing_but_poison_is_taken_apart_and_the_partition_goes_on(
         let times = dead.iter().filter(|(dead, _)| dead.as_deref() == Some(value.as_bytes())).count();
         assert_eq!(times, 1, "{value}");
     }
+}
+
+#[tokio::test]
+async fn poison_as_large_as_a_broker_takes_is_in_the_dead_letters_without_its_value() {
+    let system = System::start(&[], &[]);
+    let shop = system.shop();
+    shop.subscribe("after-large", "after-large@example.com").await;
+    // A broker takes a little over 1 MiB unless it is told otherwise. A copy with the reason beside it is larger, and
+    // this project's own producer sends 1 MB at most.
+    let large = vec![b'{'; 1_048_300];
+    let large = Record { value: Some(&large), key: Some("large"), ..Record::text("") };
+    let in_one = |record| Record { partition: Some(0), ..record };
+    shop.produce("item-restocked", &[in_one(large)]);
+    shop.produce("item-restocked", &[in_one(Record::text("after-large"))]);
+    shop.only_mail("after-large@example.com").await;
+    let [(value, headers)] = &shop.records("item-restocked-dlq")[..] else { panic!("one dead letter") };
+    let header = |name: &str| {
+        let (_, text) = headers.iter().find(|(header, _)| header == name).unwrap();
+        String::from_utf8(text.clone()).unwrap()
+    };
+    assert_eq!(value, &None);
+    assert_eq!(header("notify-me-left-out"), "key, headers, and a value of 1048300 bytes");
+    assert_eq!(header("notify-me-source"), "item-restocked-0@0");
+    assert!(header("notify-me-reason").contains("is not JSON"));
 }
 
 #[tokio::test]

@@ -48,6 +48,8 @@ impl Shop {
             .set("bootstrap.servers", &self.kafka)
             .set("linger.ms", "50")
             .set("message.timeout.ms", "10000")
+            // Others may write what a broker takes, which is more than this client's default.
+            .set("message.max.bytes", "2000000")
             .create()
             .unwrap();
         for record in records {

@@ -7,7 +7,7 @@ use domain::setting::Settings;
 use futures::future::join_all;
 use rdkafka::{
     ClientConfig,
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer},
     util::Timeout,

@@ -1,4 +1,5 @@
-//! The whole flow in real processes: from "Notify me" to the mail.
+//! The whole flow in real processes: from "Notify me" to the mail. On the embedded Kafka and DynamoDB, and with
+//! `NOTIFY_ME_PARTS=real` on Apache Kafka and DynamoDB Local.
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops where it fails, and says why")]
 
@@ -9,6 +10,7 @@ mod faults;
 mod operator;
 mod outages;
 mod people;
+mod real_parts;
 mod refusals;
 mod restocks;
 mod samples;

@@ -5,9 +5,10 @@ use std::process::{Command, Stdio};
 
 use futures::future::join_all;
 use rdkafka::mocking::MockCluster;
+use rdkafka::producer::DefaultProducerContext;
 use serde_json::json;
 
-use crate::support::{System, children, runs, shared, tag, until};
+use crate::support::{Parts, System, TOPICS, are_real, children, runs, shared, tag, until};
 
 #[tokio::test]
 async fn a_restart_in_the_middle_of_a_fan_out_tells_the_rest_and_doubts_one_call_a_shard_at_most() {
@@ -26,7 +27,7 @@ async fn a_restart_in_the_middle_of_a_fan_out_tells_the_rest_and_doubts_one_call
     system.end("KILL");
     until("no process of it", async || (!functions.iter().any(|id| runs(*id))).then_some(())).await;
 
-    let system = System::start(&arguments, &[]);
+    let system = system.again(&arguments, &[]);
     let shop = system.shop();
     let told = shop.everything().await.len();
     assert!(told < waiting.len(), "it was killed too late: {told}");
@@ -43,21 +44,57 @@ async fn a_restart_in_the_middle_of_a_fan_out_tells_the_rest_and_doubts_one_call
     assert_eq!(shop.waiting("long-queue").await, 0);
 }
 
+/// A Kafka that goes away and comes back.
+enum Broker {
+    /// Closes its connections and refuses others.
+    Mock(MockCluster<'static, DefaultProducerContext>),
+    /// Stands still: its connections stay open, and what arrives meanwhile is read when it is back. So an update that
+    /// was refused is written after all, and its retry is the same restock.
+    Real(Parts),
+}
+
+impl Broker {
+    fn start() -> Self {
+        if are_real() {
+            return Self::Real(Parts::new());
+        }
+        let kafka = MockCluster::new(1).unwrap();
+        for (topic, partitions) in TOPICS {
+            kafka.create_topic(topic, partitions, 1).unwrap();
+        }
+        Self::Mock(kafka)
+    }
+
+    fn system(&self) -> System {
+        match self {
+            Self::Mock(kafka) => System::start(&["--kafka", &kafka.bootstrap_servers()], &[]),
+            Self::Real(parts) => System::start_on(parts.clone(), &[], &[]),
+        }
+    }
+
+    fn is_away(&self, away: bool) {
+        match self {
+            Self::Mock(kafka) if away => kafka.broker_down(1).unwrap(),
+            Self::Mock(kafka) => kafka.broker_up(1).unwrap(),
+            Self::Real(parts) => parts.pause_kafka(away),
+        }
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        // Whatever came between: others use it after this test.
+        self.is_away(false);
+    }
+}
+
 #[tokio::test]
 async fn a_stock_update_is_refused_while_kafka_is_away_and_taken_once_when_it_is_back() {
-    let kafka = MockCluster::new(1).unwrap();
-    for (topic, partitions) in [
-        ("item-restocked", 3),
-        ("notification-batches", 8),
-        ("item-restocked-dlq", 1),
-        ("notification-batches-dlq", 1),
-    ] {
-        kafka.create_topic(topic, partitions, 1).unwrap();
-    }
-    let system = System::start(&["--kafka", &kafka.bootstrap_servers()], &[]);
+    let kafka = Broker::start();
+    let system = kafka.system();
     let shop = system.shop();
     shop.subscribe("away", "away@example.com").await;
-    kafka.broker_down(1).unwrap();
+    kafka.is_away(true);
 
     let update = json!({ "quantity": 5 });
     let key = [("idempotency-key", "away-1")];
@@ -66,7 +103,7 @@ async fn a_stock_update_is_refused_while_kafka_is_away_and_taken_once_when_it_is
     assert!(refused.header("retry-after").parse::<u32>().is_ok_and(|seconds| seconds > 0), "{refused:?}");
     assert!(refused.json()["detail"].as_str().unwrap().contains("Kafka"), "{refused:?}");
 
-    kafka.broker_up(1).unwrap();
+    kafka.is_away(false);
     until("the update taken", async || {
         let answer = shop.request("PUT", "/products/away/stock", &key, update.to_string()).await;
         (answer.status == 202).then_some(())
@@ -94,7 +131,7 @@ async fn ctrl_c_finishes_what_is_in_flight_and_leaves_no_process_and_no_ready_fi
     assert!(!functions.iter().any(|id| runs(*id)), "{functions:?}");
     assert!(!system.ready_file.exists(), "the ready file of a system that is gone");
     // What was taken is planned before the end, and delivered then or after the next start.
-    let again = System::start(&arguments, &[]);
+    let again = system.again(&arguments, &[]);
     let shop = again.shop();
     for to in &waiting {
         shop.only_mail(to).await;

@@ -4,7 +4,7 @@ use std::process::{Command, Output, Stdio};
 
 use serde_json::{Value, json};
 
-use crate::support::System;
+use crate::support::{System, are_real};
 
 const SMALL: [&str; 6] = ["--products", "5", "--shoppers", "200", "--restocks", "10"];
 
@@ -18,9 +18,16 @@ fn simulate(size: &[&str], arguments: &[&str]) -> Output {
         .unwrap()
 }
 
+/// Without a ready file, `simulate` starts a system of its own, which is an embedded one; real parts are for a running
+/// system.
 #[test]
-fn a_simulation_on_a_system_of_its_own_loses_nobody_and_tells_nobody_twice() {
-    let Output { status, stdout, stderr } = simulate(&SMALL, &["--json"]);
+fn a_simulation_loses_nobody_and_tells_nobody_twice() {
+    let system = are_real().then(|| System::start(&[], &[]));
+    let mut arguments = vec!["--json"];
+    if let Some(system) = &system {
+        arguments.extend(["--ready-file", system.ready_file.to_str().unwrap()]);
+    }
+    let Output { status, stdout, stderr } = simulate(&SMALL, &arguments);
     let said = String::from_utf8(stderr).unwrap();
     assert!(status.success(), "{said}");
     let summary: Value = serde_json::from_slice(&stdout).unwrap();

@@ -1,8 +1,10 @@
 //! What a reader of the tutorial tries first.
 
+use std::process::Command;
+
 use serde_json::json;
 
-use crate::support::{Record, shared, tag, text};
+use crate::support::{Record, System, repository, shared, tag, text};
 
 #[tokio::test]
 async fn everybody_who_waits_for_the_iphone_is_told_when_the_inventory_service_says_it_is_back() {
@@ -57,4 +59,28 @@ async fn records_of_all_three_partitions_are_read() {
         shop.produce("item-restocked", &[record]);
         shop.only_mail(&to).await;
     }
+}
+
+#[tokio::test]
+#[ignore = "a Java program and a broker for it: NOTIFY_ME_PARTS=real"]
+async fn the_tutorials_own_java_producer_brings_the_mail() {
+    let system = System::start(&[], &[]);
+    let shop = system.shop();
+    shop.subscribe("iphone15", "user1@example.com").await;
+
+    let jars =
+        Command::new(repository().join("infra/real-parts")).args(["jars", "tutorial"]).output().unwrap();
+    assert!(jars.status.success(), "{}", String::from_utf8_lossy(&jars.stderr));
+    let jars = String::from_utf8(jars.stdout).unwrap();
+    let sent = Command::new("java")
+        .args(["-XX:TieredStopAtLevel=1", "-cp", &format!("{}/*", jars.trim())])
+        .arg(repository().join("infra/java/TutorialProducer.java"))
+        .args([&shop.kafka, "iphone15"])
+        .output()
+        .unwrap();
+    assert!(sent.status.success(), "{}", String::from_utf8_lossy(&sent.stderr));
+
+    let mail = shop.only_mail("user1@example.com").await;
+    assert_eq!(mail["Subject"], "iphone15 is back in stock");
+    assert!(tag(&mail, "restock").starts_with("item-restocked-"), "it is named after its record: {mail:#}");
 }

@@ -29,6 +29,13 @@ impl<'a> Record<'a> {
 /// A record that was read: its value and its headers.
 pub(crate) type Read = (Option<Vec<u8>>, Vec<(String, Vec<u8>)>);
 
+/// All topics and their partitions.
+pub(crate) const TOPICS: [(&str, i32); 4] = [
+    ("item-restocked", 3),
+    ("notification-batches", 8),
+    ("item-restocked-dlq", 1),
+    ("notification-batches-dlq", 1),
+];
 /// The topics that `notify` reads and the groups that read them, in the order of the flow.
 const READ: [(&str, &str); 2] =
     [("item-restocked", "notification-service"), ("notification-batches", "notification-service-batches")];
@@ -43,6 +50,8 @@ impl Shop {
             // More than the functions write, as other programs may.
             .set("message.max.bytes", "5000000")
             .set("message.timeout.ms", "10000")
+            // Others may write what a broker takes, which is more than this client's default.
+            .set("message.max.bytes", "2000000")
             .create()
             .unwrap();
         for record in records {

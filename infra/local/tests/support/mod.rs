@@ -13,21 +13,27 @@ use serde_json::Value;
 use tempfile::TempDir;
 
 mod kafka;
+mod parts;
 mod shop;
 
-pub(crate) use kafka::Record;
+pub(crate) use kafka::{Record, TOPICS};
+pub(crate) use parts::{Parts, are_real, repository};
 pub(crate) use shop::{Answer, header, link_after, tag, text};
 
 /// How long anything here may take before the test gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 
-/// A system of the test's own. Dropping it kills it.
+/// How long a system on real parts may take to leave its groups before it is killed.
+const FAREWELL: Duration = Duration::from_secs(5);
+
+/// A system of the test's own. Dropping it ends it.
 pub(crate) struct System {
     pub(crate) ready: Ready,
     pub(crate) ready_file: PathBuf,
     folder: Option<TempDir>,
     process: Child,
     log: Log,
+    parts: Parts,
 }
 
 /// The ready file.
@@ -42,15 +48,26 @@ pub(crate) struct Ready {
 impl System {
     /// `notify-me up` on a free port, with these arguments and variables beside it, once it accepts work.
     pub(crate) fn start(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
-        Self::launch(Command::new(env!("CARGO_BIN_EXE_notify-me")), arguments, environment)
+        Self::start_on(Parts::new(), arguments, environment)
     }
 
-    fn launch(mut command: Command, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+    /// The same on the parts of one that has ended: real ones still have what it wrote.
+    pub(crate) fn again(&self, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::start_on(self.parts.clone(), arguments, environment)
+    }
+
+    /// The same on these parts.
+    pub(crate) fn start_on(parts: Parts, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::launch(Command::new(env!("CARGO_BIN_EXE_notify-me")), parts, arguments, environment)
+    }
+
+    fn launch(mut command: Command, parts: Parts, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ready_file = folder.path().join("ready.json");
         let mut process = command
             .args(["up", "--port", "0", "--ready-file"])
             .arg(&ready_file)
+            .args(parts.arguments())
             .args(arguments)
             .env("RUST_LOG", "warn")
             .envs(environment.iter().copied())
@@ -70,7 +87,7 @@ impl System {
             assert!(started.elapsed() < PATIENCE, "it is not ready in time:\n{}", log.since(0));
             std::thread::sleep(Duration::from_millis(20));
         };
-        Self { ready, ready_file, folder: Some(folder), process, log }
+        Self { ready, ready_file, folder: Some(folder), process, log, parts }
     }
 
     /// What a test does with it, with what it logs from here on shown when the test fails.
@@ -94,23 +111,33 @@ impl System {
 
     /// Sends a signal, such as `INT`, and gives how the process ended.
     pub(crate) fn end(&mut self, signal: &str) -> std::process::ExitStatus {
+        let ended = self.ended_within(PATIENCE, signal);
+        ended.unwrap_or_else(|| panic!("it does not end:\n{}", self.log()))
+    }
+
+    fn ended_within(&mut self, limit: Duration, signal: &str) -> Option<std::process::ExitStatus> {
         let sent = Command::new("kill").args([&format!("-{signal}"), &self.id().to_string()]).status();
         assert!(sent.unwrap().success());
         let started = Instant::now();
-        loop {
+        while started.elapsed() < limit {
             if let Some(status) = self.process.try_wait().unwrap() {
-                return status;
+                return Some(status);
             }
-            assert!(started.elapsed() < PATIENCE, "it does not end:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+        None
     }
 }
 
 impl Drop for System {
     fn drop(&mut self) {
-        // Its functions end with it. Where it has ended already, there is nothing to kill.
-        let _ = self.process.kill();
+        let ended = matches!(self.process.try_wait(), Ok(Some(_)));
+        // A real Kafka keeps who was killed in its group for ten seconds, and nobody can use these parts meanwhile.
+        let left = !ended && are_real() && self.ended_within(FAREWELL, "TERM").is_some();
+        if !ended && !left {
+            // Its functions end with it.
+            let _ = self.process.kill();
+        }
         let _ = self.process.wait();
     }
 }
@@ -123,7 +150,7 @@ pub(crate) fn shared() -> Shop {
         let script = r#""$0" "$@" & read -r _; kill -KILL $!; wait"#;
         let mut shell = Command::new("sh");
         shell.args(["-c", script, env!("CARGO_BIN_EXE_notify-me")]);
-        let mut system = System::launch(shell, &[], &[]);
+        let mut system = System::launch(shell, Parts::new(), &[], &[]);
         // Nobody else would remove it.
         drop(system.folder.take());
         system
@@ -217,7 +244,7 @@ pub(crate) fn runs(id: u32) -> bool {
 
 /// A sample event of the repository.
 pub(crate) fn sample(name: &str) -> Value {
-    let file = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../events").join(name);
+    let file = repository().join("events").join(name);
     let text = std::fs::read(&file).unwrap_or_else(|error| panic!("{}: {error}", file.display()));
     serde_json::from_slice(&text).unwrap()
 }

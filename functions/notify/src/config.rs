@@ -19,6 +19,7 @@ use platform::kafka::Kafka;
 /// | `TABLE_NAME` | `notify-me` | the table |
 /// | `SHARDS` | 8 | shards of each waitlist, 1 to 1024; the same for every function |
 /// | `KAFKA_BOOTSTRAP_SERVERS` | required | where Kafka is |
+/// | `KAFKA_SECURITY` and what belongs to it | `plaintext` | how to log in: [`platform::kafka::Security::read`] |
 /// | `KAFKA_RESTOCK_TOPIC` | `item-restocked` | stock updates; dead letters go to it with `-dlq` |
 /// | `KAFKA_BATCHES_TOPIC` | `notification-batches` | fan-out jobs; dead letters likewise |
 /// | `DELIVERY_TIMEOUT_MS` | 10000 | how long Kafka has to take a record |

@@ -8,7 +8,7 @@ use std::{sync::Arc, time::Duration};
 use domain::ShardCount;
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use platform::{
-    kafka::{Kafka, Publisher},
+    kafka::{Kafka, Publisher, Signer},
     table::Table,
 };
 use serde_json::Value;
@@ -52,7 +52,8 @@ pub async fn run() -> Result<(), Error> {
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let metrics = metrics::start(config.function_name.clone())?;
     let aws = platform::aws::config().await;
-    let publisher = Publisher::new(&config.kafka, config.delivery, Duration::from_millis(1))?;
+    let signer = aws.credentials_provider().map(Signer::new);
+    let publisher = Publisher::new(&config.kafka, signer, config.delivery, Duration::from_millis(1))?;
     publisher.warm_up(&config.kafka.batches).await;
     let table = Table::new(aws_sdk_dynamodb::Client::new(&aws), config.table.clone());
     let mailer = mailer::Mailer::new(&aws, &config);

@@ -16,7 +16,7 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use platform::{
     chance,
     http::{Problem, header, json, json_body},
-    kafka::{Kafka, PublishError, Publisher, Record, Written},
+    kafka::{Kafka, PublishError, Publisher, Record, Signer, Written},
 };
 use serde::Serialize;
 use serde_json::Value;
@@ -29,6 +29,7 @@ pub const MAX_UPDATES: usize = 1_000;
 /// | variable | default | meaning |
 /// |---|---|---|
 /// | `KAFKA_BOOTSTRAP_SERVERS` | required | where Kafka is |
+/// | `KAFKA_SECURITY` and what belongs to it | `plaintext` | how to log in: [`platform::kafka::Security::read`] |
 /// | `KAFKA_RESTOCK_TOPIC` | `item-restocked` | the topic |
 /// | `DELIVERY_TIMEOUT_MS` | 5000 | how long Kafka has to take an update; below the function's time-out |
 /// | `MAX_BODY_BYTES` | 16384 | the largest body of an HTTP request |
@@ -60,7 +61,8 @@ pub struct App {
 pub async fn run() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let config = Config::read(&|name| std::env::var(name).ok())?;
-    let publisher = Publisher::new(&config.kafka, config.delivery, Duration::ZERO)?;
+    let publisher =
+        Publisher::new(&config.kafka, Some(Signer::from_environment()), config.delivery, Duration::ZERO)?;
     publisher.warm_up(&config.kafka.restocks).await;
     let app = &App { publisher, config };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| handle(app, event.payload))).await

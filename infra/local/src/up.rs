@@ -8,6 +8,7 @@ use anyhow::Context;
 use crate::console::{log_to_stderr, say};
 
 mod data;
+mod login;
 mod ready;
 mod schedule;
 mod system;
@@ -30,7 +31,10 @@ pub(crate) struct Args {
     /// When everything accepts work, write the addresses of all parts to this file as JSON.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
-    /// Use this Kafka instead of the embedded one; missing topics are made there.
+    /// Use this Kafka instead of the embedded one; missing topics are made there. How to log in is
+    /// in KAFKA_SECURITY (plaintext, tls, scram or mtls; msk-iam only works on AWS) and in the
+    /// variables that belong to it, as for the functions: KAFKA_USERNAME, KAFKA_PASSWORD,
+    /// KAFKA_CLIENT_CERTIFICATE, KAFKA_CLIENT_KEY, KAFKA_CA_CERTIFICATE (PEM texts).
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
     /// Use this DynamoDB instead of the embedded one; a missing table is made there.

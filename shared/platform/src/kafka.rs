@@ -1,22 +1,38 @@
 //! Writing to Kafka: an idempotent producer whose every delivery is awaited, because a function's
 //! sandbox is frozen once it answers and would take unsent records along.
 
+mod context;
+mod fault;
+mod msk_iam;
+mod pem;
+mod security;
+
 use std::time::Duration;
 
 use domain::setting::Settings;
 use futures::future::join_all;
 use rdkafka::{
     ClientConfig,
-    error::{KafkaError, RDKafkaErrorCode},
+    config::RDKafkaLogLevel,
+    error::KafkaError,
     message::{Header, OwnedHeaders},
     producer::{FutureProducer, FutureRecord, Producer},
     util::Timeout,
 };
 
-/// Where Kafka is, and what its topics are called.
+use self::context::{Context, LastFault};
+pub use self::{
+    fault::{Fault, Kind},
+    msk_iam::Signer,
+    security::{Mode, Security},
+};
+
+/// Where Kafka is, how to log in, and what its topics are called.
 #[derive(Debug, Clone)]
 pub struct Kafka {
     bootstrap_servers: String,
+    /// How to log in.
+    pub security: Security,
     /// The topic of stock updates.
     pub restocks: String,
     /// The topic of fan-out jobs.
@@ -24,20 +40,14 @@ pub struct Kafka {
 }
 
 impl Kafka {
-    /// Reads `KAFKA_BOOTSTRAP_SERVERS`, `KAFKA_RESTOCK_TOPIC` and `KAFKA_BATCHES_TOPIC`.
-    ///
-    /// `KAFKA_SECURITY` may be left out or `plaintext`: this build has no other login, and says so
-    /// here rather than by brokers that do not answer.
+    /// Reads `KAFKA_BOOTSTRAP_SERVERS`, `KAFKA_RESTOCK_TOPIC`, `KAFKA_BATCHES_TOPIC` and what
+    /// [`Security::read`] does.
     pub fn read(settings: &mut Settings<'_>) -> Option<Self> {
-        settings.optional_by("KAFKA_SECURITY", |text| match text {
-            "plaintext" => Ok(()),
-            _ => Err("plaintext is the only login of this build"),
-        });
-        Some(Self {
-            restocks: settings.or("KAFKA_RESTOCK_TOPIC", "item-restocked".to_owned()),
-            batches: settings.or("KAFKA_BATCHES_TOPIC", "notification-batches".to_owned()),
-            bootstrap_servers: settings.required("KAFKA_BOOTSTRAP_SERVERS")?,
-        })
+        let restocks = settings.or("KAFKA_RESTOCK_TOPIC", "item-restocked".to_owned());
+        let batches = settings.or("KAFKA_BATCHES_TOPIC", "notification-batches".to_owned());
+        let bootstrap_servers = settings.required("KAFKA_BOOTSTRAP_SERVERS");
+        let security = Security::read(settings);
+        Some(Self { bootstrap_servers: bootstrap_servers?, security: security?, restocks, batches })
     }
 
     /// The topic for records of `topic` that cannot be read.
@@ -73,30 +83,89 @@ pub struct Written {
 #[error("Kafka did not take a record for {topic}")]
 pub struct PublishError {
     topic: String,
+    // Boxed, so that the good results of a batch stay small.
     #[source]
-    source: KafkaError,
+    source: Box<Unanswered>,
 }
 
 impl PublishError {
+    /// What stood between the client and the brokers, where that is why.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.source.fault()
+    }
+
     /// Whether the record is larger than this client or the topic takes, so that it never will be taken.
     pub fn is_too_large(&self) -> bool {
         use rdkafka::types::RDKafkaErrorCode::{InvalidMessageSize, MessageSizeTooLarge};
-        matches!(self.source.rdkafka_error_code(), Some(MessageSizeTooLarge | InvalidMessageSize))
+        matches!(self.source.error.rdkafka_error_code(), Some(MessageSizeTooLarge | InvalidMessageSize))
+    }
+}
+
+/// What Kafka did not do, and what stood between the client and the brokers, if that is known.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}")]
+pub struct Unanswered {
+    error: KafkaError,
+    #[source]
+    fault: Option<Fault>,
+}
+
+impl Unanswered {
+    /// What stood between the client and the brokers.
+    pub fn fault(&self) -> Option<&Fault> {
+        self.fault.as_ref()
+    }
+}
+
+/// A client that cannot be made of its settings.
+#[derive(Debug, thiserror::Error)]
+pub enum ClientError {
+    /// librdkafka does not take them together: a key, for example, that is not the certificate's.
+    #[error("the Kafka client cannot be made")]
+    Creation(#[source] KafkaError),
+    /// It does not take one of them. The value is not repeated: it may be a secret.
+    #[error("the Kafka client does not take its setting {0}")]
+    Setting(String),
+    /// The login is MSK's by IAM, and there is nobody to sign for it.
+    #[error("the login msk-iam needs AWS credentials")]
+    NoSigner,
+}
+
+impl From<KafkaError> for ClientError {
+    fn from(error: KafkaError) -> Self {
+        match error {
+            KafkaError::ClientConfig(_, _, name, _) => Self::Setting(name),
+            other => Self::Creation(other),
+        }
     }
 }
 
 /// Writes records.
 #[derive(Clone)]
 pub struct Publisher {
-    producer: FutureProducer,
+    producer: FutureProducer<Context>,
+    fault: LastFault,
     delivery: Duration,
 }
 
 impl Publisher {
     /// A producer whose every delivery ends within `delivery`, one way or the other: keep it
     /// below the function's time-out. `linger` is how long a record may wait for company.
-    pub fn new(kafka: &Kafka, delivery: Duration, linger: Duration) -> Result<Self, KafkaError> {
-        let producer = ClientConfig::new()
+    /// `signer` is needed for MSK's IAM login and not used for any other.
+    ///
+    /// # Errors
+    /// When the settings make no client. Brokers are not asked yet.
+    pub fn new(
+        kafka: &Kafka,
+        signer: Option<Signer>,
+        delivery: Duration,
+        linger: Duration,
+    ) -> Result<Self, ClientError> {
+        if kafka.security.mode() == Mode::MskIam && signer.is_none() {
+            return Err(ClientError::NoSigner);
+        }
+        let mut config = ClientConfig::new();
+        config
             .set("bootstrap.servers", &kafka.bootstrap_servers)
             .set("client.id", "notify-me")
             .set("acks", "all")
@@ -108,18 +177,33 @@ impl Publisher {
             .set("socket.connection.setup.timeout.ms", "3000")
             .set("reconnect.backoff.max.ms", "1000")
             .set("linger.ms", linger.as_millis().to_string())
-            .create()?;
-        Ok(Self { producer, delivery })
+            // The reason for a broken connection may come as a line of this level.
+            .set_log_level(RDKafkaLogLevel::Info);
+        for (name, value) in kafka.security.client_settings() {
+            config.set(name, value);
+        }
+        let fault = LastFault::default();
+        let context = Context::new(&kafka.security, signer, fault.clone());
+        Ok(Self { producer: config.create_with_context(context)?, fault, delivery })
     }
 
     /// Fetches a topic's metadata, so that the first record need not wait for it. Best effort: a
     /// Kafka that is away now may be back when there is something to write.
     pub async fn warm_up(&self, topic: &str) {
-        let (producer, name) = (self.producer.clone(), topic.to_owned());
-        let fetch = move || producer.client().fetch_metadata(Some(&name), Duration::from_secs(2)).map(drop);
-        if let Ok(Err(error)) = tokio::task::spawn_blocking(fetch).await {
+        if let Err(error) = self.reach(Some(topic), Duration::from_secs(2)).await {
             tracing::warn!(topic, error = %crate::causes(&error), "Kafka does not answer yet");
         }
+    }
+
+    /// Fetches the metadata of a topic, or of all, or says why not, within `limit`.
+    ///
+    /// # Errors
+    /// When no broker answers.
+    pub async fn reach(&self, topic: Option<&str>, limit: Duration) -> Result<(), Unanswered> {
+        let (producer, name) = (self.producer.clone(), topic.map(str::to_owned));
+        let fetch = move || producer.client().fetch_metadata(name.as_deref(), limit).map(drop);
+        let fetched = tokio::task::spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled));
+        fetched.inspect(|()| self.fault.clear()).map_err(|error| self.unanswered(error))
     }
 
     /// Writes the records in one flight and gives each one's result, in their order.
@@ -140,8 +224,17 @@ impl Publisher {
         message.payload = record.value;
         let sent = self.producer.send(message, Timeout::After(self.delivery)).await;
         match sent {
-            Ok(delivery) => Ok(Written { partition: delivery.partition, offset: delivery.offset }),
-            Err((source, _)) => Err(PublishError { topic: record.topic.to_owned(), source }),
+            Ok(delivery) => {
+                self.fault.clear();
+                Ok(Written { partition: delivery.partition, offset: delivery.offset })
+            }
+            Err((error, _)) => {
+                Err(PublishError { topic: record.topic.to_owned(), source: Box::new(self.unanswered(error)) })
+            }
         }
+    }
+
+    fn unanswered(&self, error: KafkaError) -> Unanswered {
+        Unanswered { error, fault: self.fault.get() }
     }
 }

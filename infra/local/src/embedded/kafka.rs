@@ -8,6 +8,7 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
+use platform::kafka::{ClientError, Publisher, Unanswered};
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
@@ -52,6 +53,22 @@ pub(crate) enum Error {
         servers: String,
         #[source]
         source: KafkaError,
+    },
+    /// The settings make no client.
+    #[error("cannot log in to Kafka at {servers}")]
+    Login {
+        /// The bootstrap servers.
+        servers: String,
+        #[source]
+        source: ClientError,
+    },
+    /// The brokers do not answer, or not to this login.
+    #[error("Kafka at {servers} does not answer")]
+    Unanswered {
+        /// The bootstrap servers.
+        servers: String,
+        #[source]
+        source: Box<Unanswered>,
     },
     /// A topic could not be made.
     #[error("cannot create topic {topic}: {code}")]
@@ -136,17 +153,25 @@ fn run(tell: &Sender<Result<String, KafkaError>>, ordered: &Receiver<Order>) {
     }
 }
 
-/// Makes the topics that are missing. Works with any Kafka that lets this client create topics.
+/// Makes the topics that are missing. Works with any Kafka that lets this client create topics,
+/// except with MSK's IAM login: an [`AdminClient`] asks nobody for a token.
 ///
 /// # Errors
-/// [`Error::Unreachable`] and [`Error::Topic`].
-pub(crate) async fn create_missing_topics(servers: &str) -> Result<(), Error> {
+/// Any but [`Error::Start`] and [`Error::Thread`]; a login that fails is told as such.
+pub(crate) async fn create_missing_topics(servers: &str, at: &platform::kafka::Kafka) -> Result<(), Error> {
     let unreachable = |source| Error::Unreachable { servers: servers.to_owned(), source };
-    let admin: AdminClient<DefaultClientContext> = ClientConfig::new()
-        .set("bootstrap.servers", servers)
-        .set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg)
-        .create()
-        .map_err(unreachable)?;
+    // The admin client does not say why brokers do not answer. The publisher does.
+    Publisher::new(at, None, ANSWER_LIMIT, Duration::ZERO)
+        .map_err(|source| Error::Login { servers: servers.to_owned(), source })?
+        .reach(None, ANSWER_LIMIT)
+        .await
+        .map_err(|source| Error::Unanswered { servers: servers.to_owned(), source: Box::new(source) })?;
+    let mut config = ClientConfig::new();
+    config.set("bootstrap.servers", servers).set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg);
+    for (name, value) in at.security.client_settings() {
+        config.set(name, value);
+    }
+    let admin: AdminClient<DefaultClientContext> = config.create().map_err(unreachable)?;
     let (admin, metadata) = tokio::task::spawn_blocking(move || {
         let metadata = admin.inner().fetch_metadata(None, ANSWER_LIMIT);
         (admin, metadata)

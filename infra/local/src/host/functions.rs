@@ -6,6 +6,8 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use platform::kafka::Security;
+
 /// Takes subscriptions and answers everything else that comes in over HTTP.
 pub(crate) const SUBSCRIBE: &str = "subscribe";
 /// Takes stock updates.
@@ -41,6 +43,8 @@ pub(crate) struct Wiring {
     pub(crate) api: String,
     /// Kafka, `host:port[,host:port]`.
     pub(crate) kafka: String,
+    /// Whether that Kafka may want a login, with what the caller's variables say.
+    pub(crate) kafka_login: bool,
     /// DynamoDB; `None` for the endpoint of the AWS SDK.
     pub(crate) dynamodb: Option<String>,
     /// SES; `None` for the endpoint of the AWS SDK.
@@ -70,6 +74,10 @@ pub(crate) fn table(
     let common = common(wiring, caller);
     let function = |name: &'static str, seconds, concurrency, own: Vec<(&str, String)>| {
         let mut environment = common.clone();
+        if name == SUBSCRIBE {
+            // It never speaks to Kafka.
+            environment.retain(|key, _| !Security::VARIABLES.contains(&key.as_str()));
+        }
         for (key, value) in own {
             environment.entry(key.to_owned()).or_insert_with(|| value.into());
         }
@@ -111,7 +119,7 @@ pub(crate) fn table(
 fn common(wiring: &Wiring, caller: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, OsString> {
     let mut environment: BTreeMap<String, OsString> = caller
         .filter_map(|(key, value)| Some((key.into_string().ok()?, value)))
-        .filter(|(key, _)| is_handed_on(key, wiring.uses_aws()))
+        .filter(|(key, _)| is_handed_on(key, wiring))
         .collect();
     let set = |key: &str, value: &str, to: &mut BTreeMap<String, OsString>| {
         to.insert(key.to_owned(), value.into());
@@ -134,8 +142,9 @@ fn common(wiring: &Wiring, caller: impl Iterator<Item = (OsString, OsString)>) -
 }
 
 /// Which of the caller's variables a function gets: what a person sets to see more or to change
-/// a setting of the functions, and, where real AWS is used, what the AWS SDK reads.
-fn is_handed_on(key: &str, uses_aws: bool) -> bool {
+/// a setting of the functions, and, where it is not the embedded Kafka, the login to it, and, where
+/// real AWS is used, what the AWS SDK reads.
+fn is_handed_on(key: &str, wiring: &Wiring) -> bool {
     const ALWAYS: [&str; 16] = [
         "RUST_LOG",
         "RUST_BACKTRACE",
@@ -156,7 +165,9 @@ fn is_handed_on(key: &str, uses_aws: bool) -> bool {
     ];
     const FOR_AWS: [&str; 3] = ["HOME", "SES_CONFIGURATION_SET", "SSL_CERT_FILE"];
     ALWAYS.contains(&key)
-        || uses_aws && (FOR_AWS.contains(&key) || key.starts_with("AWS_") && !key.starts_with("AWS_LAMBDA_"))
+        || wiring.kafka_login && Security::VARIABLES.contains(&key)
+        || wiring.uses_aws()
+            && (FOR_AWS.contains(&key) || key.starts_with("AWS_") && !key.starts_with("AWS_LAMBDA_"))
 }
 
 #[cfg(test)]
@@ -167,6 +178,7 @@ mod tests {
         Wiring {
             api: "http://127.0.0.1:1".to_owned(),
             kafka: "127.0.0.1:2".to_owned(),
+            kafka_login: false,
             dynamodb: Some("http://127.0.0.1:3".to_owned()),
             ses,
             region: "eu-west-1".to_owned(),
@@ -190,6 +202,19 @@ mod tests {
         assert!(!environment.contains_key("AWS_PROFILE"));
         assert!(!environment.contains_key("PATH"));
         assert_eq!(environment["SEND_RATE"], "14");
+    }
+
+    #[test]
+    fn only_the_functions_that_speak_to_another_kafka_get_the_login_to_it() {
+        let has_password = |kafka_login| {
+            let wiring = Wiring { kafka_login, ..wiring(None) };
+            let caller = std::iter::once(("KAFKA_PASSWORD".into(), "hunter2".into()));
+            let table = table(std::path::Path::new("program"), &wiring, caller);
+            let names = table.iter().filter(|one| one.environment.contains_key("KAFKA_PASSWORD"));
+            names.map(|function| function.name).collect::<Vec<_>>()
+        };
+        assert_eq!(has_password(true), [RESTOCK, NOTIFY]);
+        assert!(has_password(false).is_empty());
     }
 
     #[test]

@@ -30,8 +30,9 @@ pub(crate) enum StartingPosition {
     AtTimestamp(SystemTime),
 }
 
-/// An event source mapping: which topics go to which function, and how.
-#[derive(Clone, Debug)]
+/// An event source mapping: which topics go to which function, and how. It cannot be printed:
+/// settings of the Kafka client may be secrets.
+#[derive(Clone)]
 pub(crate) struct Mapping {
     /// `host:port`, several parted by commas. Also shown to the function.
     pub bootstrap_servers: String,

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::data::{self, DataDir};
+use super::login;
 use super::ready::Addresses;
 use super::schedule;
 use crate::embedded::Backpressure;
@@ -133,15 +134,23 @@ impl System {
         let api = format!("http://{local}");
         let data = options.data.as_deref().map(DataDir::open).transpose()?;
 
-        let (kafka, servers) = match options.kafka {
+        let variable = |name: &str| std::env::var(name).ok();
+        let (kafka, servers, login) = match options.kafka {
             Some(servers) => {
-                kafka::create_missing_topics(&servers).await?;
-                (None, servers)
+                let at = login::read(&servers, &variable)?;
+                kafka::create_missing_topics(&servers, &at).await?;
+                (None, servers, at.security.client_settings())
             }
             None => {
+                let unused = login::unused(&variable).join(", ");
+                if !unused.is_empty() {
+                    tracing::warn!(
+                        "the embedded Kafka takes no login: without --kafka, {unused} is not used"
+                    );
+                }
                 let kafka = tokio::task::spawn_blocking(Kafka::start).await??;
                 let servers = kafka.servers().to_owned();
-                (Some(kafka), servers)
+                (Some(kafka), servers, Vec::new())
             }
         };
         let (dynamodb, dynamodb_url) = match &options.dynamodb {
@@ -174,6 +183,7 @@ impl System {
         let wiring = Wiring {
             api: api.clone(),
             kafka: servers.clone(),
+            kafka_login: kafka.is_none(),
             dynamodb: dynamodb_url.clone(),
             ses: ses_url.clone(),
             region: region.clone(),
@@ -197,7 +207,8 @@ impl System {
 
         let mut pollers = Vec::new();
         for (topic, group) in MAPPINGS {
-            let mapping = mapping(&servers, topic, group, kafka.is_some());
+            let mut mapping = mapping(&servers, topic, group, kafka.is_some());
+            mapping.kafka.extend(login.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
             pollers.push(Poller::start(mapping, LambdaEndpoint::Url(api.clone())).await?);
         }
         let pollers = Arc::new(pollers);

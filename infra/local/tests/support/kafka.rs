@@ -51,7 +51,6 @@ impl Shop {
             .set("message.max.bytes", "5000000")
             .set("message.timeout.ms", "10000")
             // Others may write what a broker takes, which is more than this client's default.
-            .set("message.max.bytes", "2000000")
             .create()
             .unwrap();
         for record in records {

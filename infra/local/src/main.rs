@@ -14,6 +14,7 @@ mod poll;
 mod poller;
 mod ses;
 mod simulate;
+mod stop;
 mod up;
 
 #[derive(Parser)]
@@ -31,6 +32,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Poll any Kafka and invoke any Lambda endpoint, as an event source mapping does.
     Poll(poll::Args),
+    /// Run the SES stand-in and its inbox alone, for programs that run elsewhere, such as containers.
+    Ses(ses::Args),
     /// Run one function against the Runtime API named by the environment.
     #[command(hide = true)]
     Function(host::function::Args),
@@ -42,6 +45,7 @@ async fn main() -> ExitCode {
         Command::Up(args) => up::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Poll(args) => poll::run(args).await,
+        Command::Ses(args) => ses::run(args).await,
         Command::Function(args) => host::function::run(args).await,
     };
     match ended {

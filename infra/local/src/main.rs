@@ -16,6 +16,7 @@ mod poll;
 mod poller;
 mod ses;
 mod simulate;
+mod stop;
 mod up;
 
 #[derive(Parser)]
@@ -33,6 +34,8 @@ enum Command {
     Simulate(simulate::Args),
     /// Poll any Kafka and invoke any Lambda endpoint, as an event source mapping does.
     Poll(poll::Args),
+    /// Run the SES stand-in and its inbox alone, for programs that run elsewhere, such as containers.
+    Ses(ses::Args),
     /// Kill, disturb, fill and pace the system, and count what comes of it.
     Drill(drill::Args),
     /// Ask what became of a restock.
@@ -57,6 +60,7 @@ async fn main() -> ExitCode {
         Command::Up(args) => up::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Poll(args) => poll::run(args).await,
+        Command::Ses(args) => ses::run(args).await,
         Command::Drill(args) => drill::run(args).await,
         Command::Restock(command) => command.run().await,
         Command::Waitlist(command) => command.run().await,

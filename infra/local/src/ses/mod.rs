@@ -6,6 +6,7 @@
 //! is in `view`; the page that shows it is `crate::page`. It knows nothing of products or waitlists.
 
 mod api;
+mod command;
 mod faults;
 mod inbox;
 mod limits;
@@ -32,6 +33,7 @@ use tokio::sync::broadcast;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub(crate) use self::command::{Args, run};
 use self::faults::Faults;
 use self::inbox::{Inbox, Mail};
 use self::limits::{Quota, Rate};

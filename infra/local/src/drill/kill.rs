@@ -79,7 +79,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
             at_random(mode, args.random, &mut report).await?;
         }
     }
-    report.plot = (!lines.is_empty()).then(|| Plot {
+    report.plot = (!lines.is_empty()).then_some(Plot {
         title: "People in doubt after one kill, by where it hit",
         x: "request of the fan-out (before, then after it)",
         y: "people in doubt",

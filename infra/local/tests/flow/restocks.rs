@@ -6,7 +6,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::support::{Record, System, shared, tag};
+use crate::support::{Record, shared, tag};
 
 fn seconds_ago(seconds: i64) -> String {
     Timestamp::from_second(Timestamp::now().as_second() - seconds).unwrap().to_string()

@@ -1,6 +1,8 @@
 //! The send budget in the table: one item per sender, whose theoretical arrival time every worker
 //! moves before it sends. The arithmetic is `domain::budget`'s.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use aws_sdk_dynamodb::{
     error::SdkError,
     operation::update_item::{UpdateItemError, UpdateItemOutput},
@@ -32,6 +34,8 @@ pub(crate) struct Budget {
     reserved: f64,
     account: Mutex<Option<(Rate, u64)>>,
     cut: std::sync::Mutex<Option<Cut>>,
+    /// Whether the last reservation found all slots free.
+    idle: AtomicBool,
 }
 
 /// What became of a reservation.
@@ -54,6 +58,7 @@ impl Budget {
             reserved,
             account: Mutex::new(None),
             cut: std::sync::Mutex::new(None),
+            idle: AtomicBool::new(false),
         }
     }
 
@@ -88,12 +93,17 @@ impl Budget {
             if now > latest_us {
                 return Ok(Reserved::TooLate);
             }
-            // While mails are going out: the slots are behind those that are taken.
-            if let Some(old) = self.add(cost, now, latest_us).await? {
+            // While mails are going out: the slots are behind those that are taken. Where the rate
+            // was not used up the last time, it hardly is now, and the other request comes first.
+            if !self.idle.load(Ordering::Relaxed)
+                && let Some(old) = self.add(cost, now, latest_us).await?
+            {
                 return Ok(Reserved::Slots(Lease::new(old, now, rate, slots)));
             }
             // Otherwise: they begin now.
-            match self.start(cost, now).await? {
+            let started = self.start(cost, now).await?;
+            self.idle.store(matches!(started, Started::Yes), Ordering::Relaxed);
+            match started {
                 Started::Yes => return Ok(Reserved::Slots(Lease::new(now, now, rate, slots))),
                 Started::BusyUntil(arrival) if arrival > latest_us => return Ok(Reserved::TooLate),
                 Started::BusyUntil(_) => {}

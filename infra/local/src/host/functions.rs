@@ -145,7 +145,7 @@ fn common(wiring: &Wiring, caller: impl Iterator<Item = (OsString, OsString)>) -
 /// a setting of the functions, and, where it is not the embedded Kafka, the login to it, and, where
 /// real AWS is used, what the AWS SDK reads.
 fn is_handed_on(key: &str, wiring: &Wiring) -> bool {
-    const ALWAYS: [&str; 16] = [
+    const ALWAYS: [&str; 17] = [
         "RUST_LOG",
         "RUST_BACKTRACE",
         "AWS_LAMBDA_LOG_FORMAT",
@@ -153,6 +153,7 @@ fn is_handed_on(key: &str, wiring: &Wiring) -> bool {
         "UNIFORM_STATUS",
         "MAX_BODY_BYTES",
         "SEND_RATE",
+        "RESERVED_PERCENT",
         "ON_UNKNOWN",
         "SENDER",
         "SHOP_NAME",

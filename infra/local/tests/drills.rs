@@ -1,0 +1,32 @@
+//! The quick half of the drills: they are real runs, with fewer kills and faults than by hand.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use std::process::Command;
+
+use serde_json::Value;
+
+fn drill(arguments: &[&str]) -> Value {
+    let run = Command::new(env!("CARGO_BIN_EXE_notify-me")).arg("drill").args(arguments).arg("--json").output();
+    let run = run.unwrap();
+    let (report, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
+    assert!(run.status.success(), "{report}\n{errors}");
+    serde_json::from_str(&report).unwrap()
+}
+
+#[test]
+fn processes_killed_at_random_lose_nobody_under_resend_and_double_nobody_under_skip() {
+    let report = drill(&["kill", "--no-points", "--random", "15"]);
+    let rows = report["rows"].as_array().unwrap();
+    assert_eq!(rows.len(), 2, "{report:#}");
+    for row in rows {
+        assert_eq!(row["kills"], 15, "{report:#}");
+        assert!(row["people"].as_u64().unwrap() >= 2_400, "{report:#}");
+    }
+}
+
+#[test]
+fn faults_of_kafka_end_when_they_are_mended_and_lose_nobody() {
+    let report = drill(&["faults", "--only", "Kafka"]);
+    assert_eq!(report["rows"].as_array().unwrap().len(), 3, "{report:#}");
+}

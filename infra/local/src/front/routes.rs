@@ -128,9 +128,9 @@ mod tests {
                 let route = &resource["Properties"];
                 let target = text(&route["Target"]);
                 let integration = target.trim_start_matches("integrations/${").trim_end_matches('}');
-                // `!GetAtt SubscribeFunction.Arn` is the function `subscribe`.
+                // An ARN that ends in `${AWS::StackName}-subscribe` is the function `subscribe`.
                 let uri = text(&resources[integration]["Properties"]["IntegrationUri"]);
-                let function = uri.trim_end_matches("Function.Arn").to_lowercase();
+                let function = uri.rsplit("}-").next().unwrap_or_default().to_owned();
                 (text(&route["RouteKey"]).to_owned(), function)
             })
             .collect();

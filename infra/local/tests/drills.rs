@@ -7,7 +7,8 @@ use std::process::Command;
 use serde_json::Value;
 
 fn drill(arguments: &[&str]) -> Value {
-    let run = Command::new(env!("CARGO_BIN_EXE_notify-me")).arg("drill").args(arguments).arg("--json").output();
+    let run =
+        Command::new(env!("CARGO_BIN_EXE_notify-me")).arg("drill").args(arguments).arg("--json").output();
     let run = run.unwrap();
     let (report, errors) = (String::from_utf8_lossy(&run.stdout), String::from_utf8_lossy(&run.stderr));
     assert!(run.status.success(), "{report}\n{errors}");

@@ -7,6 +7,8 @@
 //! could be told under two places: by a request that stalled between the two while another one of
 //! the same shopper went by.
 
+use std::time::Duration;
+
 use aws_sdk_dynamodb::{
     operation::transact_write_items::TransactWriteItemsError,
     types::{
@@ -50,7 +52,8 @@ const ROUNDS: u32 = 10;
 
 pub(crate) async fn join(app: &App, product: &ProductId, wish: &Wish) -> Result<Joined, TableError> {
     let key = ItemKey::subscription(&wish.subscriber, product);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
+        give_way(round).await;
         let mine = new_place(app, wish, None);
         // Step 1: the subscription, if there is none, and its entry.
         let (mut place, new) = match enter(app, product, &key, &mine, None).await? {
@@ -82,6 +85,14 @@ pub(crate) async fn join(app: &App, product: &ProductId, wish: &Wish) -> Result<
         }
     }
     Err(TableError::contended("a subscription"))
+}
+
+/// Lets whoever was in the way finish: not before the first round, and longer each time.
+pub(crate) async fn give_way(round: u32) {
+    if round > 0 {
+        let spread = u64::try_from(chance::random() % 8).unwrap_or_default();
+        tokio::time::sleep(Duration::from_millis((4 + spread) << round.min(5))).await;
+    }
 }
 
 /// A repeated request: waits on; or, where its turn has come and gone, takes a new place past the

@@ -11,7 +11,7 @@ use platform::{
 
 use crate::{
     App,
-    join::{Transacted, delete_item, delete_subscription, transact},
+    join::{Transacted, delete_item, delete_subscription, give_way, transact},
     unavailable,
 };
 
@@ -49,7 +49,8 @@ fn unknown() -> ApiGatewayV2httpResponse {
 
 async fn leave(app: &App, ticket: &Ticket) -> Result<(), TableError> {
     let mailed = ItemKey::entry(&ticket.product, ticket.shard, ticket.position);
-    for _ in 0..ROUNDS {
+    for round in 0..ROUNDS {
+        give_way(round).await;
         // Gone: they have left already, or it was so long ago that the table forgot it.
         let Some(entry) = app.table.get::<Entry>(&mailed, "entry").await? else { return Ok(()) };
         let key = ItemKey::subscription(&Subscriber::from_key(&entry.subscriber), &ticket.product);

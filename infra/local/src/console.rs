@@ -5,7 +5,7 @@ use std::fmt::Display;
 use std::io::Write;
 
 /// Writes a line to standard output. A reader that went away is not an error.
-pub(crate) fn say(line: impl Display) {
+pub fn say(line: impl Display) {
     let mut output = std::io::stdout().lock();
     let _ = writeln!(output, "{line}");
     let _ = output.flush();

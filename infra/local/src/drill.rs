@@ -16,7 +16,6 @@ mod lab;
 mod million;
 mod paced;
 mod progress;
-mod report;
 mod wire;
 
 const LONG_ABOUT: &str = "\

@@ -1,78 +1,8 @@
-//! `notify-me`: the whole system on one machine, and the tools around it.
-//! This file only reads the command line and hands over; each command has a file of its own.
+//! The program `notify-me`.
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
-
-mod console;
-mod drill;
-mod embedded;
-mod front;
-mod host;
-mod operate;
-mod page;
-mod poll;
-mod poller;
-mod ses;
-mod simulate;
-mod stop;
-mod up;
-
-#[derive(Parser)]
-#[command(name = "notify-me", version, about)]
-struct Cli {
-    #[command(subcommand)]
-    command: Option<Command>,
-}
-
-#[derive(Subcommand)]
-enum Command {
-    /// Run the whole system on this machine (the default).
-    Up(up::Args),
-    /// Play the inventory service and its shoppers, and count who was told.
-    Simulate(simulate::Args),
-    /// Poll any Kafka and invoke any Lambda endpoint, as an event source mapping does.
-    Poll(poll::Args),
-    /// Run the SES stand-in and its inbox alone, for programs that run elsewhere, such as containers.
-    Ses(ses::Args),
-    /// Kill, disturb, fill and pace the system, and count what comes of it.
-    Drill(drill::Args),
-    /// Ask what became of a restock.
-    #[command(subcommand)]
-    Restock(operate::Restock),
-    /// Ask who waits.
-    #[command(subcommand)]
-    Waitlist(operate::Waitlist),
-    /// Was this address told?
-    Told(operate::told::Args),
-    /// Look at the records that could not be read, and write them back.
-    #[command(subcommand)]
-    DeadLetters(operate::DeadLetters),
-    /// Run one function against the Runtime API named by the environment.
-    #[command(hide = true)]
-    Function(host::function::Args),
-}
-
 #[tokio::main]
 async fn main() -> ExitCode {
-    let ended = match Cli::parse().command.unwrap_or_else(|| Command::Up(up::Args::default())) {
-        Command::Up(args) => up::run(args).await,
-        Command::Simulate(args) => simulate::run(args).await,
-        Command::Poll(args) => poll::run(args).await,
-        Command::Ses(args) => ses::run(args).await,
-        Command::Drill(args) => drill::run(args).await,
-        Command::Restock(command) => command.run().await,
-        Command::Waitlist(command) => command.run().await,
-        Command::Told(args) => operate::told::run(args).await,
-        Command::DeadLetters(command) => command.run().await,
-        Command::Function(args) => host::function::run(args).await,
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            console::complain(&error);
-            ExitCode::FAILURE
-        }
-    }
+    notify_me::run().await
 }

@@ -9,8 +9,8 @@ use serde_json::{Value, json};
 
 use super::lab::{Lab, Setup, address};
 use super::progress::Progress;
-use super::report::{Report, Row};
 use super::wire::{Fate, Seen};
+use crate::report::{Report, Row};
 use crate::ses;
 
 /// People who wait in each run.
@@ -171,6 +171,7 @@ const PRODUCT: &str = "disturbed";
 pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let mut report = Report::new(
         "faults",
+        "Drill: faults",
         "While people are told, a part fails for five seconds (or as often as it says) and is mended. Promised: \
          everybody is told, and nobody twice but people of calls in doubt. The sweep of unfinished fan-outs comes \
          every two seconds here, every five minutes on AWS.",

@@ -12,10 +12,10 @@ use serde_json::json;
 
 use super::lab::{Counted, Got, Lab, Setup};
 use super::progress::Progress;
-use super::report::{Plot, Report};
 use super::wire::Fate;
 use crate::embedded::kafka;
 use crate::poller::{LambdaEndpoint, Poller};
+use crate::report::{Plot, Report};
 use crate::up::{MAPPINGS, mapping};
 
 /// The most recipients of a call to SES: what a kill may leave in doubt in a shard.
@@ -64,6 +64,7 @@ struct Outcome {
 pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let mut report = Report::new(
         "kill",
+        "Drill: kill",
         "notify is killed (SIGKILL) before and after every request it makes to the table, SES and Kafka while it tells \
          people of a restock, one run for each request, and then at random among many restocks, while jobs are delivered \
          twice and consumer groups rebalance. Promised: with ON_UNKNOWN=resend nobody is lost and only people of a call in \
@@ -79,7 +80,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
             at_random(mode, args.random, &mut report).await?;
         }
     }
-    report.plot = (!lines.is_empty()).then_some(Plot {
+    report.plot = (!lines.is_empty()).then_some(Plot::Lines {
         title: "People in doubt after one kill, by where it hit",
         x: "request of the fan-out (before, then after it)",
         y: "people in doubt",

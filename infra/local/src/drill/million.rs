@@ -11,8 +11,8 @@ use serde_json::{Value, json};
 
 use super::lab::{Lab, Setup, address};
 use super::progress::Progress;
-use super::report::{Plot, Report};
 use super::wire::Fate;
+use crate::report::{Plot, Report};
 use crate::ses;
 
 /// Every so many-th is throttled once: 2 %.
@@ -56,6 +56,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let people = args.people;
     let mut report = Report::new(
         "million",
+        "Drill: million",
         format!(
             "{people} people wait for one product, in 8 shards; SES throttles 2 % of them once. When a third is told, \
              another product that three wait for comes back too. Promised: everybody is told exactly once; at most \
@@ -163,7 +164,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     for (what, count) in &calls {
         report.row(vec![("figure", json!(format!("calls: {what}"))), ("value", json!(count))]);
     }
-    report.plot = Some(Plot {
+    report.plot = Some(Plot::Lines {
         title: "A million people are told",
         x: "seconds",
         y: "thousands told; MB of a process",

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::lab::{Lab, Setup};
 use super::progress::Progress;
-use super::report::{Plot, Report, Row};
+use crate::report::{Plot, Report, Row};
 use crate::ses;
 
 const RATES: [u32; 4] = [14, 300, 2_000, 5_000];
@@ -39,6 +39,7 @@ pub(super) struct Args {
 pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let mut report = Report::new(
         "paced",
+        "Drill: paced",
         "One product's waitlist in 1, 8 and 64 shards is told at 14, 300, 2,000 and 5,000 mails a second, by as many \
          workers (over up to 8 processes), on an account that SES gives just that rate. Promised in the steady part: at \
          least 98 % of the rate is used, no second sees more than one second's worth beyond it, SES throttles nothing.",
@@ -64,7 +65,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         report.row(row.0);
         progress.at(done + 1);
     }
-    report.plot = Some(Plot { title: "Used of the rate", x: "mails a second", y: "percent used", lines });
+    report.plot =
+        Some(Plot::Lines { title: "Used of the rate", x: "mails a second", y: "percent used", lines });
     Ok(report)
 }
 

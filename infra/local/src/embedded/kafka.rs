@@ -39,7 +39,7 @@ const REPLICAS: i32 = 3;
 
 /// Why there is no Kafka, or no topic in it.
 #[derive(Debug, thiserror::Error)]
-pub(crate) enum Error {
+pub enum Error {
     /// The embedded Kafka could not be started.
     #[error("cannot start the embedded Kafka")]
     Start(#[source] KafkaError),
@@ -81,7 +81,7 @@ pub(crate) enum Error {
 }
 
 /// A Kafka inside this process, on a port of the loopback interface.
-pub(crate) struct Kafka {
+pub struct Kafka {
     servers: String,
     /// What its thread is to do with it; dropping it ends the thread.
     orders: Sender<Order>,
@@ -95,7 +95,7 @@ impl Kafka {
     ///
     /// # Errors
     /// [`Error::Start`] and [`Error::Thread`].
-    pub(crate) fn start() -> Result<Self, Error> {
+    pub fn start() -> Result<Self, Error> {
         // The cluster cannot move between threads, so it lives and ends on one of its own.
         let (orders, ordered) = channel();
         let (tell, told) = channel();
@@ -108,7 +108,7 @@ impl Kafka {
     }
 
     /// Its bootstrap servers, `127.0.0.1:port`.
-    pub(crate) fn servers(&self) -> &str {
+    pub fn servers(&self) -> &str {
         &self.servers
     }
 

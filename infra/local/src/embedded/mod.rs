@@ -1,7 +1,7 @@
 //! What stands in for the cloud inside this process: Kafka and DynamoDB.
 
 pub(crate) mod dynamodb;
-pub(crate) mod kafka;
+pub mod kafka;
 pub(crate) mod watch;
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -16,13 +16,13 @@ pub(crate) mod functions;
 mod logs;
 mod parent;
 mod pool;
-mod runtime_api;
+pub mod runtime_api;
 mod sandbox;
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub(crate) use runtime_api::trace_id;
-pub(crate) use sandbox::request_id;
+pub use sandbox::request_id;
 
 use functions::Function;
 use pool::Pool;
@@ -35,7 +35,7 @@ pub(crate) const ACCOUNT: &str = "000000000000";
 
 /// How an invocation that reached a function ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Outcome {
+pub enum Outcome {
     /// The function answered with these bytes, JSON by the contract of the Runtime API.
     Answer(Bytes),
     /// The function failed; Lambda calls this a function error.
@@ -44,16 +44,16 @@ pub(crate) enum Outcome {
 
 /// What a caller is told about a failed invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct FunctionError {
+pub struct FunctionError {
     /// Who noticed the failure.
-    pub(crate) cause: Cause,
+    pub cause: Cause,
     /// The error document, `{"errorType", "errorMessage", …}`.
-    pub(crate) body: Bytes,
+    pub body: Bytes,
 }
 
 /// Who noticed that an invocation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Cause {
+pub enum Cause {
     /// The function reported it itself.
     Reported,
     /// The time-out passed and the process was killed.

@@ -20,17 +20,17 @@ use tokio::task::AbortHandle;
 use super::{Cause, FunctionError, MAX_PAYLOAD, Outcome};
 
 /// One invocation on its way to the process.
-pub(super) struct Job {
-    pub(super) id: String,
-    pub(super) payload: Bytes,
+pub struct Job {
+    pub id: String,
+    pub payload: Bytes,
     /// Counted from the moment at which the process takes the invocation.
-    pub(super) timeout: Duration,
-    pub(super) taken: oneshot::Sender<()>,
-    pub(super) reply: oneshot::Sender<Outcome>,
+    pub timeout: Duration,
+    pub taken: oneshot::Sender<()>,
+    pub reply: oneshot::Sender<Outcome>,
 }
 
 /// A served Runtime API. Dropping it closes the port.
-pub(super) struct Endpoint {
+pub struct Endpoint {
     address: SocketAddr,
     jobs: mpsc::Sender<Job>,
     shared: Arc<Shared>,
@@ -55,7 +55,7 @@ impl Endpoint {
     ///
     /// # Errors
     /// When no port can be had.
-    pub(super) async fn serve(arn: String) -> std::io::Result<Self> {
+    pub async fn serve(arn: String) -> std::io::Result<Self> {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).await?;
         let address = listener.local_addr()?;
         let (jobs, queue) = mpsc::channel(1);
@@ -81,25 +81,25 @@ impl Endpoint {
     }
 
     /// What the process gets as `AWS_LAMBDA_RUNTIME_API`.
-    pub(super) fn address(&self) -> SocketAddr {
+    pub fn address(&self) -> SocketAddr {
         self.address
     }
 
     /// Puts an invocation in line. There is never more than one.
-    pub(super) async fn offer(&self, job: Job) {
+    pub async fn offer(&self, job: Job) {
         // The receiver lives as long as `self.shared`, so this cannot fail.
         let _ = self.jobs.send(job).await;
     }
 
     /// Waits until the process has asked for work for the first time.
-    pub(super) async fn ready(&self) {
+    pub async fn ready(&self) {
         let mut ready = self.shared.ready.subscribe();
         // The sender lives as long as `self.shared`, so this cannot fail.
         let _ = ready.wait_for(|ready| *ready).await;
     }
 
     /// What the process reported when it could not start, once.
-    pub(super) fn take_init_error(&self) -> Option<FunctionError> {
+    pub fn take_init_error(&self) -> Option<FunctionError> {
         lock(&self.shared.init_error).take()
     }
 }

@@ -185,7 +185,7 @@ impl Sandbox {
 }
 
 /// A random identifier in the form of a UUID.
-pub(crate) fn request_id() -> String {
+pub fn request_id() -> String {
     let mut hex = format!("{:032x}", rand::random::<u128>());
     for position in [20, 16, 12, 8] {
         hex.insert(position, '-');

@@ -16,7 +16,7 @@ const DAY_MINUTES: i64 = 24 * 60;
 /// A call is taken while anything is left, and may take more than is left. That is a debt, and
 /// until all it took has been refilled every call is refused: 50 recipients at once at 14 a second mean 3.6 s of
 /// refusals, 5 at 1 a second mean 5 s (less [`SLACK`]).
-pub(super) struct Rate {
+pub struct Rate {
     per_second: f64,
     left: f64,
     as_of: Instant,
@@ -24,12 +24,12 @@ pub(super) struct Rate {
 }
 
 impl Rate {
-    pub(super) fn new(per_second: f64, now: Instant) -> Self {
+    pub fn new(per_second: f64, now: Instant) -> Self {
         Self { per_second, left: per_second.max(1.0), as_of: now, in_debt: false }
     }
 
     /// Whether a call to this many recipients is taken now.
-    pub(super) fn take(&mut self, recipients: usize, now: Instant) -> bool {
+    pub fn take(&mut self, recipients: usize, now: Instant) -> bool {
         let most = self.per_second.max(1.0);
         let refilled = now.saturating_duration_since(self.as_of).as_secs_f64() * self.per_second;
         self.left = (self.left + refilled).min(most);

@@ -9,13 +9,13 @@ mod api;
 mod command;
 mod faults;
 mod inbox;
-mod limits;
+pub mod limits;
 pub(crate) mod serve;
 mod template;
 #[cfg(test)]
 mod tests;
 mod view;
-mod wire;
+pub mod wire;
 
 use std::net::SocketAddr;
 use std::path::PathBuf;

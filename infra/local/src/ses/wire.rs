@@ -6,9 +6,9 @@
 use serde::{Deserialize, Serialize};
 
 /// Destinations one `SendBulkEmail` call may have, and recipients one message may have.
-pub(super) const MAX_DESTINATIONS: usize = 50;
+pub const MAX_DESTINATIONS: usize = 50;
 /// Custom headers a message, a template or a bulk entry may have.
-pub(super) const MAX_HEADERS: usize = 15;
+pub const MAX_HEADERS: usize = 15;
 /// Characters in the name of a custom header.
 const MAX_HEADER_NAME: usize = 126;
 /// Characters in the value of a custom header.
@@ -33,7 +33,7 @@ const RESERVED_HEADERS: [&str; 12] = [
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct SendBulkEmail {
+pub struct SendBulkEmail {
     pub from_email_address: Option<String>,
     #[serde(default)]
     pub reply_to_addresses: Vec<String>,
@@ -47,13 +47,13 @@ pub(super) struct SendBulkEmail {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct BulkContent {
+pub struct BulkContent {
     pub template: Option<Template>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct SendEmail {
+pub struct SendEmail {
     pub from_email_address: Option<String>,
     #[serde(default)]
     pub reply_to_addresses: Vec<String>,
@@ -67,7 +67,7 @@ pub(super) struct SendEmail {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct EmailContent {
+pub struct EmailContent {
     pub simple: Option<Simple>,
     pub raw: Option<Raw>,
     pub template: Option<Template>,
@@ -75,7 +75,7 @@ pub(super) struct EmailContent {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Simple {
+pub struct Simple {
     pub subject: Part,
     pub body: Body,
     #[serde(default)]
@@ -84,27 +84,27 @@ pub(super) struct Simple {
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Body {
+pub struct Body {
     pub text: Option<Part>,
     pub html: Option<Part>,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Part {
+pub struct Part {
     pub data: String,
 }
 
 /// A whole MIME message, base64 as it was sent.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Raw {
+pub struct Raw {
     pub data: String,
 }
 
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Template {
+pub struct Template {
     pub template_name: Option<String>,
     pub template_arn: Option<String>,
     pub template_content: Option<TemplateContent>,
@@ -115,7 +115,7 @@ pub(super) struct Template {
 
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct TemplateContent {
+pub struct TemplateContent {
     pub subject: Option<String>,
     pub text: Option<String>,
     pub html: Option<String>,
@@ -124,7 +124,7 @@ pub(super) struct TemplateContent {
 /// What is one recipient's own: the only part of a bulk call that the inbox keeps per mail.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Entry {
+pub struct Entry {
     #[serde(default)]
     pub destination: Destination,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -136,7 +136,7 @@ pub(super) struct Entry {
 }
 
 impl Entry {
-    pub(super) fn data(&self) -> Option<&str> {
+    pub fn data(&self) -> Option<&str> {
         self.replacement_email_content
             .as_ref()?
             .replacement_template
@@ -148,19 +148,19 @@ impl Entry {
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Replacement {
+pub struct Replacement {
     pub replacement_template: Option<ReplacementTemplate>,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct ReplacementTemplate {
+pub struct ReplacementTemplate {
     pub replacement_template_data: Option<String>,
 }
 
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Destination {
+pub struct Destination {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub to_addresses: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
@@ -170,7 +170,7 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+    pub fn all(&self) -> impl Iterator<Item = &str> {
         self.to_addresses.iter().chain(&self.cc_addresses).chain(&self.bcc_addresses).map(String::as_str)
     }
 }
@@ -178,14 +178,14 @@ impl Destination {
 /// A header or a tag.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
-pub(super) struct Pair {
+pub struct Pair {
     pub name: String,
     #[serde(default)]
     pub value: String,
 }
 
 /// The address itself, without the display name that may stand before it.
-pub(super) fn bare(address: &str) -> &str {
+pub fn bare(address: &str) -> &str {
     match (address.rfind('<'), address.strip_suffix('>')) {
         (Some(open), Some(_)) => address[open + 1..address.len() - 1].trim(),
         _ => address.trim(),
@@ -193,7 +193,7 @@ pub(super) fn bare(address: &str) -> &str {
 }
 
 /// Whether SES takes this as an address: `user@domain.tld`, the local part in ASCII (SES speaks no SMTPUTF8).
-pub(super) fn is_address(address: &str) -> bool {
+pub fn is_address(address: &str) -> bool {
     let address = bare(address);
     let Some((local, domain)) = address.rsplit_once('@') else {
         return false;
@@ -211,7 +211,7 @@ pub(super) fn is_address(address: &str) -> bool {
 }
 
 /// What the mailbox simulator would do with this address: `bounce`, `complaint`, `suppressionlist`, `success`, `ooto`.
-pub(super) fn simulated(address: &str) -> Option<&'static str> {
+pub fn simulated(address: &str) -> Option<&'static str> {
     let (local, domain) = bare(address).rsplit_once('@')?;
     if !domain.eq_ignore_ascii_case("simulator.amazonses.com") {
         return None;
@@ -223,7 +223,7 @@ pub(super) fn simulated(address: &str) -> Option<&'static str> {
 }
 
 /// Whether SES takes these as custom headers. The error is what to tell the caller; it holds no header value.
-pub(super) fn check_headers(headers: &[Pair]) -> Result<(), String> {
+pub fn check_headers(headers: &[Pair]) -> Result<(), String> {
     if headers.len() > MAX_HEADERS {
         return Err(format!(
             "{} headers: a message may have at most {MAX_HEADERS} custom headers.",
@@ -253,7 +253,7 @@ pub(super) fn check_headers(headers: &[Pair]) -> Result<(), String> {
 }
 
 /// Whether SES takes these as message tags. The error is what to tell the caller.
-pub(super) fn check_tags(tags: &[Pair]) -> Result<(), String> {
+pub fn check_tags(tags: &[Pair]) -> Result<(), String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     for Pair { name, value } in tags {
         // The prefix is SES's own way to ask for fine-grained feedback.
@@ -271,7 +271,7 @@ pub(super) fn check_tags(tags: &[Pair]) -> Result<(), String> {
 }
 
 /// `over` on top of `base`, by name: a pair of the entry takes the place of the default of that name.
-pub(super) fn overlay(base: &[Pair], over: &[Pair], same: fn(&str, &str) -> bool) -> Vec<Pair> {
+pub fn overlay(base: &[Pair], over: &[Pair], same: fn(&str, &str) -> bool) -> Vec<Pair> {
     let kept = base.iter().filter(|pair| !over.iter().any(|other| same(&pair.name, &other.name)));
     kept.chain(over).cloned().collect()
 }

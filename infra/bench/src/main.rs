@@ -1,0 +1,166 @@
+//! `bench`: what 1,000 mails cost, against what people would pick instead, and against the limit. This file reads the
+//! command line, gets everything ready, and says what came out; each workload has a file of its own.
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use anyhow::Context as _;
+use clap::Parser;
+
+mod build;
+mod cgroup;
+mod contender;
+mod cost;
+mod machine;
+mod page;
+mod report;
+mod rig;
+mod stub;
+mod workload;
+
+use report::Report;
+use rig::{Binaries, Rig};
+use stub::Stub;
+use workload::{cold, decode, instructions, latency, publish, sizes, subscribe, throughput, warm};
+
+const AFTER_HELP: &str = "\
+Everything is on loopback. Beyond Rust it needs, for the others it measures: Java 17 with Maven, Node.js 20 with npm, Go 1.24,
+Python 3.11 with venv; for instruction counts valgrind; for processor shares root on Linux. What is missing is named, and the
+rest is measured. Set BENCH_SHOW to see what contenders write to standard error.";
+
+/// Measure what mails cost.
+#[derive(Parser)]
+#[command(name = "bench", about, after_help = AFTER_HELP)]
+struct Args {
+    /// Only what does not depend on the machine's mood, and fail where it got worse.
+    #[arg(long)]
+    quick: bool,
+    /// Only these workloads.
+    #[arg(long, value_name = "NAME", value_parser = WORKLOADS)]
+    only: Vec<String>,
+    /// Write the results as JSON to standard output.
+    #[arg(long)]
+    json: bool,
+    /// Write the results page into this directory.
+    #[arg(long, value_name = "DIR")]
+    write: Option<PathBuf>,
+    /// Measure what was built already and is in this directory, instead of building it.
+    #[arg(long, value_name = "DIR")]
+    binaries: Option<PathBuf>,
+    #[command(subcommand)]
+    command: Option<Hidden>,
+}
+
+#[derive(clap::Subcommand)]
+enum Hidden {
+    /// Run a hot path, for callgrind to look at.
+    #[command(hide = true)]
+    Hot { path: String, times: u64 },
+}
+
+const WORKLOADS: [&str; 11] = [
+    "cold",
+    "warm",
+    "decode",
+    "throughput",
+    "publish",
+    "subscribe",
+    "latency",
+    "instructions",
+    "sizes",
+    "counts",
+    "cost",
+];
+const QUICK: [&str; 2] = ["counts", "instructions"];
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let args = Args::parse();
+    let ended = match args.command {
+        Some(Hidden::Hot { path, times }) => instructions::hot(&path, times).map(|()| true),
+        None => run(args).await,
+    };
+    match ended {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(error) => {
+            progress(format!("bench: {error:#}"));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Says on standard error how far it is.
+pub(crate) fn progress(line: impl std::fmt::Display) {
+    use std::io::Write as _;
+    // Whoever does not read this misses nothing.
+    let _ = writeln!(std::io::stderr(), "{line}");
+}
+
+/// Measures, and says whether nothing got worse.
+async fn run(args: Args) -> anyhow::Result<bool> {
+    let chosen = |name: &str| match (args.only.as_slice(), args.quick) {
+        ([], true) => QUICK.contains(&name),
+        ([], false) => name != "counts",
+        (only, _) => only.iter().any(|one| one == name),
+    };
+    let root = rig::root();
+    let mut missing = Vec::new();
+    let compared = ["cold", "warm", "decode", "throughput"].iter().any(|name| chosen(name));
+    let binaries = match &args.binaries {
+        Some(directory) => directory.clone(),
+        None if args.quick => build::notify_me(&root)?,
+        None => build::functions(&root)?,
+    };
+    let contenders = if compared && !args.quick { build::peers(&root, &mut missing) } else { Vec::new() };
+    let apache = if args.quick { None } else { build::apache_kafka(&root, &mut missing) };
+
+    let directory = tempfile::tempdir().context("no place for files")?;
+    let stub = Stub::start(directory.path(), apache.as_ref().map(|kafka| kafka.servers.clone())).await?;
+    let rig = Rig::new(stub, root, Binaries { directory: binaries, in_one: args.quick }, contenders)?;
+    let (servers, is_apache) = (rig.stub.kafka_servers().to_owned(), apache.is_some());
+    let mut reports = Vec::new();
+    for name in WORKLOADS.into_iter().filter(|name| chosen(name)) {
+        progress(format!("== {name}"));
+        let measured: anyhow::Result<Report> = match name {
+            "cold" => cold::run(&rig).await,
+            "warm" => warm::run(&rig).await,
+            "decode" => decode::run(&rig).await,
+            "throughput" => throughput::run(&rig).await,
+            "publish" => publish::run(&rig, &servers, is_apache).await,
+            "subscribe" => subscribe::run(&rig).await,
+            "latency" => latency::run(&rig, &servers, is_apache).await,
+            "instructions" => instructions::run(),
+            "sizes" => sizes::run(&rig),
+            "counts" => warm::counts(&rig).await,
+            _ => cost::run(&rig).await,
+        };
+        match measured.with_context(|| name.to_owned()) {
+            Ok(report) => reports.push(report),
+            // A machine without valgrind or root still measures the rest; the quick run is a check and must not pass over it.
+            Err(error) if !args.quick => missing.push(format!("{error:#}")),
+            Err(error) => return Err(error),
+        }
+    }
+    for gap in &missing {
+        progress(format!("NOT MEASURED: {gap}"));
+    }
+    say(&args, &reports, &missing)?;
+    Ok(!args.quick || reports.iter().all(Report::all_reached))
+}
+
+fn say(args: &Args, reports: &[Report], missing: &[String]) -> anyhow::Result<()> {
+    if args.json {
+        notify_me::console::say(serde_json::to_string(&serde_json::json!({
+            "machine": machine::describe(), "reports": reports, "notMeasured": missing,
+        }))?);
+    } else {
+        for report in reports {
+            notify_me::console::say(report.text());
+        }
+    }
+    if let Some(directory) = &args.write {
+        page::write(Path::new(directory), reports, missing)?;
+    }
+    Ok(())
+}

@@ -30,6 +30,15 @@ PARAMETERS = {
     "DeletionProtection": "false",
 }
 
+ROUTES = {
+    "POST /products/{productId}/subscriptions": "NONE",
+    "GET /products/{productId}/subscriptions/count": "NONE",
+    "GET /unsubscribe/{token}": "NONE",
+    "POST /unsubscribe/{token}": "NONE",
+    "$default": "NONE",
+    "PUT /products/{productId}/stock": "AWS_IAM",
+}
+
 
 def event(name):
     return (ROOT / "events" / name).read_bytes()
@@ -63,6 +72,10 @@ def what_is_there():
         )
     table = boto3.client("dynamodb").describe_table(TableName=TABLE)["Table"]
     check("the table", (table["TableStatus"], [key["AttributeName"] for key in table["KeySchema"]]), ("ACTIVE", ["pk", "sk"]))
+    gateway = boto3.client("apigatewayv2")
+    apis = [api["ApiId"] for api in gateway.get_apis()["Items"] if api["Name"] == STACK]
+    routes = [route for api in apis for route in gateway.get_routes(ApiId=api)["Items"]]
+    check("the routes and who may call them", {route["RouteKey"]: route.get("AuthorizationType", "NONE") for route in routes}, ROUTES)
     mappings = boto3.client("lambda").list_event_source_mappings(FunctionName=f"{STACK}-notify")["EventSourceMappings"]
     # The emulator keeps no topics of a mapping.
     wanted = [["ReportBatchItemFailures"]] * 2

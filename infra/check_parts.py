@@ -75,6 +75,8 @@ class Processes:
     def __enter__(self):
         # A check that is told to end does so through its `finally` blocks.
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+        # A shell's background job ignores Ctrl-C, and hands that on to all that it starts.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         return self
 
     def start(self, *command, log, **options):

@@ -189,6 +189,10 @@ def bridge_address():
     return config.get("Gateway") or str(ipaddress.ip_network(config["Subnet"])[1])
 
 
+def containers():
+    return set(run("docker", "ps", "-aq").split())
+
+
 def every_event_is_used():
     used = {event for event, _ in [*SUBSCRIBE, FIRST_RESTOCK, *NOTIFY, *RESTOCK]}
     check("every file of events/ was used", sorted({path.name for path in (ROOT / "events").glob("*.json")} - used), [])
@@ -233,7 +237,7 @@ def a_shopper_and_the_inventory(sam, system, processes):
 
 def main():
     missing()
-    bridge = bridge_address()
+    bridge, before = bridge_address(), containers()
     # Made up: sam wants some, and hands them to the functions, whose calls go to this machine's parts.
     os.environ.update(
         AWS_ACCESS_KEY_ID="local",
@@ -264,6 +268,7 @@ def main():
             a_shopper_and_the_inventory(sam, system, processes)
         finally:
             run("infra/real-parts", "stop", "--name", INSTANCE)
+    check("no container is left", containers() - before, set())
     return verdict("check-sam-local")
 
 

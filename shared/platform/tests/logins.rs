@@ -5,6 +5,7 @@
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod broker;
+mod sandbox;
 
 use std::time::{Duration, SystemTime};
 
@@ -15,7 +16,7 @@ use aws_credential_types::{
 use domain::setting::Settings;
 use platform::kafka::{ClientError, Fault, Kafka, Kind, Publisher, Record, Signer};
 
-use self::broker::Broker;
+use self::{broker::Broker, sandbox::Sandbox};
 
 /// Enough for a broker on a busy machine.
 const LONG: Duration = Duration::from_secs(30);
@@ -214,6 +215,26 @@ async fn an_expired_token_is_named() {
     let kafka = kafka(&broker.oauth, &msk_iam(broker, &broker.file("region")));
     let said = is_refused(broker, kafka, signer, Kind::Token).await;
     assert!(said.contains("the token has expired"), "{said}");
+}
+
+/// Both are frozen for longer than a token lasts. One has a clock that stands still from its start on, so that
+/// its new tokens are as old as the first: what it meets shows that the freeze outlasted the login.
+#[test]
+fn after_a_freeze_that_outlasts_the_token_a_record_is_taken_at_once() {
+    let broker = broker!();
+    let mut sandboxes = [false, true].map(|stopped_clock| Sandbox::start(broker, stopped_clock));
+    for sandbox in &mut sandboxes {
+        assert_eq!(broker.read(sandbox.publish("before").unwrap()), b"before");
+        sandbox.signal("STOP");
+    }
+    std::thread::sleep(sandbox::TOKEN + Duration::from_secs(1));
+    let [sandbox, stopped_clock] = &mut sandboxes;
+    sandbox.signal("CONT");
+    let published = sandbox.publish("after");
+    assert_eq!(broker.read(published.unwrap()), b"after");
+    stopped_clock.signal("CONT");
+    let refused = stopped_clock.publish("never").unwrap_err();
+    assert!(refused.contains("the token has expired"), "{refused}");
 }
 
 #[tokio::test]

@@ -83,7 +83,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
     use super::*;
-    use serde_yaml_ng::Value;
+    use serde_yaml_ng::{Mapping, Value};
 
     #[test]
     fn a_path_parameter_is_decoded_once() {
@@ -117,13 +117,21 @@ mod tests {
         }
     }
 
+    fn resources() -> Mapping {
+        let template: Value = serde_yaml_ng::from_str(include_str!("../../../../template.yaml")).unwrap();
+        template["Resources"].as_mapping().unwrap().clone()
+    }
+
+    fn are_routes(resource: &&Value) -> bool {
+        text(&resource["Type"]) == "AWS::ApiGatewayV2::Route"
+    }
+
     #[test]
     fn the_template_declares_the_same_routes() {
-        let template: Value = serde_yaml_ng::from_str(include_str!("../../../../template.yaml")).unwrap();
-        let resources = template["Resources"].as_mapping().unwrap();
+        let resources = resources();
         let mut declared: Vec<(String, String)> = resources
             .values()
-            .filter(|resource| text(&resource["Type"]) == "AWS::ApiGatewayV2::Route")
+            .filter(are_routes)
             .map(|resource| {
                 let route = &resource["Properties"];
                 let target = text(&route["Target"]);
@@ -141,5 +149,20 @@ mod tests {
         declared.sort();
         ours.sort();
         assert_eq!(declared, ours);
+    }
+
+    #[test]
+    fn the_template_opens_every_route_to_the_world_but_that_of_stock_updates() {
+        for route in resources().values().filter(are_routes).map(|resource| &resource["Properties"]) {
+            let key = text(&route["RouteKey"]);
+            let authorization = match &route["AuthorizationType"] {
+                Value::Tagged(tagged) if tagged.tag == "!If" => {
+                    serde_yaml_ng::to_string(&tagged.value).unwrap()
+                }
+                other => text(other).to_owned(),
+            };
+            let closed = key == "PUT /products/{productId}/stock";
+            assert_eq!(authorization, if closed { "- IsJwt\n- JWT\n- AWS_IAM\n" } else { "" }, "{key}");
+        }
     }
 }

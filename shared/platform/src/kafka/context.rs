@@ -4,7 +4,6 @@
 use std::{
     error::Error,
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
 };
 
 use rdkafka::{
@@ -17,17 +16,17 @@ use secrecy::ExposeSecret;
 
 use super::{
     fault::{Fault, Kind},
-    msk_iam::{Signer, TokenError, VALIDITY},
+    msk_iam::{Signer, TokenError},
     security::{Mode, Security},
 };
 
-/// How long librdkafka is told that a token lasts: a third of the truth.
+/// What part of a token's time librdkafka is told of: a third.
 ///
 /// It signs anew at 80 % of that, by the wall clock, which it looks at each second. A frozen sandbox
 /// looks at nothing. With a third, a token that was in use is still good after a freeze of ten
 /// minutes; after a longer one the first connection may be refused once, and is made again with a
 /// new token within about a second, long before the delivery's time is up.
-const LIFETIME: Duration = Duration::from_secs(VALIDITY.as_secs() / 3);
+const TOLD: u32 = 3;
 
 /// The last fault of a client, for whoever uses the client and for its callbacks.
 #[derive(Clone, Default)]
@@ -74,7 +73,8 @@ impl Context {
         };
         let token = signer.token(region)?;
         // By the real clock, whichever the signer goes by: this is for librdkafka's timer.
-        let until = crate::chance::now_ms() + u64::try_from(LIFETIME.as_millis()).unwrap_or(u64::MAX);
+        let lasts = signer.validity() / TOLD;
+        let until = crate::chance::now_ms() + u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         Ok(OAuthToken {
             token: token.expose_secret().to_owned(),
             // MSK takes the principal from the signature; this is for librdkafka's own lines.

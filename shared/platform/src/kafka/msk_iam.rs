@@ -18,7 +18,7 @@ use base64::{Engine, prelude::BASE64_URL_SAFE_NO_PAD};
 use secrecy::SecretString;
 
 /// How long MSK takes a token, from its signing on.
-pub(super) const VALIDITY: Duration = Duration::from_secs(900);
+const VALIDITY: Duration = Duration::from_secs(900);
 /// How long the credentials may take to come.
 const CREDENTIALS_LIMIT: Duration = Duration::from_secs(5);
 /// Appended after the signing; MSK writes it into its logs.
@@ -29,6 +29,7 @@ const USER_AGENT: &str = concat!("&User-Agent=notify-me%2F", env!("CARGO_PKG_VER
 pub struct Signer {
     credentials: SharedCredentialsProvider,
     clock: fn() -> SystemTime,
+    validity: Duration,
 }
 
 /// Why there is no token.
@@ -62,7 +63,17 @@ impl Signer {
 
     /// Signs by another clock than the system's.
     pub fn with_clock(credentials: SharedCredentialsProvider, clock: fn() -> SystemTime) -> Self {
-        Self { credentials, clock }
+        Self { credentials, clock, validity: VALIDITY }
+    }
+
+    /// The same with tokens that last for another time, 15 min at most: for whoever has less patience.
+    pub fn lasting(self, validity: Duration) -> Self {
+        Self { validity, ..self }
+    }
+
+    /// How long a token lasts, from its signing on.
+    pub(super) fn validity(&self) -> Duration {
+        self.validity
     }
 
     /// A new token for the clusters of a region. Blocks for the credentials, 5 s at most; never
@@ -80,18 +91,18 @@ impl Signer {
             tokio::time::timeout(CREDENTIALS_LIMIT, self.credentials.provide_credentials()).await
         });
         let credentials = credentials.map_err(|_| TokenError::TimedOut)?.map_err(TokenError::Credentials)?;
-        signed(region, credentials, (self.clock)())
+        signed(region, credentials, (self.clock)(), self.validity)
             .map(|url| BASE64_URL_SAFE_NO_PAD.encode(url + USER_AGENT).into())
             .ok_or_else(|| TokenError::Unsignable(region.to_owned()))
     }
 }
 
 /// The presigned request, as a URL.
-fn signed(region: &str, credentials: Credentials, now: SystemTime) -> Option<String> {
+fn signed(region: &str, credentials: Credentials, now: SystemTime, validity: Duration) -> Option<String> {
     let url = format!("https://kafka.{region}.amazonaws.com/?Action=kafka-cluster%3AConnect");
     let mut settings = SigningSettings::default();
     settings.signature_location = SignatureLocation::QueryParams;
-    settings.expires_in = Some(VALIDITY);
+    settings.expires_in = Some(validity);
     let identity = credentials.into();
     let parameters = v4::SigningParams::builder()
         .identity(&identity)
@@ -126,7 +137,7 @@ mod tests {
     }
 
     fn url(session: Option<&str>) -> String {
-        signed("eu-west-1", credentials(session), SystemTime::UNIX_EPOCH + NOON).unwrap()
+        signed("eu-west-1", credentials(session), SystemTime::UNIX_EPOCH + NOON, VALIDITY).unwrap()
     }
 
     /// A URL's parts in an order of their own: the order is no part of what is signed.

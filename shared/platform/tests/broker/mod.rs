@@ -15,12 +15,12 @@ use rdkafka::{
     client::DefaultClientContext,
     consumer::{BaseConsumer, Consumer},
 };
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub(crate) const TOPIC: &str = "item-restocked";
 
 /// Where its listeners are, as `infra/real-parts` says.
-#[derive(Deserialize)]
+#[derive(Deserialize, Serialize)]
 pub(crate) struct Broker {
     #[serde(rename = "kafka")]
     pub(crate) plaintext: String,

@@ -15,7 +15,9 @@ use crate::{App, event::Failed, fanout, metrics};
 mod shift;
 mod waitlist;
 
+pub(crate) use shift::Known;
 use shift::{Opening, Shift};
+pub(crate) use waitlist::Addressee;
 
 /// How a worker's time with a shard ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -32,8 +34,14 @@ enum End {
 
 /// Works on a job until it is done, or until `until`, or for as long as a slice lasts.
 pub(crate) async fn deliver(app: &App, job: &Job, until: Instant) -> Result<(), Failed> {
+    let known = Known::read(app, job).await?;
+    begin(app, job, known, until).await
+}
+
+/// The same, where what it begins with was read a moment ago.
+pub(crate) async fn begin(app: &App, job: &Job, known: Option<Known>, until: Instant) -> Result<(), Failed> {
     let until = until.min(Instant::now() + app.config.slice);
-    let end = match Shift::open(app, job, until).await? {
+    let end = match Shift::open(app, job, known, until).await? {
         Opening::Busy => End::More,
         Opening::Unknown => {
             tracing::warn!(product = %job.product_id, shard = %job.shard, "a job for a product that was never in stock");

@@ -54,7 +54,9 @@ pub async fn run() -> Result<(), Error> {
     let aws = platform::aws::config().await;
     let signer = aws.credentials_provider().map(Signer::new);
     let publisher = Publisher::new(&config.kafka, signer, config.delivery, Duration::from_millis(1))?;
-    publisher.warm_up(&config.kafka.batches).await;
+    // Not waited for: most restocks are told without a word to Kafka, and it may be away.
+    let (warmed, topic) = (publisher.clone(), config.kafka.batches.clone());
+    tokio::spawn(async move { warmed.warm_up(&topic).await });
     let table = Table::new(aws_sdk_dynamodb::Client::new(&aws), config.table.clone());
     let mailer = mailer::Mailer::new(&aws, &config);
     let budget = budget::Budget::new(table.clone(), config.sender.clone(), config.rate, config.reserved);

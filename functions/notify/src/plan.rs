@@ -18,7 +18,7 @@ use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use platform::{
     chance,
-    table::{CURSOR, ItemKey, Planned, TableError, item, position_of, read, waitlist},
+    table::{CURSOR, ItemKey, Planned, StoredCursor, TableError, item, position_of, read, waitlist},
 };
 use tokio::time::Instant;
 
@@ -40,6 +40,7 @@ pub(crate) async fn plan(
     until: Instant,
 ) -> Result<(), Failed> {
     let id = &update.product_id;
+    let looked = Instant::now();
     let restock = update
         .restock_id
         .clone()
@@ -67,28 +68,31 @@ pub(crate) async fn plan(
         bound
     };
     // Step 4: a job for every shard that has someone to tell, after a note of what is planned.
-    let jobs: Vec<Job> = match bound {
-        None => Vec::new(),
-        Some(bound) => {
-            let job = |shard| Job { restock_id: restock.clone(), product_id: id.clone(), shard, bound };
-            let (waiting, told) = waiting(app, id, ends, bound).await?;
-            if product.is_planned() {
-                // It comes again: whoever told the last of a shard may have died before writing so.
-                let told: Vec<Job> = told.into_iter().map(job).collect();
-                try_join_all(told.iter().map(|job| fanout::close(app, job))).await?;
-            }
-            waiting.into_iter().map(job).collect()
+    let job = |shard, bound| Job { restock_id: restock.clone(), product_id: id.clone(), shard, bound };
+    let (mut jobs, mut cursors) = (Vec::new(), Vec::new());
+    if let Some(bound) = bound {
+        let (waiting, told) = waiting(app, id, ends, bound).await?;
+        if product.is_planned() {
+            // It comes again: whoever told the last of a shard may have died before writing so.
+            let told: Vec<Job> = told.into_iter().map(|shard| job(shard, bound)).collect();
+            try_join_all(told.iter().map(|job| fanout::close(app, job))).await?;
         }
-    };
+        (jobs, cursors) = waiting.into_iter().map(|(shard, stored)| (job(shard, bound), stored)).unzip();
+    }
     note(app, id, &restock, bound, &jobs).await?;
     fanout::open(app, &jobs).await?;
     tracing::info!(product = %id, %restock, shards = jobs.len(), "planned");
     // Each is begun here, and what is left of it goes in line: so a few who wait for one product
     // are told at once, and not after the slices of another that a million wait for.
     let until = until.min(Instant::now() + HEAD_START);
-    let told = join_all(jobs.iter().map(|job| deliver::deliver(app, job, until))).await;
+    let first = !product.is_planned();
+    let product = Product { bound, bound_of: Some(restock.clone()), ..product };
+    let told = jobs.iter().zip(cursors).map(|(job, stored)| {
+        let known = deliver::Known { product: product.clone(), looked, stored, first };
+        deliver::begin(app, job, Some(known), until)
+    });
     // All to their ends: one that was dropped half-way would leave a call in doubt.
-    told.into_iter().collect()
+    join_all(told).await.into_iter().collect()
 }
 
 /// Writes the update to the product's item, on condition that the item holds nothing newer, and
@@ -239,19 +243,24 @@ async fn note(
     Ok(())
 }
 
-/// The shards that have someone to tell up to `bound`, and those where everybody is told.
+/// The shards that have someone to tell up to `bound`, with their cursors, and those where everybody is told.
 async fn waiting(
     app: &App,
     product: &ProductId,
     ends: Vec<End>,
     bound: Position,
-) -> Result<(Vec<Shard>, Vec<Shard>), TableError> {
+) -> Result<(Vec<(Shard, StoredCursor)>, Vec<Shard>), TableError> {
     let looks = ends.into_iter().filter(|end| end.told).map(|end| async move {
-        let cursor = app.table.cursor(product, end.shard).await?.cursor;
-        Ok::<_, TableError>((end.shard, cursor.is_done(end.last, bound)))
+        let stored = app.table.cursor(product, end.shard).await?;
+        Ok::<_, TableError>((end, stored))
     });
-    let (told, waiting): (Vec<_>, Vec<_>) =
-        try_join_all(looks).await?.into_iter().partition(|(_, done)| *done);
-    let shards = |of: Vec<(Shard, bool)>| of.into_iter().map(|(shard, _)| shard).collect();
-    Ok((shards(waiting), shards(told)))
+    let (mut waiting, mut told) = (Vec::new(), Vec::new());
+    for (end, stored) in try_join_all(looks).await? {
+        if stored.cursor.is_done(end.last, bound) {
+            told.push(end.shard);
+        } else {
+            waiting.push((end.shard, stored));
+        }
+    }
+    Ok((waiting, told))
 }

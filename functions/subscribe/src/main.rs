@@ -3,7 +3,8 @@
 // The futures of a transaction, from here down to the socket, are nested deeper than the default.
 #![recursion_limit = "256"]
 
-#[tokio::main]
+// One invocation at a time, mostly waiting: a second thread would only be woken and put to sleep.
+#[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
     subscribe::run().await
 }

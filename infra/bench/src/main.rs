@@ -44,6 +44,9 @@ struct Args {
     /// Write the results page into this directory.
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
+    /// Leave out everybody else's programs.
+    #[arg(long)]
+    ours: bool,
     /// Measure what was built already and is in this directory, instead of building it.
     #[arg(long, value_name = "DIR")]
     binaries: Option<PathBuf>,
@@ -112,7 +115,8 @@ async fn run(args: Args) -> anyhow::Result<bool> {
         None if args.quick => build::notify_me(&root)?,
         None => build::functions(&root)?,
     };
-    let contenders = if compared && !args.quick { build::peers(&root, &mut missing) } else { Vec::new() };
+    let contenders =
+        if compared && !args.quick && !args.ours { build::peers(&root, &mut missing) } else { Vec::new() };
     let apache = if args.quick { None } else { build::apache_kafka(&root, &mut missing) };
 
     let directory = tempfile::tempdir().context("no place for files")?;

@@ -33,7 +33,7 @@ impl Address {
             return refuse("has a character that is not ASCII");
         }
         // What a header or a list of recipients would read as more than one address.
-        if text.chars().any(|c| c.is_control() || c == ' ' || "\"(),:;<>[\\]".contains(c)) {
+        if text.bytes().any(|b| b.is_ascii_control() || b" \"(),:;<>[\\]".contains(&b)) {
             return refuse("has a character that an address without quotes cannot have");
         }
         let options = Options::default().with_required_tld().without_domain_literal().without_display_text();

@@ -2,12 +2,16 @@
 //! sandbox is frozen once it answers and would take unsent records along.
 
 mod context;
+mod deliveries;
 mod fault;
 mod msk_iam;
 mod pem;
 mod security;
 
-use std::time::Duration;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use domain::setting::Settings;
 use futures::future::join_all;
@@ -16,11 +20,15 @@ use rdkafka::{
     config::RDKafkaLogLevel,
     error::KafkaError,
     message::{Header, OwnedHeaders},
-    producer::{FutureProducer, FutureRecord, Producer},
-    util::Timeout,
+    producer::{BaseRecord, Producer},
+    types::RDKafkaErrorCode,
 };
+use tokio::sync::oneshot;
 
-use self::context::{Context, LastFault};
+use self::{
+    context::{Context, LastFault},
+    deliveries::Deliveries,
+};
 pub use self::{
     fault::{Fault, Kind},
     msk_iam::Signer,
@@ -96,7 +104,7 @@ impl PublishError {
 
     /// Whether the record is larger than this client or the topic takes, so that it never will be taken.
     pub fn is_too_large(&self) -> bool {
-        use rdkafka::types::RDKafkaErrorCode::{InvalidMessageSize, MessageSizeTooLarge};
+        use RDKafkaErrorCode::{InvalidMessageSize, MessageSizeTooLarge};
         matches!(self.source.error.rdkafka_error_code(), Some(MessageSizeTooLarge | InvalidMessageSize))
     }
 }
@@ -126,6 +134,9 @@ pub enum ClientError {
     /// It does not take one of them. The value is not repeated: it may be a secret.
     #[error("the Kafka client does not take its setting {0}")]
     Setting(String),
+    /// The thread that waits for its deliveries cannot be started.
+    #[error("the Kafka client has no thread")]
+    Thread(#[from] std::io::Error),
     /// The login is MSK's by IAM, and there is nobody to sign for it.
     #[error("the login msk-iam needs AWS credentials")]
     NoSigner,
@@ -140,10 +151,13 @@ impl From<KafkaError> for ClientError {
     }
 }
 
+/// How long a full queue is given to empty a little.
+const QUEUE_PAUSE: Duration = Duration::from_millis(20);
+
 /// Writes records.
 #[derive(Clone)]
 pub struct Publisher {
-    producer: FutureProducer<Context>,
+    deliveries: Arc<Deliveries>,
     fault: LastFault,
     delivery: Duration,
 }
@@ -184,7 +198,7 @@ impl Publisher {
         }
         let fault = LastFault::default();
         let context = Context::new(&kafka.security, signer, fault.clone());
-        Ok(Self { producer: config.create_with_context(context)?, fault, delivery })
+        Ok(Self { deliveries: Arc::new(Deliveries::new(&config, context)?), fault, delivery })
     }
 
     /// Fetches a topic's metadata, so that the first record need not wait for it. Best effort: a
@@ -200,7 +214,7 @@ impl Publisher {
     /// # Errors
     /// When no broker answers.
     pub async fn reach(&self, topic: Option<&str>, limit: Duration) -> Result<(), Unanswered> {
-        let (producer, name) = (self.producer.clone(), topic.map(str::to_owned));
+        let (producer, name) = (self.deliveries.producer().clone(), topic.map(str::to_owned));
         let fetch = move || producer.client().fetch_metadata(name.as_deref(), limit).map(drop);
         let fetched = tokio::task::spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled));
         fetched.inspect(|()| self.fault.clear()).map_err(|error| self.unanswered(error))
@@ -213,25 +227,39 @@ impl Publisher {
 
     /// Writes one record.
     pub async fn publish_one(&self, record: &Record<'_>) -> Result<Written, PublishError> {
-        let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
-            headers.insert(Header { key, value: Some(value) })
-        });
-        let mut message = FutureRecord::<[u8], [u8]>::to(record.topic);
-        if !record.headers.is_empty() {
-            message = message.headers(headers);
-        }
-        message.key = record.key;
-        message.payload = record.value;
-        let sent = self.producer.send(message, Timeout::After(self.delivery)).await;
-        match sent {
-            Ok(delivery) => {
+        match self.deliver(record).await {
+            Ok(written) => {
                 self.fault.clear();
-                Ok(Written { partition: delivery.partition, offset: delivery.offset })
+                Ok(written)
             }
-            Err((error, _)) => {
+            Err(error) => {
                 Err(PublishError { topic: record.topic.to_owned(), source: Box::new(self.unanswered(error)) })
             }
         }
+    }
+
+    async fn deliver(&self, record: &Record<'_>) -> Result<Written, KafkaError> {
+        let (tell, told) = oneshot::channel();
+        let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(record.topic, Box::new(tell));
+        message.key = record.key;
+        message.payload = record.value;
+        if !record.headers.is_empty() {
+            let headers = record.headers.iter().fold(OwnedHeaders::new(), |headers, (key, value)| {
+                headers.insert(Header { key, value: Some(value) })
+            });
+            message = message.headers(headers);
+        }
+        let started = Instant::now();
+        while let Err((error, unsent)) = self.deliveries.producer().send(message) {
+            let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
+            if !full || started.elapsed() >= self.delivery {
+                return Err(error);
+            }
+            message = unsent;
+            tokio::time::sleep(QUEUE_PAUSE).await;
+        }
+        // Its producer is there for as long as this, and tells of every record.
+        told.await.unwrap_or(Err(KafkaError::Canceled))
     }
 
     fn unanswered(&self, error: KafkaError) -> Unanswered {

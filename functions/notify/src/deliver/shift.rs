@@ -14,13 +14,17 @@ use domain::{
     mail::Offer,
     product::Product,
 };
+use futures::future::try_join;
 use platform::{
     chance,
-    table::{Claim, Entry, TableError},
+    table::{Claim, StoredCursor, TableError},
 };
 use tokio::time::Instant;
 
-use super::{End, waitlist};
+use super::{
+    End,
+    waitlist::{self, Addressee},
+};
 use crate::{
     App,
     budget::Reserved,
@@ -49,6 +53,28 @@ const COMMIT_PAUSE: Duration = Duration::from_millis(300);
 /// How many calls in a row may come to nothing before the job waits for the sweep.
 const MAX_STUCK: u32 = 5;
 
+/// What a worker begins with.
+pub(crate) struct Known {
+    /// The product, with its bound.
+    pub(crate) product: Product,
+    /// When it was read.
+    pub(crate) looked: Instant,
+    /// The shard's cursor. Should somebody write it after it was read, they have the shard.
+    pub(crate) stored: StoredCursor,
+    /// Nobody can have been told of this restock yet, so that nothing was counted for it.
+    pub(crate) first: bool,
+}
+
+impl Known {
+    /// Reads it; `None` where there is no such product.
+    pub(super) async fn read(app: &App, job: &Job) -> Result<Option<Self>, TableError> {
+        let looked = Instant::now();
+        let product = app.table.product(&job.product_id);
+        let (product, stored) = try_join(product, app.table.cursor(&job.product_id, job.shard)).await?;
+        Ok(product.map(|product| Self { product, looked, stored, first: false }))
+    }
+}
+
 /// What came of taking a shard over.
 pub(super) enum Opening<'a> {
     /// It is ours, until somebody else writes its cursor.
@@ -74,11 +100,11 @@ pub(super) struct Shift<'a> {
     lost: bool,
     /// A write of the cursor, and its token, of which nobody knows whether it was applied.
     unsure: Option<(String, Cursor)>,
-    ahead: VecDeque<(Position, Option<Entry>)>,
+    ahead: VecDeque<(Position, Option<Addressee>)>,
     /// Whether the shard was read up to the bound.
     whole: bool,
     /// The entries of those carried.
-    owed: HashMap<Position, Entry>,
+    owed: HashMap<Position, Addressee>,
     product: Product,
     looked: Instant,
     lease: Option<Lease>,
@@ -90,7 +116,7 @@ pub(super) struct Shift<'a> {
 
 /// A call about to be made.
 struct Call {
-    recipients: Vec<(Position, Entry)>,
+    recipients: Vec<(Position, Addressee)>,
     retried: usize,
     through: Option<Position>,
     skipped: u64,
@@ -98,13 +124,16 @@ struct Call {
 
 impl<'a> Shift<'a> {
     /// Takes a shard over: waits for another worker's call to be certainly over, and settles it.
-    pub(super) async fn open(app: &'a App, job: &'a Job, until: Instant) -> Result<Opening<'a>, Failed> {
-        let looked = Instant::now();
-        let Some(product) = app.table.product(&job.product_id).await? else { return Ok(Opening::Unknown) };
+    pub(super) async fn open(
+        app: &'a App,
+        job: &'a Job,
+        known: Option<Known>,
+        until: Instant,
+    ) -> Result<Opening<'a>, Failed> {
+        let Some(Known { product, looked, mut stored, first }) = known else { return Ok(Opening::Unknown) };
         let Some(bound) = product.bound else { return Ok(Opening::Unknown) };
         let limit_ms = u64::try_from(FLIGHT_LIMIT.as_millis()).unwrap_or(u64::MAX);
         let (seen, cursor, settled) = loop {
-            let stored = app.table.cursor(&job.product_id, job.shard).await?;
             match stored.cursor.open(chance::now_ms(), limit_ms) {
                 Opened::Free => break (stored.token, stored.cursor, false),
                 Opened::InDoubt(_) => break (stored.token, settle(app, job, &stored.cursor).await?, true),
@@ -114,12 +143,13 @@ impl<'a> Shift<'a> {
                     tokio::time::sleep_until(until.min(Instant::now() + left.min(FRESH))).await;
                 }
             }
+            stored = app.table.cursor(&job.product_id, job.shard).await?;
         };
         Ok(Opening::Ours(Box::new(Self {
             app,
             job,
             bound: job.bound.min(bound),
-            cursor: count_on(app, job, cursor).await?,
+            cursor: count_on(app, job, cursor, first).await?,
             changed: settled,
             seen,
             lost: false,
@@ -255,7 +285,7 @@ impl<'a> Shift<'a> {
         Ok(())
     }
 
-    async fn page(&mut self, limit: usize) -> Result<Vec<(Position, Option<Entry>)>, TableError> {
+    async fn page(&mut self, limit: usize) -> Result<Vec<(Position, Option<Addressee>)>, TableError> {
         let after = self.ahead.back().map_or(self.cursor.committed, |(position, _)| *position);
         let page = waitlist::entries(self.app, self.job, after, self.bound, limit).await?;
         self.whole = page.last;
@@ -507,13 +537,13 @@ async fn settle(app: &App, job: &Job, flying: &Cursor) -> Result<Cursor, TableEr
 
 /// Lets the cursor count for the job's restock. The count so far of the one before, which a crash
 /// may have kept from the summary, is written there.
-async fn count_on(app: &App, job: &Job, cursor: Cursor) -> Result<Cursor, Failed> {
+async fn count_on(app: &App, job: &Job, cursor: Cursor, first: bool) -> Result<Cursor, Failed> {
     if cursor.tally.as_ref().is_some_and(|tally| tally.restock_id == job.restock_id) {
         return Ok(cursor);
     }
     if let Some(before) = &cursor.tally {
         super::sum_up(app, job, before).await?;
     }
-    let tally = waitlist::tally(app, job).await?;
+    let tally = if first { None } else { waitlist::tally(app, job).await? };
     Ok(cursor.counting(tally.unwrap_or_else(|| Tally::new(job.restock_id.clone()))))
 }

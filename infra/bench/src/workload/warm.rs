@@ -107,7 +107,7 @@ pub(crate) async fn counts(rig: &Rig) -> anyhow::Result<Report> {
 fn counted(report: &mut Report, round: &Round) {
     report.goal(Goal::at_most("calls to SES for 1,000 mails in 8 shards", 24.0), round.ses_calls() as f64);
     report.goal(
-        Goal::at_most("calls to the table for 1,000 mails in 8 shards", 160.0),
+        Goal::at_most("calls to the table for 1,000 mails in 8 shards", 115.0),
         round.table_calls() as f64,
     );
 }

@@ -10,11 +10,15 @@ use rdkafka::{
     client::{ClientContext, OAuthToken},
     config::RDKafkaLogLevel,
     error::KafkaError,
+    message::Message,
+    producer::{DeliveryResult, ProducerContext},
     types::RDKafkaErrorCode,
 };
 use secrecy::ExposeSecret;
+use tokio::sync::oneshot;
 
 use super::{
+    Written,
     fault::{Fault, Kind},
     msk_iam::{Signer, TokenError},
     security::{Mode, Security},
@@ -105,5 +109,18 @@ impl ClientContext for Context {
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
         // librdkafka passes on the first line of an error, so it gets the causes in one.
         self.token().map_err(|error| crate::causes(&error).to_string().into())
+    }
+}
+
+impl ProducerContext for Context {
+    type DeliveryOpaque = Box<oneshot::Sender<Result<Written, KafkaError>>>;
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, tell: Self::DeliveryOpaque) {
+        let written = match delivered {
+            Ok(message) => Ok(Written { partition: message.partition(), offset: message.offset() }),
+            Err((error, _)) => Err(error.clone()),
+        };
+        // Whoever waited for it may be gone.
+        let _ = tell.send(written);
     }
 }

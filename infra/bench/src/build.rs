@@ -19,40 +19,39 @@ const PEERS: [(&str, &str, Feed, &[&str]); 5] = [
     ("java-tutorial", "Java tutorial", Feed::Kafka, &["java", "mvn", "keytool"]),
 ];
 
-/// Builds the functions as they are deployed, and `notify-me`, and gives where they are.
+/// Builds the functions as they are deployed, but for this machine, and gives where they are.
 ///
 /// # Errors
 /// When they do not build.
 pub(crate) fn functions(root: &Path) -> anyhow::Result<PathBuf> {
     if cfg!(debug_assertions) {
-        progress("this is a debug build: its figures mean little (cargo run --release -p bench)");
+        progress(
+            "this is a debug build: what stands around the functions is slow (cargo run --release -p bench)",
+        );
     }
-    // Two calls, because built together they would get features that a deployment does not have.
-    cargo(root, &["-p", "subscribe", "-p", "restock", "-p", "notify"])?;
-    notify_me(root)
+    progress("building the functions (make native)");
+    let made =
+        Command::new("make").args(["-s", "native"]).current_dir(root).status().context("make is needed")?;
+    ensure!(made.success(), "make native failed");
+    Ok(root.join("target/functions/release"))
 }
 
-/// Builds `notify-me`, which has the functions in it, with the features that this program was built with, and gives where
-/// it is.
+/// Builds `notify-me`, unless it is built already, and gives where it is: beside this program.
 ///
 /// # Errors
 /// When it does not build.
-pub(crate) fn notify_me(root: &Path) -> anyhow::Result<PathBuf> {
-    cargo(root, &["-p", "notify-me", "-p", "bench"])?;
-    let own = std::env::current_exe()?;
-    Ok(own.parent().context("no directory")?.to_owned())
-}
-
-fn cargo(root: &Path, packages: &[&str]) -> anyhow::Result<()> {
-    progress(format!("cargo build {}", packages.join(" ")));
-    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let mut command = Command::new(cargo);
-    command.args(["build", "--locked"]).args(packages).current_dir(root);
-    if !cfg!(debug_assertions) {
-        command.arg("--release");
+pub(crate) fn notify_me(root: &Path, is_built: bool) -> anyhow::Result<PathBuf> {
+    if !is_built {
+        progress("building notify-me");
+        let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        // With this program, so that what both stand on has the same features and is there already.
+        cargo.args(["build", "--quiet", "--locked", "-p", "notify-me", "-p", "bench"]).current_dir(root);
+        if !cfg!(debug_assertions) {
+            cargo.arg("--release");
+        }
+        ensure!(cargo.status()?.success(), "notify-me does not build");
     }
-    ensure!(command.status()?.success(), "cargo build {} failed", packages.join(" "));
-    Ok(())
+    Ok(std::env::current_exe()?.with_file_name("notify-me"))
 }
 
 /// Builds the others, each in both forms. Whoever cannot be built is named in `missing`.
@@ -88,7 +87,8 @@ pub(crate) fn peers(root: &Path, missing: &mut Vec<String>) -> Vec<Contender> {
     contenders
 }
 
-fn is_there(program: &str) -> bool {
+/// Whether a program is on the path.
+pub(crate) fn is_there(program: &str) -> bool {
     let found = |directory: PathBuf| directory.join(program).is_file();
     std::env::var_os("PATH").is_some_and(|path| std::env::split_paths(&path).any(found))
 }

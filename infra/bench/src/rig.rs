@@ -39,9 +39,10 @@ pub(crate) struct Rig {
 
 /// Where this project's binaries are.
 pub(crate) struct Binaries {
-    pub(crate) directory: PathBuf,
-    /// The functions are those in `notify-me`, and not binaries of their own.
-    pub(crate) in_one: bool,
+    /// The directory of the functions; without it, those in `notify-me` are taken.
+    pub(crate) functions: Option<PathBuf>,
+    /// The program.
+    pub(crate) notify_me: PathBuf,
 }
 
 /// A product, and who waits for it.
@@ -74,12 +75,13 @@ impl Rig {
 
     /// One of this project's functions.
     pub(crate) fn function(&self, name: &'static str) -> Contender {
-        let Binaries { directory, in_one } = &self.binaries;
-        if *in_one {
-            let arguments = vec!["function".to_owned(), name.to_owned()];
-            return Contender::ours(name, directory.join("notify-me"), arguments);
+        match &self.binaries.functions {
+            Some(directory) => Contender::ours(name, directory.join(name), Vec::new()),
+            None => {
+                let arguments = vec!["function".to_owned(), name.to_owned()];
+                Contender::ours(name, self.binaries.notify_me.clone(), arguments)
+            }
         }
-        Contender::ours(name, directory.join(name), Vec::new())
     }
 
     /// Writes a stock update to a topic.

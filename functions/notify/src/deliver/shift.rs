@@ -108,6 +108,8 @@ pub(super) struct Shift<'a> {
     product: Product,
     looked: Instant,
     lease: Option<Lease>,
+    /// The slots after those, reserved in time: whoever comes late to reserve has let slots go by.
+    next_lease: Option<Lease>,
     handed: u64,
     stuck: u32,
     /// How long send slots were waited for.
@@ -160,6 +162,7 @@ impl<'a> Shift<'a> {
             product,
             looked,
             lease: None,
+            next_lease: None,
             handed: 0,
             stuck: 0,
             waited: Duration::ZERO,
@@ -277,7 +280,8 @@ impl<'a> Shift<'a> {
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1 to 1000")]
     async fn read_ahead(&mut self, rate: Rate, size: usize) -> Result<(), TableError> {
-        while self.ahead.len() < size && !self.whole {
+        // A call's worth more than the next call takes, so that there is somebody to reserve the slots after it for.
+        while self.ahead.len() < size * 2 && !self.whole {
             let page = ((rate.per_second() * AHEAD_SECONDS) as usize).clamp(size.min(MAX_PAGE), MAX_PAGE);
             let page = self.page(page).await?;
             self.ahead.extend(page);
@@ -313,13 +317,37 @@ impl<'a> Shift<'a> {
     }
 
     /// When `wanted` slots may be used, in Unix microseconds; `None` where that is after `until`.
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1000 counts")]
     async fn slots(&mut self, rate: Rate, wanted: usize, until: Instant) -> Result<Option<u64>, TableError> {
-        if let Some(at) = self.lease.as_mut().and_then(|lease| lease.take(wanted)) {
-            return Ok(Some(at));
-        }
-        // About half a second's worth at once, but never more than there is to send.
         let known = self.cursor.carried.len() + self.ahead.len();
+        let mut at = self.lease.as_mut().and_then(|lease| lease.take(wanted));
+        if at.is_none() {
+            self.lease = match self.next_lease.take().filter(|lease| lease.left() >= wanted) {
+                Some(lease) => Some(lease),
+                None => self.reserve(rate, wanted, known, until).await?,
+            };
+            at = self.lease.as_mut().and_then(|lease| lease.take(wanted));
+        }
+        let after = known.saturating_sub(wanted);
+        if at.is_some()
+            && after > 0
+            && self.next_lease.is_none()
+            && self.lease.is_some_and(|lease| lease.left() < wanted)
+        {
+            self.next_lease = self.reserve(rate, wanted.min(after), after, until).await?;
+        }
+        Ok(at)
+    }
+
+    /// Reserves about half a second's worth, at least `wanted` and never more than for the `known` who are to be told;
+    /// `None` where the first slot is after `until`.
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1000 counts")]
+    async fn reserve(
+        &self,
+        rate: Rate,
+        wanted: usize,
+        known: usize,
+        until: Instant,
+    ) -> Result<Option<Lease>, TableError> {
         let half_second = (rate.per_second() / 2.0).min(MAX_PAGE as f64) as usize;
         let slots = half_second.clamp(wanted, known.max(wanted));
         let left =
@@ -327,7 +355,7 @@ impl<'a> Shift<'a> {
         let latest_us = chance::now_us().saturating_add(left);
         Ok(match self.app.budget.reserve(rate, slots, latest_us).await? {
             Reserved::TooLate => None,
-            Reserved::Slots(lease) => self.lease.insert(lease).take(wanted),
+            Reserved::Slots(lease) => Some(lease),
         })
     }
 
@@ -475,7 +503,7 @@ impl<'a> Shift<'a> {
             Refusal::Away(reason) => tracing::warn!(reason, "SES does not answer"),
         }
         // Slots that were reserved at the old rate are no good any more.
-        self.lease = None;
+        (self.lease, self.next_lease) = (None, None);
         self.lag(until).await
     }
 

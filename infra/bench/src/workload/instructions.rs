@@ -19,14 +19,15 @@ use crate::rig;
 
 const TIMES: u64 = 2_000;
 
-/// A path, what it does, and the most instructions that it may take in a release build: what it took when this was written,
-/// and a tenth more for another compiler.
-const PATHS: [(&str, &str, u64); 5] = [
-    ("update", "read a stock update from a record", 15_000),
-    ("job", "write and read a job", 9_000),
-    ("values", "a recipient's values in a mail, as JSON", 14_000),
-    ("token", "an unsubscribe token", 9_000),
-    ("cursor", "claim, answer and commit a call", 6_000),
+/// A path, what it does, and the most instructions that it may take in a release build and in a debug build: what it took
+/// when this was written, and a tenth more for another compiler. callgrind has no SHA instructions, so a token takes more
+/// there than on a processor.
+const PATHS: [(&str, &str, u64, u64); 5] = [
+    ("update", "read a stock update from a record", 24_000, 111_000),
+    ("job", "write and read a job", 12_000, 29_000),
+    ("values", "make a recipient's values in a mail, as JSON", 13_600, 129_000),
+    ("token", "sign an unsubscribe token", 17_700, 70_000),
+    ("cursor", "claim, answer and commit a call", 1_500, 3_200),
 ];
 
 /// Counts.
@@ -41,12 +42,11 @@ pub(crate) fn run() -> anyhow::Result<Report> {
             "Counted by callgrind over {TIMES} times each, less an empty run. The same binary gives the same number."
         ),
     );
-    for (path, what, most) in PATHS {
+    for (path, what, release, debug) in PATHS {
         let each = counted(path, TIMES)?.saturating_sub(counted(path, 0)?) / TIMES;
         report.row(vec![("path", json!(what)), ("instructions", json!(each))]);
-        if !cfg!(debug_assertions) {
-            report.goal(Goal::at_most(&format!("instructions to {what}"), most as f64), each as f64);
-        }
+        let most = if cfg!(debug_assertions) { debug } else { release };
+        report.goal(Goal::at_most(&format!("instructions to {what}"), most as f64), each as f64);
     }
     Ok(report)
 }

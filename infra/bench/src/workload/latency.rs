@@ -38,7 +38,7 @@ pub(crate) async fn run(rig: &Rig, servers: &str, apache: bool) -> anyhow::Resul
     );
     let directory = tempfile::tempdir()?;
     let ready_file = directory.path().join("ready.json");
-    let mut system = Command::new(rig.binaries.directory.join("notify-me"))
+    let mut system = Command::new(&rig.binaries.notify_me)
         .args(["up", "--port", "0", "--kafka", servers, "--ready-file"])
         .arg(&ready_file)
         .env("RUST_LOG", "warn")

@@ -61,7 +61,7 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
         let cpu = median(&rounds.iter().map(|round| round.cpu).collect::<Vec<_>>());
         if contender.ours {
             base = cpu.max(0.01);
-            report.goal(Goal::at_most("CPU for 1,000 mails, warm (ms)", 4.0), cpu);
+            report.goal(Goal::at_most("CPU for 1,000 mails, a restock of their own, warm (ms)", 4.0), cpu);
             counted(&mut report, last);
         }
         crate::progress(format!("warm: {}: {cpu} ms of CPU", contender.label()));

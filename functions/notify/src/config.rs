@@ -33,7 +33,7 @@ use platform::kafka::Kafka;
 /// | `RESERVED_PERCENT` | 10 | the share of SES's own rate that fan-outs leave to other mail of the account, such as confirmations: 0 to 90; no part of `SEND_RATE` |
 /// | `ON_UNKNOWN` | `resend` | a call whose fate a crash left open: `resend` or `skip` |
 /// | `SLICE_SECONDS` | 20 | how long a job works before its rest goes back in line |
-/// | `SLICE_MAILS` | 20000 | how many mails likewise |
+/// | `SLICE_MAILS` | 100000 | how many mails likewise |
 /// | `SWEEP_AFTER_SECONDS` | 300 | how long a fan-out stands still before a sweep puts it back |
 /// | `REPORT_BATCH_ITEM_FAILURES` | false | true where the mapping has that function response type: a failed record is reported by itself instead of failing its batch |
 #[derive(Debug, Clone)]
@@ -76,7 +76,7 @@ impl Config {
         let reserved = settings.optional_by("RESERVED_PERCENT", percent);
         let on_unknown = settings.or("ON_UNKNOWN", OnUnknown::Resend);
         let slice = Duration::from_secs(settings.or("SLICE_SECONDS", 20));
-        let slice_mails = settings.or("SLICE_MAILS", 20_000);
+        let slice_mails = settings.or("SLICE_MAILS", 100_000);
         let sweep_after = Duration::from_secs(settings.or("SWEEP_AFTER_SECONDS", 300));
         let report_failures = settings.or("REPORT_BATCH_ITEM_FAILURES", false);
         let function_name = settings.or("AWS_LAMBDA_FUNCTION_NAME", "notify".to_owned());

@@ -17,7 +17,7 @@ const LIMIT: Duration = Duration::from_secs(300);
 /// Memory of `notify` as the template has it, in GB.
 const MEMORY_GB: f64 = 0.25;
 /// Mails of one slice before the rest goes back in line (`SLICE_MAILS`).
-const SLICE: f64 = 20_000.0;
+const SLICE: f64 = 100_000.0;
 
 /// List prices in US dollars, us-east-1, on demand, Arm. They change: put in your own.
 struct Prices {

@@ -1,11 +1,12 @@
 //! What was measured on: the machine, and the versions of what ran.
 
+use std::collections::BTreeMap;
 use std::process::Command;
 
 use serde_json::{Value, json};
 
 /// The machine and the versions.
-pub(crate) fn describe() -> Value {
+pub(crate) fn describe() -> BTreeMap<String, Value> {
     let read = |file: &str| std::fs::read_to_string(file).unwrap_or_default();
     let field = |file: &str, name: &str| {
         let text = read(file);
@@ -13,7 +14,7 @@ pub(crate) fn describe() -> Value {
         line.split_once(':').map(|(_, value)| value.trim().to_owned()).unwrap_or_default()
     };
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
-    json!({
+    let facts = json!({
         "date": jiff::Zoned::now().date(),
         "processor": field("/proc/cpuinfo", "model name"),
         "cores": cores,
@@ -24,7 +25,8 @@ pub(crate) fn describe() -> Value {
         "node": version("node", &["--version"]),
         "go": version("go", &["version"]),
         "python": version("python3", &["--version"]),
-    })
+    });
+    facts.as_object().cloned().unwrap_or_default().into_iter().collect()
 }
 
 /// The first line of what a program says of its version.

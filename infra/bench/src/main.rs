@@ -1,7 +1,7 @@
 //! `bench`: what 1,000 mails cost, against what people would pick instead, and against the limit. This file reads the
 //! command line, gets everything ready, and says what came out; each workload has a file of its own.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 use anyhow::Context as _;
@@ -167,7 +167,7 @@ fn say(args: &Args, reports: &[Report], missing: &[String]) -> anyhow::Result<()
         }
     }
     if let Some(directory) = &args.write {
-        page::write(Path::new(directory), reports, missing)?;
+        page::write(directory, &WORKLOADS, reports, missing)?;
     }
     Ok(())
 }

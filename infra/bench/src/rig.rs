@@ -95,16 +95,16 @@ impl Rig {
         sent.map(drop).map_err(|(error, _)| error).context("Kafka does not take a record")
     }
 
-    /// A topic and a group that nobody has used, for whoever polls Kafka, as its variables.
+    /// A topic of this many partitions and a group that nobody has used, as the variables of whoever polls Kafka.
     ///
     /// # Errors
     /// When Kafka does not make the topic.
-    pub(crate) async fn new_topic(&self) -> anyhow::Result<[(&'static str, String); 2]> {
+    pub(crate) async fn new_topic(&self, partitions: i32) -> anyhow::Result<[(&'static str, String); 2]> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let topic = format!("restocked-{number}");
         let admin: AdminClient<DefaultClientContext> =
             ClientConfig::new().set("bootstrap.servers", self.stub.kafka_servers()).create()?;
-        let new = NewTopic::new(&topic, 1, TopicReplication::Fixed(1));
+        let new = NewTopic::new(&topic, partitions, TopicReplication::Fixed(1));
         for made in admin.create_topics([&new], &AdminOptions::new()).await? {
             made.map_err(|(topic, code)| anyhow::anyhow!("topic {topic} is not made: {code}"))?;
         }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use plotters::prelude::*;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 const PLOT_SIZE: (u32, u32) = (860, 380);
@@ -35,7 +35,8 @@ pub struct Report {
 }
 
 /// A goal, and how near it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Goal {
     what: String,
     limit: f64,

@@ -328,11 +328,8 @@ impl<'a> Shift<'a> {
             at = self.lease.as_mut().and_then(|lease| lease.take(wanted));
         }
         let after = known.saturating_sub(wanted);
-        if at.is_some()
-            && after > 0
-            && self.next_lease.is_none()
-            && self.lease.is_some_and(|lease| lease.left() < wanted)
-        {
+        let is_short = self.lease.is_some_and(|lease| lease.left() < wanted.min(after));
+        if at.is_some() && is_short && self.next_lease.is_none() {
             self.next_lease = self.reserve(rate, wanted.min(after), after, until).await?;
         }
         Ok(at)

@@ -41,10 +41,11 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
     contenders.extend(rig.contenders.iter().cloned());
     for contender in &contenders {
         for share in SHARES {
-            let times = match (contender.ours, contender.form) {
-                (true, _) => 15,
-                (_, Form::Tuned) => 3,
-                (_, Form::Naive) => 1,
+            let times = match (contender.ours, contender.form, contender.feed) {
+                (true, ..) => 15,
+                (_, Form::Tuned, Feed::Runtime) => 3,
+                // Up to minutes each.
+                _ => 1,
             };
             let mut runs = Vec::new();
             for _ in 0..times {
@@ -120,7 +121,7 @@ async fn once(rig: &Rig, contender: &Contender, share: Option<u32>) -> anyhow::R
             run
         }
         Feed::Kafka => {
-            let from = rig.new_topic().await?;
+            let from = rig.new_topic(1).await?;
             rig.publish(&from[1].1, &waiting).await?;
             let mut running = Running::start(contender, &rig.stub, &from).await?;
             if let Some(memory_mb) = share {

@@ -1,13 +1,14 @@
 //! Publishing 10,000 stock updates, against librdkafka's own producer with the same settings and the same records, in
 //! turn, to Apache Kafka (or the embedded one).
 
+use std::sync::{Arc, Mutex, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use domain::setting::Settings;
 use platform::kafka::{Kafka, Publisher, Record};
-use rdkafka::ClientConfig;
-use rdkafka::producer::{BaseRecord, DefaultProducerContext, Producer as _, ThreadedProducer};
+use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
+use rdkafka::{ClientConfig, ClientContext};
 use serde_json::{Value, json};
 
 use super::{median, ms, round};
@@ -19,7 +20,8 @@ const UPDATES: usize = 10_000;
 const TIMES: usize = 9;
 /// What the function takes in one invocation.
 const AT_ONCE: usize = 1_000;
-const TOPIC: &str = "item-restocked";
+/// Partitions of the topic, as `infra/create-topics` makes it.
+const PARTITIONS: i32 = 3;
 const LIMIT: Duration = Duration::from_secs(30);
 
 /// Measures both, and the function.
@@ -33,8 +35,8 @@ pub(crate) async fn run(rig: &Rig, servers: &str, apache: bool) -> anyhow::Resul
         "Publishing 10,000 stock updates",
         format!(
             "To {broker}, acknowledged by all replicas, idempotent, partitioned as Java does. The publisher of the functions \
-             waits for every delivery and gives each one's offset; librdkafka's own producer queues and flushes. In turn, \
-             {TIMES} times; the ratio is of pairs."
+             waits for every delivery and gives each one's offset; librdkafka's own producer queues, and its deliveries are counted. \
+             In turn, {TIMES} times; the ratio is of pairs."
         ),
     );
     let records: Vec<(String, Vec<u8>)> = (0..UPDATES).map(update).collect();
@@ -42,19 +44,24 @@ pub(crate) async fn run(rig: &Rig, servers: &str, apache: bool) -> anyhow::Resul
     let mut settings = Settings::new(&lookup);
     let kafka = Kafka::read(&mut settings).context("no Kafka")?;
     let publisher = Publisher::new(&kafka, None, LIMIT, Duration::ZERO)?;
-    publisher.warm_up(TOPIC).await;
-    let own: ThreadedProducer<DefaultProducerContext> = ClientConfig::new()
+    let topic = &rig.new_topic(PARTITIONS).await?[1].1;
+    publisher.warm_up(topic).await;
+    let (delivered, deliveries) = mpsc::channel();
+    let own: ThreadedProducer<Deliveries> = ClientConfig::new()
         .set("bootstrap.servers", servers)
         .set("acks", "all")
         .set("enable.idempotence", "true")
         .set("partitioner", "murmur2_random")
         .set("linger.ms", "0")
-        .create()?;
+        .create_with_context(Deliveries(delivered))?;
+    let deliveries = Arc::new(Mutex::new(deliveries));
     let (mut ours, mut theirs, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
     for number in 0..=TIMES {
-        let our = published(&publisher, &records).await?;
-        let (producer, batch) = (own.clone(), records.clone());
-        let their = tokio::task::spawn_blocking(move || queued(&producer, &batch)).await??;
+        let our = published(&publisher, topic, &records).await?;
+        let (producer, topic, batch, deliveries) =
+            (own.clone(), topic.clone(), records.clone(), deliveries.clone());
+        let their =
+            tokio::task::spawn_blocking(move || queued(&producer, &topic, &batch, &deliveries)).await??;
         if number > 0 {
             ours.push(UPDATES as f64 / our.as_secs_f64());
             theirs.push(UPDATES as f64 / their.as_secs_f64());
@@ -63,7 +70,7 @@ pub(crate) async fn run(rig: &Rig, servers: &str, apache: bool) -> anyhow::Resul
     }
     let ratio = round(median(&ratios));
     report.goal(Goal::at_least("publishing, as a share of librdkafka's own producer", 0.8), ratio);
-    let (invocation, cpu) = through_the_function(rig, servers).await?;
+    let (invocation, cpu) = through_the_function(rig, servers, topic).await?;
     let figures = [
         ("publisher of the functions (updates a second)", json!(median(&ours).round())),
         ("librdkafka's own producer (updates a second)", json!(median(&theirs).round())),
@@ -85,12 +92,16 @@ fn update(number: usize) -> (String, Vec<u8>) {
     (format!("p-{number}"), value.to_string().into_bytes())
 }
 
-async fn published(publisher: &Publisher, records: &[(String, Vec<u8>)]) -> anyhow::Result<Duration> {
+async fn published(
+    publisher: &Publisher,
+    topic: &str,
+    records: &[(String, Vec<u8>)],
+) -> anyhow::Result<Duration> {
     let started = Instant::now();
     let outgoing: Vec<Record<'_>> = records
         .iter()
         .map(|(key, value)| Record {
-            topic: TOPIC,
+            topic,
             key: Some(key.as_bytes()),
             value: Some(value),
             headers: Vec::new(),
@@ -102,21 +113,40 @@ async fn published(publisher: &Publisher, records: &[(String, Vec<u8>)]) -> anyh
     Ok(started.elapsed())
 }
 
+/// Tells of each delivery whether it succeeded.
+struct Deliveries(mpsc::Sender<bool>);
+
+impl ClientContext for Deliveries {}
+
+impl ProducerContext for Deliveries {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
+        // Whoever counts is there for as long as records are sent.
+        let _ = self.0.send(delivered.is_ok());
+    }
+}
+
 fn queued(
-    producer: &ThreadedProducer<DefaultProducerContext>,
+    producer: &ThreadedProducer<Deliveries>,
+    topic: &str,
     records: &[(String, Vec<u8>)],
+    deliveries: &Mutex<mpsc::Receiver<bool>>,
 ) -> anyhow::Result<Duration> {
+    let deliveries = deliveries.lock().unwrap_or_else(PoisonError::into_inner);
     let started = Instant::now();
     for (key, value) in records {
-        producer.send(BaseRecord::to(TOPIC).key(key).payload(value)).map_err(|(error, _)| error)?;
+        producer.send(BaseRecord::to(topic).key(key).payload(value)).map_err(|(error, _)| error)?;
     }
-    producer.flush(LIMIT)?;
+    for _ in records {
+        ensure!(deliveries.recv_timeout(LIMIT)?, "Kafka did not take a record");
+    }
     Ok(started.elapsed())
 }
 
 /// What an invocation of 1,000 updates takes, and its CPU.
-async fn through_the_function(rig: &Rig, servers: &str) -> anyhow::Result<(f64, f64)> {
-    let more = [("KAFKA_BOOTSTRAP_SERVERS", servers.to_owned())];
+async fn through_the_function(rig: &Rig, servers: &str, topic: &str) -> anyhow::Result<(f64, f64)> {
+    let more = [("KAFKA_BOOTSTRAP_SERVERS", servers.to_owned()), ("KAFKA_RESTOCK_TOPIC", topic.to_owned())];
     let mut running = Running::start(&rig.function("restock"), &rig.stub, &more).await?;
     running.ready().await?;
     let updates: Vec<Value> =

@@ -1,6 +1,6 @@
 //! A program that is measured: how it is started, invoked and looked at. All are driven in the same way.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::{Duration, Instant};
 
@@ -235,5 +235,5 @@ impl Running {
 
 /// Where the mail's layouts are.
 fn layouts() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/domain/src/mail")
+    crate::rig::root().join("shared/domain/src/mail")
 }

@@ -19,7 +19,7 @@ const MEMORY_GB: f64 = 0.25;
 /// Mails of one slice before the rest goes back in line (`SLICE_MAILS`).
 const SLICE: f64 = 100_000.0;
 
-/// List prices in US dollars, us-east-1, on demand, Arm. They change: put in your own.
+/// List prices in US dollars, us-east-1, on demand, Arm, as they were known in November 2026. They change: put in your own.
 struct Prices {
     write_unit: f64,
     read_unit: f64,
@@ -70,10 +70,11 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
              `cost = writes × {} + reads × {} + GB-seconds × {} + invocations × {}` US dollars, with \
              `writes = {:.0} × restocks + {:.4} × mails`, `reads = {:.0} × restocks + {:.4} × mails`, \
              `GB-seconds = {MEMORY_GB} × mails ÷ rate × shards worked on side by side`, and an invocation for each restock and \
-             for each {SLICE} mails or 20 seconds of a shard. These are list prices (us-east-1, on demand, Arm); put in your \
-             own. Kafka, and pollers where they are provisioned, cost by the hour and not by the mail. Joining costs a \
+             for each {SLICE} mails or 20 seconds of a shard. These are list prices (us-east-1, on demand, Arm) as they were known when this was written; put in \
+             your own. Kafka, and pollers where they are provisioned, cost by the hour and not by the mail. Joining costs a \
              transaction: about 4 write units a subscription, which its TTL takes back for nothing.\n\n\
-             More shards make a restock dearer and a mail not; ten million products cost what their restocks cost.",
+             About an eighth of what a restock takes once is for each shard, so more shards make a restock dearer and a mail not. Products \
+             that do not come back cost nothing: ten million of them cost what their restocks cost.",
             writes.once,
             reads.once,
             writes.each,

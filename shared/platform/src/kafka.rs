@@ -14,7 +14,6 @@ use std::{
 };
 
 use domain::setting::Settings;
-use futures::future::join_all;
 use rdkafka::{
     ClientConfig,
     config::RDKafkaLogLevel,
@@ -151,6 +150,9 @@ impl From<KafkaError> for ClientError {
     }
 }
 
+/// Tells of a delivery.
+type Told = oneshot::Receiver<Result<Written, KafkaError>>;
+
 /// How long a full queue is given to empty a little.
 const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 
@@ -222,23 +224,26 @@ impl Publisher {
 
     /// Writes the records in one flight and gives each one's result, in their order.
     pub async fn publish(&self, records: &[Record<'_>]) -> Vec<Result<Written, PublishError>> {
-        join_all(records.iter().map(|record| self.publish_one(record))).await
+        // All are queued before any is waited for; waiting in their order wakes this task a few times, not once for each.
+        let mut queued = Vec::with_capacity(records.len());
+        for record in records {
+            queued.push(self.queue(record).await);
+        }
+        let mut results = Vec::with_capacity(records.len());
+        for (record, queued) in records.iter().zip(queued) {
+            results.push(self.result(record, queued).await);
+        }
+        results
     }
 
     /// Writes one record.
     pub async fn publish_one(&self, record: &Record<'_>) -> Result<Written, PublishError> {
-        match self.deliver(record).await {
-            Ok(written) => {
-                self.fault.clear();
-                Ok(written)
-            }
-            Err(error) => {
-                Err(PublishError { topic: record.topic.to_owned(), source: Box::new(self.unanswered(error)) })
-            }
-        }
+        let queued = self.queue(record).await;
+        self.result(record, queued).await
     }
 
-    async fn deliver(&self, record: &Record<'_>) -> Result<Written, KafkaError> {
+    /// Hands a record to librdkafka, which tells of its delivery.
+    async fn queue(&self, record: &Record<'_>) -> Result<Told, KafkaError> {
         let (tell, told) = oneshot::channel();
         let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(record.topic, Box::new(tell));
         message.key = record.key;
@@ -258,8 +263,28 @@ impl Publisher {
             message = unsent;
             tokio::time::sleep(QUEUE_PAUSE).await;
         }
-        // Its producer is there for as long as this, and tells of every record.
-        told.await.unwrap_or(Err(KafkaError::Canceled))
+        Ok(told)
+    }
+
+    async fn result(
+        &self,
+        record: &Record<'_>,
+        queued: Result<Told, KafkaError>,
+    ) -> Result<Written, PublishError> {
+        let delivered = match queued {
+            // The producer is there for as long as this, and tells of every record.
+            Ok(told) => told.await.unwrap_or(Err(KafkaError::Canceled)),
+            Err(error) => Err(error),
+        };
+        match delivered {
+            Ok(written) => {
+                self.fault.clear();
+                Ok(written)
+            }
+            Err(error) => {
+                Err(PublishError { topic: record.topic.to_owned(), source: Box::new(self.unanswered(error)) })
+            }
+        }
     }
 
     fn unanswered(&self, error: KafkaError) -> Unanswered {

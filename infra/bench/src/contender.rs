@@ -6,8 +6,11 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use axum::body::Bytes;
-use nix::time::{clock_getcpuclockid, clock_gettime};
-use nix::unistd::Pid;
+#[cfg(target_os = "linux")]
+use nix::{
+    time::{clock_getcpuclockid, clock_gettime},
+    unistd::Pid,
+};
 use notify_me::host::Outcome;
 use notify_me::host::runtime_api::{Endpoint, Job};
 use serde_json::Value;
@@ -210,9 +213,15 @@ impl Running {
     ///
     /// # Errors
     /// When it is gone.
+    #[cfg(target_os = "linux")]
     pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
         let clock = clock_getcpuclockid(Pid::from_raw(i32::try_from(self.pid)?))?;
         Ok(Duration::from(clock_gettime(clock)?))
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    pub(crate) fn cpu(&self) -> anyhow::Result<Duration> {
+        bail!("contenders are measured on Linux")
     }
 
     /// The most memory that it has had, in MB (resident set).

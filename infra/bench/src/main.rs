@@ -24,9 +24,9 @@ use stub::Stub;
 use workload::{cold, decode, instructions, latency, publish, sizes, subscribe, throughput, warm};
 
 const AFTER_HELP: &str = "\
-Everything is on loopback. Beyond Rust it needs, for the others it measures: Java 17 with Maven, Node.js 20 with npm, Go 1.24,
-Python 3.11 with venv; for instruction counts valgrind; for processor shares root on Linux. What is missing is named, and the
-rest is measured. Set BENCH_SHOW to see what contenders write to standard error.";
+Everything is on loopback, and Linux is what it measures on. Beyond Rust it needs, for the others it measures: Java 17
+with Maven, Node.js 20 with npm, Go 1.26, Python 3.10 with venv; for instruction counts valgrind; for processor shares
+root. What is missing is named, and the rest is measured. Set BENCH_SHOW to see what contenders write to standard error.";
 
 /// Measure what mails cost.
 #[derive(Parser)]

@@ -13,12 +13,11 @@ mod contender;
 mod cost;
 mod machine;
 mod page;
-mod report;
 mod rig;
 mod stub;
 mod workload;
 
-use report::Report;
+use notify_me::report::Report;
 use rig::{Binaries, Rig};
 use stub::Stub;
 use workload::{cold, decode, instructions, latency, publish, sizes, subscribe, throughput, warm};

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::machine;
-use crate::report::{Goal, Report};
+use notify_me::report::{Goal, Report};
 
 /// What `results.json` holds.
 #[derive(Default, Serialize, Deserialize)]

@@ -73,6 +73,12 @@ impl Rig {
         self.function("notify")
     }
 
+    /// `notify`, and those of the others that `which` wants.
+    pub(crate) fn everybody(&self, which: impl Fn(&Contender) -> bool) -> Vec<Contender> {
+        let others = self.contenders.iter().filter(|one| which(one)).cloned();
+        std::iter::once(self.notify()).chain(others).collect()
+    }
+
     /// One of this project's functions.
     pub(crate) fn function(&self, name: &'static str) -> Contender {
         match &self.binaries.functions {

@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::{median, ms, round};
 use crate::contender::{Contender, Feed, Form, Running};
-use crate::report::{Goal, Plot, Report};
 use crate::rig::{Rig, back_in_stock};
 use crate::stub::Account;
+use notify_me::report::{Goal, Plot, Report};
 
 const MAILS: usize = 1_000;
 const LIMIT: Duration = Duration::from_secs(300);
@@ -37,8 +37,7 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
          the process's own, to the end of the invocation.",
     );
     let mut bars = Vec::new();
-    let mut contenders = vec![rig.notify()];
-    contenders.extend(rig.contenders.iter().cloned());
+    let contenders = rig.everybody(|_| true);
     for contender in &contenders {
         for share in SHARES {
             let times = match (contender.ours, contender.form, contender.feed) {
@@ -102,42 +101,33 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
 async fn once(rig: &Rig, contender: &Contender, share: Option<u32>) -> anyhow::Result<Run> {
     rig.stub.ses.become_account(Account::default());
     let waiting = rig.wait(contender, MAILS)?;
-    let run = match contender.feed {
+    let (mut running, init) = match contender.feed {
         Feed::Runtime => {
             let mut running = Running::start(contender, &rig.stub, &[]).await?;
             let ready = running.ready().await?;
-            if let Some(memory_mb) = share {
-                running.share(memory_mb)?;
-            }
-            running.invoke(&back_in_stock(&waiting.product)).await?;
-            let last = rig.stub.ses.accepted(MAILS, LIMIT).await?;
-            let run = Run {
-                first_mails: ms(last - running.started),
-                init: ms(ready - running.started),
-                cpu: ms(running.cpu()?),
-                peak: round(running.peak_mb()?),
-            };
-            running.stop().await;
-            run
+            let init = ms(ready - running.started);
+            (running, init)
         }
         Feed::Kafka => {
             let from = rig.new_topic(1).await?;
             rig.publish(&from[1].1, &waiting).await?;
-            let mut running = Running::start(contender, &rig.stub, &from).await?;
-            if let Some(memory_mb) = share {
-                running.share(memory_mb)?;
-            }
-            let last = rig.stub.ses.accepted(MAILS, LIMIT).await?;
-            let run = Run {
-                first_mails: ms(last - running.started),
-                init: 0.0,
-                cpu: ms(running.cpu()?),
-                peak: round(running.peak_mb()?),
-            };
-            running.stop().await;
-            run
+            (Running::start(contender, &rig.stub, &from).await?, 0.0)
         }
     };
+    if let Some(memory_mb) = share {
+        running.share(memory_mb)?;
+    }
+    if contender.feed == Feed::Runtime {
+        running.invoke(&back_in_stock(&waiting.product)).await?;
+    }
+    let last = rig.stub.ses.accepted(MAILS, LIMIT).await?;
+    let run = Run {
+        first_mails: ms(last - running.started),
+        init,
+        cpu: ms(running.cpu()?),
+        peak: round(running.peak_mb()?),
+    };
+    running.stop().await;
     rig.stub.ses.told(&waiting.people)?;
     Ok(run)
 }

@@ -6,8 +6,8 @@ use serde_json::{Value, json};
 
 use super::{median, ms, round};
 use crate::contender::{Contender, Feed, Form, Running};
-use crate::report::{Plot, Report};
 use crate::rig::{Rig, event, update};
+use notify_me::report::{Plot, Report};
 
 const RECORDS: usize = 10_000;
 const TIMES: usize = 7;
@@ -27,10 +27,7 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
              and the batch is refused. Median CPU of {TIMES} invocations, after one."
         ),
     );
-    let mut contenders = vec![rig.notify()];
-    contenders.extend(
-        rig.contenders.iter().filter(|one| one.feed == Feed::Runtime && one.form == Form::Tuned).cloned(),
-    );
+    let contenders = rig.everybody(|one| one.feed == Feed::Runtime && one.form == Form::Tuned);
     let mut bars = Vec::new();
     let mut base = 1.0;
     for contender in &contenders {

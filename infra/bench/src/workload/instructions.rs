@@ -14,8 +14,8 @@ use domain::unsubscribe::{Key, Ticket};
 use domain::{Locale, Position, ProductId, RestockId, Shard};
 use serde_json::json;
 
-use crate::report::{Goal, Report};
 use crate::rig;
+use notify_me::report::{Goal, Report};
 
 const TIMES: u64 = 2_000;
 

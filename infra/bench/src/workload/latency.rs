@@ -10,8 +10,8 @@ use serde_json::{Value, json};
 use tokio::process::{Child, Command};
 
 use super::percentile;
-use crate::report::{Goal, Plot, Report};
 use crate::rig::Rig;
+use notify_me::report::{Goal, Plot, Report};
 
 const PRODUCTS: usize = 300;
 /// Those that come first are not counted.

@@ -13,8 +13,8 @@ use serde_json::{Value, json};
 
 use super::{median, ms, round};
 use crate::contender::Running;
-use crate::report::{Goal, Report};
 use crate::rig::Rig;
+use notify_me::report::{Goal, Report};
 
 const UPDATES: usize = 10_000;
 const TIMES: usize = 9;

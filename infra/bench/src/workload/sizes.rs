@@ -4,8 +4,8 @@ use anyhow::{Context as _, ensure};
 use serde_json::json;
 
 use super::round;
-use crate::report::{Goal, Report};
 use crate::rig::Rig;
+use notify_me::report::{Goal, Report};
 
 /// Zips the binaries.
 ///

@@ -7,8 +7,8 @@ use serde_json::{Value, json};
 
 use super::{ms, percentile, round};
 use crate::contender::Running;
-use crate::report::Report;
 use crate::rig::Rig;
+use notify_me::report::Report;
 
 const BEFORE: usize = 200;
 const REQUESTS: usize = 3_000;

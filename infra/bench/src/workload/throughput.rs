@@ -7,9 +7,9 @@ use serde_json::json;
 
 use super::round;
 use crate::contender::{Contender, Feed, Form, Running};
-use crate::report::{Goal, Plot, Report};
 use crate::rig::{Rig, back_in_stock, jobs};
 use crate::stub::Account;
+use notify_me::report::{Goal, Plot, Report};
 
 const PEOPLE: usize = 60_000;
 /// Whoever tells one after the other gets fewer.
@@ -29,8 +29,7 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
          of them. Ours has the slices of one restock in one invocation, as the topic of jobs hands them out, with claims and \
          budget on.",
     );
-    let mut contenders = vec![rig.notify()];
-    contenders.extend(rig.contenders.iter().filter(|one| one.feed == Feed::Runtime).cloned());
+    let contenders = rig.everybody(|one| one.feed == Feed::Runtime);
     let mut bars = Vec::new();
     for contender in &contenders {
         let people = if contender.form == Form::Naive { FEW } else { PEOPLE };

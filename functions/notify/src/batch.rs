@@ -93,19 +93,27 @@ fn refuse_all_poison(read: &[(Record, Result<Task, Invalid>)]) -> Result<(), Fai
     }
 }
 
-/// Works off the tasks of one lane. The first that fails ends it, so that none overtakes it.
+/// Works off the tasks of one lane. The first that fails ends it, so that none overtakes it; one that an unreadable item of
+/// the table stands in the way of goes to the dead letters, since trying again cannot help it.
 async fn in_order(app: &App, lane: Vec<(Record, Task)>, until: Instant) -> Vec<(Record, Failed)> {
+    let mut failed = Vec::new();
     for (record, task) in lane {
         let done = match task {
             Task::Plan(update) => plan::plan(app, &record, update, until).await,
             Task::Deliver(job) => deliver::deliver(app, &job, until).await,
         };
-        if let Err(error) = done {
+        if let Err(Failed::Table(error)) = &done
+            && error.is_corrupt()
+        {
+            let reason = Invalid::new("table", error.to_string(), "items as this project writes them");
+            failed.extend(bury(app, vec![(record, reason)]).await);
+        } else if let Err(error) = done {
             tracing::error!(record = %record.place(), error = %platform::causes(&error), "will be tried again");
-            return vec![(record, error)];
+            failed.push((record, error));
+            break;
         }
     }
-    Vec::new()
+    failed
 }
 
 /// The longest key that a shortened dead letter keeps, in bytes.

@@ -10,7 +10,7 @@ use platform::{
 use serde::Serialize;
 use tokio::time::Instant;
 
-use crate::{App, event::Failed, fanout, metrics};
+use crate::{App, event::Failed, fanout, metrics, unreadable};
 
 mod shift;
 mod waitlist;
@@ -32,10 +32,22 @@ enum End {
     Stopped(String),
 }
 
-/// Works on a job until it is done, or until `until`, or for as long as a slice lasts.
+/// Works on a job until it is done, or until `until`, or for as long as a slice lasts. A shard whose cursor or product cannot
+/// be read is left standing, and written down: its fan-out stays open, so that the sweep goes on with it once a person has
+/// mended the item.
 pub(crate) async fn deliver(app: &App, job: &Job, until: Instant) -> Result<(), Failed> {
-    let known = Known::read(app, job).await?;
-    begin(app, job, known, until).await
+    let known = Known::read(app, job).await.map_err(Failed::from);
+    let done = match known {
+        Ok(known) => begin(app, job, known, until).await,
+        Err(failed) => Err(failed),
+    };
+    match done {
+        Err(Failed::Table(error)) if error.is_corrupt() => {
+            unreadable::write_down(app, &ItemKey::open(&job.product_id, job.shard), &error).await?;
+            Ok(())
+        }
+        done => done,
+    }
 }
 
 /// The same, where what it begins with was read a moment ago.

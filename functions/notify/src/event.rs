@@ -66,6 +66,8 @@ impl From<Failed> for lambda_runtime::Diagnostic {
         let error_type = match &failed {
             Failed::Event(_) => "UnusableEvent",
             Failed::AllPoison { .. } => "AllPoison",
+            Failed::Table(TableError::Denied { .. }) => "TableDenied",
+            Failed::Table(TableError::Corrupt { .. }) => "TableCorrupt",
             Failed::Table(_) => "TableUnavailable",
             Failed::Kafka(_) => "KafkaUnavailable",
         };

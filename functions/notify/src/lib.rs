@@ -24,6 +24,7 @@ mod mailer;
 mod metrics;
 mod plan;
 mod sweep;
+mod unreadable;
 
 pub use config::Config;
 

@@ -10,6 +10,7 @@
 //! | `Throttled` | count | calls that SES throttled, in part or as a whole |
 //! | `SendingStopped` | count | slices that ended because the account may not send |
 //! | `Poison` | count | records written to the dead letters |
+//! | `Unreadable` | count | items of the table that cannot be read: entries that are passed as failed, and others that are left as they are |
 //! | `SlotWait` | ms | what a slice waited for send slots, altogether |
 //! | `Lag` | ms | age of the oldest record of an invocation as it came in |
 
@@ -24,6 +25,7 @@ const IN_DOUBT: &str = "InDoubt";
 const THROTTLED: &str = "Throttled";
 const SENDING_STOPPED: &str = "SendingStopped";
 const POISON: &str = "Poison";
+const UNREADABLE: &str = "Unreadable";
 const SLOT_WAIT: &str = "SlotWait";
 const LAG: &str = "Lag";
 
@@ -31,7 +33,7 @@ const LAG: &str = "Lag";
 pub(crate) fn start(function_name: String) -> Result<&'static Collector, lambda_runtime::Error> {
     let builder = Builder::new().cloudwatch_namespace("NotifyMe");
     let collector = builder.with_dimension("FunctionName", function_name).init()?;
-    for name in [SENT, FAILED, IN_DOUBT, THROTTLED, SENDING_STOPPED, POISON] {
+    for name in [SENT, FAILED, IN_DOUBT, THROTTLED, SENDING_STOPPED, POISON, UNREADABLE] {
         describe_counter!(name, Unit::Count, "");
     }
     for name in [SLOT_WAIT, LAG] {
@@ -71,6 +73,11 @@ pub(crate) fn sending_stopped() {
 /// A record was written to the dead letters.
 pub(crate) fn poison() {
     counter!(POISON).increment(1);
+}
+
+/// An item of the table cannot be read.
+pub(crate) fn unreadable() {
+    counter!(UNREADABLE).increment(1);
 }
 
 /// A slice waited for so long for its send slots. One value a slice: a line takes no more than a

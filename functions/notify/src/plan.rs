@@ -88,11 +88,31 @@ pub(crate) async fn plan(
     let first = !product.is_planned();
     let product = Product { bound, bound_of: Some(restock.clone()), ..product };
     let told = jobs.iter().zip(cursors).map(|(job, stored)| {
-        let known = deliver::Known { product: product.clone(), looked, stored, first };
-        deliver::begin(app, job, Some(known), until)
+        let known = stored.map(|stored| deliver::Known { product: product.clone(), looked, stored, first });
+        async move {
+            match known {
+                Some(known) => {
+                    deliver::begin(app, job, Some(known), until).await.err().map(|error| (job, Some(error)))
+                }
+                None => Some((job, None)),
+            }
+        }
     });
     // All to their ends: one that was dropped half-way would leave a call in doubt.
-    join_all(told).await.into_iter().collect()
+    put_in_line(app, join_all(told).await.into_iter().flatten()).await
+}
+
+/// Puts those in line that could not be begun here. The restock is planned, whatever became of them: its record fails only
+/// where they cannot be put in line.
+async fn put_in_line(app: &App, left: impl Iterator<Item = (&Job, Option<Failed>)>) -> Result<(), Failed> {
+    let jobs: Vec<Job> = left
+        .map(|(job, error)| {
+            let why = error.as_ref().map(|error| platform::causes(error).to_string());
+            tracing::error!(product = %job.product_id, shard = %job.shard, why, "not begun at once: put in line");
+            job.clone()
+        })
+        .collect();
+    Ok(fanout::emit(app, &jobs).await?)
 }
 
 /// Writes the update to the product's item, on condition that the item holds nothing newer, and
@@ -128,8 +148,8 @@ async fn write_down(
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
     let mut set = "SET #version = :version, #restock = :restock".to_owned();
     if let Some(info) = &update.product {
-        let info =
-            serde_dynamo::to_attribute_value(info).map_err(|_| TableError::contended("product details"))?;
+        let info = serde_dynamo::to_attribute_value(info)
+            .map_err(|_| TableError::Corrupt { item: "product", done: "written" })?;
         set.push_str(", #product = :product");
         request = request
             .expression_attribute_names("#product", "product")
@@ -164,22 +184,31 @@ struct End {
     told: bool,
 }
 
-/// Reads the last item of a shard: its last entry, or else its cursor.
+/// Reads the last item of a shard: its last entry, or else its cursor. What has no position in its key is nobody's place, and
+/// may not hide those before it.
 async fn end_of(app: &App, product: &ProductId, shard: Shard) -> Result<End, TableError> {
-    let found = app
-        .table
-        .query(waitlist(product, shard), None)
-        .projection_expression("sk")
-        .scan_index_forward(false)
-        .limit(1)
-        .consistent_read(true)
-        .send()
-        .await
-        .map_err(|e| TableError::of("Query", &e))?;
-    let item = found.items.unwrap_or_default().into_iter().next();
-    let sort_key = item.as_ref().and_then(|item| item.get("sk")).and_then(|sk| sk.as_s().ok());
-    let last = sort_key.and_then(|sk| position_of(sk));
-    Ok(End { shard, last, told: last.is_some() || sort_key.is_some_and(|sk| sk == CURSOR) })
+    let mut from = None;
+    loop {
+        let found = app
+            .table
+            .query(waitlist(product, shard), None)
+            .projection_expression("sk")
+            .scan_index_forward(false)
+            .limit(1)
+            .consistent_read(true)
+            .set_exclusive_start_key(from)
+            .send()
+            .await
+            .map_err(|e| TableError::of("Query", &e))?;
+        let item = found.items.unwrap_or_default().into_iter().next();
+        let sort_key = item.as_ref().and_then(|item| item.get("sk")).and_then(|sk| sk.as_s().ok());
+        let last = sort_key.and_then(|sk| position_of(sk));
+        let told = last.is_some() || sort_key.is_some_and(|sk| sk == CURSOR);
+        from = found.last_evaluated_key;
+        if told || from.is_none() {
+            return Ok(End { shard, last, told });
+        }
+    }
 }
 
 /// Fixes the bound for a restock; false where another one is current by now.
@@ -243,20 +272,24 @@ async fn note(
     Ok(())
 }
 
-/// The shards that have someone to tell up to `bound`, with their cursors, and those where everybody is told.
+/// The shards that have someone to tell up to `bound`, with their cursors, and those where everybody is told. A cursor that
+/// cannot be read is `None`: who works on its job finds out more.
 async fn waiting(
     app: &App,
     product: &ProductId,
     ends: Vec<End>,
     bound: Position,
-) -> Result<(Vec<(Shard, StoredCursor)>, Vec<Shard>), TableError> {
+) -> Result<(Vec<(Shard, Option<StoredCursor>)>, Vec<Shard>), TableError> {
     let looks = ends.into_iter().filter(|end| end.told).map(|end| async move {
-        let stored = app.table.cursor(product, end.shard).await?;
-        Ok::<_, TableError>((end, stored))
+        match app.table.cursor(product, end.shard).await {
+            Ok(stored) => Ok((end, Some(stored))),
+            Err(error) if error.is_corrupt() => Ok((end, None)),
+            Err(error) => Err(error),
+        }
     });
     let (mut waiting, mut told) = (Vec::new(), Vec::new());
     for (end, stored) in try_join_all(looks).await? {
-        if stored.cursor.is_done(end.last, bound) {
+        if stored.as_ref().is_some_and(|stored| stored.cursor.is_done(end.last, bound)) {
             told.push(end.shard);
         } else {
             waiting.push((end.shard, stored));

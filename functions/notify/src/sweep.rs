@@ -6,11 +6,11 @@ use std::time::Duration;
 
 use platform::{
     chance,
-    table::{Item, OPEN_BUCKETS, Open, TableError, open_bucket, read},
+    table::{Item, ItemKey, OPEN_BUCKETS, Open, TableError, open_bucket, read},
 };
 use serde_json::{Value, json};
 
-use crate::{App, event::Failed, fanout};
+use crate::{App, event::Failed, fanout, unreadable};
 
 /// How many jobs are put back at a time.
 const CHUNK: usize = 100;
@@ -44,6 +44,8 @@ pub(crate) async fn sweep(app: &App, older_than: Option<Duration>) -> Result<Val
     Ok(json!({ "open": open, "putBack": put_back }))
 }
 
+/// A part of a bucket: the fan-outs in it, and where the next part begins. One that cannot be read is passed, and written
+/// down; it keeps none of the others back.
 async fn page(app: &App, bucket: u16, from: Option<Item>) -> Result<(Vec<Open>, Option<Item>), TableError> {
     let found = app
         .table
@@ -53,6 +55,14 @@ async fn page(app: &App, bucket: u16, from: Option<Item>) -> Result<(Vec<Open>, 
         .send()
         .await
         .map_err(|e| TableError::of("Query", &e))?;
-    let open = found.items.unwrap_or_default().into_iter().map(|item| read(item, "fan-out"));
-    Ok((open.collect::<Result<_, _>>()?, found.last_evaluated_key))
+    let mut open = Vec::new();
+    for item in found.items.unwrap_or_default() {
+        let key = ItemKey::of(&item);
+        match (read::<Open>(item, "fan-out"), key) {
+            (Ok(found), _) => open.push(found),
+            (Err(error), Some(key)) => unreadable::write_down(app, &key, &error).await?,
+            (Err(error), None) => return Err(error),
+        }
+    }
+    Ok((open, found.last_evaluated_key))
 }

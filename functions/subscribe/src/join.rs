@@ -108,8 +108,12 @@ async fn again(
     let expired = found.ttl <= chance::now().as_second();
     if !expired && !stored.cursor.is_consumed(found.position) {
         let entry_key = ItemKey::entry(product, found.shard, found.position);
-        if let Some(entry) = app.table.get(&entry_key, "entry").await? {
-            return Ok(Some((Place { subscription: found, entry }, false)));
+        match app.table.get(&entry_key, "entry").await {
+            Ok(Some(entry)) => return Ok(Some((Place { subscription: found, entry }, false))),
+            // One that cannot be read would never be told: it is replaced like one that is gone.
+            Ok(None) => {}
+            Err(error) if error.is_corrupt() => {}
+            Err(error) => return Err(error),
         }
     }
     let bound = app.table.product(product).await?.and_then(|known| known.bound);

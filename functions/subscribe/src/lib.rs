@@ -105,8 +105,14 @@ async fn join(
     Ok(json(status, &json!({ "productId": product, "status": "waiting", "inStock": joined.in_stock })))
 }
 
-/// The table did not do its part. Whatever was done until then is repeatable.
+/// A DynamoDB request failed. Whatever was done until then is repeatable; where repeating cannot help, the answer says so.
 fn unavailable(error: TableError) -> Problem {
     tracing::error!(error = %platform::causes(&error), "the table does not answer");
+    if !error.is_transient() {
+        return Problem::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "the waitlist needs an operator; nothing is lost",
+        );
+    }
     Problem::try_later("the waitlist cannot be reached right now; nothing is lost, please try again", 2)
 }

@@ -58,7 +58,7 @@ pub struct Tally {
     pub restock_id: RestockId,
     /// Taken by SES.
     pub sent: u64,
-    /// Refused by SES for good; each is written down.
+    /// Refused by SES for good, or not readable; each is written down.
     pub failed: u64,
     /// Passed without a mail (expired, or passed by [`OnUnknown::Skip`]).
     pub skipped: u64,
@@ -222,6 +222,16 @@ impl Cursor {
         next.committed = next.committed.max(through);
         if let Some(tally) = &mut next.tally {
             tally.skipped += count;
+        }
+        next
+    }
+
+    /// The cursor where `count` more entries are written down as failed without a call: they cannot be read.
+    #[must_use]
+    pub fn failing(&self, count: u64) -> Self {
+        let mut next = self.clone();
+        if let Some(tally) = &mut next.tally {
+            tally.failed += count;
         }
         next
     }

@@ -10,6 +10,7 @@
 //! | restock summary | `R#<restock>` | `SUMMARY`, `SHARD#<n>`, `FAILED#<position>` |
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` |
 //! | send budget | `RATE#<sender>` | `TAT` |
+//! | an item that cannot be read | `UNREADABLE` | `<pk>\|<sk>` of it |
 //!
 //! `CURSOR` sorts before every `E#`, so the last item of a shard is its last entry, or its cursor
 //! where nobody ever waited.
@@ -41,13 +42,60 @@ pub struct Table {
     pub name: String,
 }
 
-/// A read or write of the table that failed.
+/// A read or write of the table that failed. Its kind says whether another try can help; no error shows an item, or the
+/// response that it came in (which may hold an address).
 #[derive(Debug, thiserror::Error)]
-#[error("the table's {operation} failed: {detail}")]
-pub struct TableError {
-    operation: &'static str,
-    detail: String,
+pub enum TableError {
+    /// The table did not answer, or asks for patience (throttled, internal error): try again.
+    #[error("the table's {operation} failed")]
+    Unavailable {
+        /// What was tried, as DynamoDB's API names it.
+        operation: &'static str,
+        /// What DynamoDB or the connection said.
+        #[source]
+        source: TableCause,
+    },
+    /// Too many write the same item at once: try again.
+    #[error("{item} is being changed by too many at once")]
+    Contended {
+        /// The kind of item.
+        item: &'static str,
+    },
+    /// An item that is there cannot be read, or a value that does not fit into one. Trying again is of no use.
+    #[error("a {item} item in the table cannot be {done}")]
+    Corrupt {
+        /// The kind of item.
+        item: &'static str,
+        /// `read` or `written`.
+        done: &'static str,
+    },
+    /// DynamoDB refuses the request (no permission, no such table, not valid) until a person mends that.
+    #[error("the table refuses {operation}")]
+    Denied {
+        /// What was tried, as DynamoDB's API names it.
+        operation: &'static str,
+        /// What DynamoDB said.
+        #[source]
+        source: TableCause,
+    },
 }
+
+/// What DynamoDB or the connection to it said, without the response.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TableCause(String);
+
+/// What DynamoDB answers to a request that stays refused however often it is sent: "Error handling with DynamoDB" in its
+/// developer guide names these with "OK to retry? No". Its `ConditionalCheckFailedException` is an outcome, and never comes here.
+const REFUSALS: [&str; 7] = [
+    "AccessDeniedException",
+    "IncompleteSignatureException",
+    "ItemCollectionSizeLimitExceededException",
+    "MissingAuthenticationTokenException",
+    "ResourceNotFoundException",
+    "UnrecognizedClientException",
+    "ValidationException",
+];
 
 impl TableError {
     /// What an SDK error says, without the response that it carries (which may show an address).
@@ -56,29 +104,44 @@ impl TableError {
         E: ProvideErrorMetadata + std::error::Error + 'static,
         R: fmt::Debug + Send + Sync + 'static,
     {
-        let detail = match error.as_service_error() {
-            Some(service) => {
-                let code = service.code().unwrap_or("error without a code");
-                format!("{code}: {}", service.message().unwrap_or("no message"))
-            }
-            None => crate::causes(error).to_string(),
+        let Some(service) = error.as_service_error() else {
+            return Self::Unavailable { operation, source: TableCause(crate::causes(error).to_string()) };
         };
-        Self { operation, detail }
+        let code = service.code().unwrap_or("error without a code");
+        let source = TableCause(format!("{code}: {}", service.message().unwrap_or("no message")));
+        match code {
+            // Transactions that met, also cancelled ones: what else cancels them is an outcome and never comes here.
+            "TransactionConflictException" | "TransactionInProgressException" => {
+                Self::Contended { item: "an item" }
+            }
+            code if REFUSALS.contains(&code) => Self::Denied { operation, source },
+            _ => Self::Unavailable { operation, source },
+        }
     }
 
     /// Too many at the same item; another try later will do.
-    pub fn contended(what: &str) -> Self {
-        Self { operation: "write", detail: format!("{what} is being changed by too many at once") }
+    pub fn contended(item: &'static str) -> Self {
+        Self::Contended { item }
     }
 
     /// A request that could not even be put together.
     pub fn built(error: aws_sdk_dynamodb::error::BuildError) -> Self {
-        Self { operation: "request", detail: error.to_string() }
+        Self::Denied { operation: "request", source: TableCause(error.to_string()) }
     }
 
-    /// An item that is not what it should be. Only its kind is told.
-    pub fn garbled(operation: &'static str, kind: &'static str) -> Self {
-        Self { operation, detail: format!("a {kind} item in the table cannot be read") }
+    /// An item that cannot be read. Only its kind is told.
+    pub fn unreadable(item: &'static str) -> Self {
+        Self::Corrupt { item, done: "read" }
+    }
+
+    /// Whether another try, later, can help.
+    pub fn is_transient(&self) -> bool {
+        matches!(self, Self::Unavailable { .. } | Self::Contended { .. })
+    }
+
+    /// Whether an item is there and cannot be read.
+    pub fn is_corrupt(&self) -> bool {
+        matches!(self, Self::Corrupt { .. })
     }
 }
 
@@ -92,8 +155,8 @@ pub struct ItemKey {
 }
 
 impl ItemKey {
-    fn new(pk: String, sk: impl Into<String>) -> Self {
-        Self { pk, sk: sk.into() }
+    fn new(pk: impl Into<String>, sk: impl Into<String>) -> Self {
+        Self { pk: pk.into(), sk: sk.into() }
     }
 
     /// A subscriber's subscription to a product.
@@ -142,9 +205,20 @@ impl ItemKey {
         Self::new(open_bucket(shard.0 % OPEN_BUCKETS), format!("{product}#{shard}"))
     }
 
+    /// An item that could not be read: which, and when that was seen last.
+    pub fn unreadable(of: &ItemKey) -> Self {
+        Self::new(UNREADABLE, format!("{}|{}", of.pk, of.sk))
+    }
+
     /// A sender's budget.
     pub fn budget(sender: &str) -> Self {
         Self::new(format!("RATE#{sender}"), "TAT")
+    }
+
+    /// The key that an item was read with: DynamoDB gives no item without its key.
+    pub fn of(item: &Item) -> Option<Self> {
+        let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok()).cloned();
+        Some(Self { pk: text("pk")?, sk: text("sk")? })
     }
 
     /// The key's two attributes.
@@ -158,6 +232,8 @@ impl ItemKey {
 
 /// How the sort keys of a product's plans begin.
 pub const PLAN: &str = "PLAN#";
+/// The partition key of what could not be read.
+pub const UNREADABLE: &str = "UNREADABLE";
 /// The sort key of a shard's cursor.
 pub const CURSOR: &str = "CURSOR";
 /// Over how many partitions the unfinished fan-outs are spread.
@@ -292,14 +368,14 @@ pub enum Claim {
 /// The attributes of `value` under `key`.
 pub fn item(key: &ItemKey, value: &impl Serialize) -> Result<Item, TableError> {
     let mut item: Item = serde_dynamo::to_item(value)
-        .map_err(|_| TableError::garbled("write", std::any::type_name_of_val(value)))?;
+        .map_err(|_| TableError::Corrupt { item: std::any::type_name_of_val(value), done: "written" })?;
     item.extend(key.attributes());
     Ok(item)
 }
 
 /// Reads an item. An error names the kind and never shows the item.
 pub fn read<T: DeserializeOwned>(item: Item, kind: &'static str) -> Result<T, TableError> {
-    serde_dynamo::from_item(item).map_err(|_| TableError::garbled("read", kind))
+    serde_dynamo::from_item(item).map_err(|_| TableError::unreadable(kind))
 }
 
 impl Table {
@@ -442,6 +518,38 @@ mod tests {
         let garbled = HashMap::from([("address".to_owned(), AttributeValue::S("not an address".to_owned()))]);
         let error = read::<Entry>(garbled, "entry").err().unwrap().to_string();
         assert!(error.contains("entry") && !error.contains("not an address"), "{error}");
+    }
+
+    #[test]
+    fn an_error_has_a_kind_and_only_two_of_them_are_worth_another_try() {
+        use aws_sdk_dynamodb::{error::ErrorMetadata, operation::get_item::GetItemError};
+        let of = |code: &str| {
+            let said = GetItemError::generic(ErrorMetadata::builder().code(code).message("said").build());
+            TableError::of("GetItem", &SdkError::<_, ()>::service_error(said, ()))
+        };
+        for code in REFUSALS {
+            assert!(matches!(of(code), TableError::Denied { .. }), "{code}");
+            assert!(!of(code).is_transient());
+        }
+        for code in [
+            "ProvisionedThroughputExceededException",
+            "ThrottlingException",
+            "RequestLimitExceeded",
+            "InternalServerError",
+            "ExpiredTokenException",
+            "SomethingNew",
+        ] {
+            assert!(matches!(of(code), TableError::Unavailable { .. }), "{code}");
+            assert!(of(code).is_transient());
+        }
+        assert!(matches!(of("TransactionConflictException"), TableError::Contended { .. }));
+        let timeout = SdkError::<GetItemError, ()>::timeout_error("slow");
+        assert!(TableError::of("GetItem", &timeout).is_transient());
+        assert!(
+            !TableError::unreadable("cursor").is_transient() && TableError::unreadable("cursor").is_corrupt()
+        );
+        let line = crate::causes(&of("ThrottlingException")).to_string();
+        assert_eq!(line, "the table's GetItem failed: ThrottlingException: said");
     }
 
     #[test]

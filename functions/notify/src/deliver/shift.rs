@@ -23,7 +23,7 @@ use tokio::time::Instant;
 
 use super::{
     End,
-    waitlist::{self, Addressee},
+    waitlist::{self, Addressee, Row},
 };
 use crate::{
     App,
@@ -100,7 +100,7 @@ pub(super) struct Shift<'a> {
     lost: bool,
     /// A write of the cursor, and its token, of which nobody knows whether it was applied.
     unsure: Option<(String, Cursor)>,
-    ahead: VecDeque<(Position, Option<Addressee>)>,
+    ahead: VecDeque<(Position, Row)>,
     /// Whether the shard was read up to the bound.
     whole: bool,
     /// The entries of those carried.
@@ -122,6 +122,8 @@ struct Call {
     retried: usize,
     through: Option<Position>,
     skipped: u64,
+    /// Entries of its range that cannot be read.
+    unreadable: Vec<Position>,
 }
 
 impl<'a> Shift<'a> {
@@ -199,7 +201,10 @@ impl<'a> Shift<'a> {
             let call = self.next_call(wanted);
             if call.recipients.is_empty() {
                 if let Some(through) = call.through {
-                    self.cursor = self.cursor.passed(through, call.skipped);
+                    let unreadable = waitlist::failures(&call.unreadable, waitlist::UNREADABLE);
+                    waitlist::write_failed(self.app, self.job, &unreadable).await?;
+                    self.cursor =
+                        self.cursor.passed(through, call.skipped).failing(call.unreadable.len() as u64);
                     self.changed = true;
                 }
                 continue;
@@ -229,7 +234,7 @@ impl<'a> Shift<'a> {
     async fn commit(&mut self) -> Result<(), TableError> {
         for attempt in 1.. {
             let committed = self.try_to_commit().await;
-            if committed.is_ok() || attempt == COMMIT_TRIES {
+            if !committed.as_ref().is_err_and(TableError::is_transient) || attempt == COMMIT_TRIES {
                 return committed;
             }
             tokio::time::sleep(COMMIT_PAUSE * attempt).await;
@@ -289,7 +294,7 @@ impl<'a> Shift<'a> {
         Ok(())
     }
 
-    async fn page(&mut self, limit: usize) -> Result<Vec<(Position, Option<Addressee>)>, TableError> {
+    async fn page(&mut self, limit: usize) -> Result<Vec<(Position, Row)>, TableError> {
         let after = self.ahead.back().map_or(self.cursor.committed, |(position, _)| *position);
         let page = waitlist::entries(self.app, self.job, after, self.bound, limit).await?;
         self.whole = page.last;
@@ -308,10 +313,19 @@ impl<'a> Shift<'a> {
         if missing.is_empty() {
             return Ok(());
         }
-        self.owed.extend(waitlist::entries_at(self.app, self.job, &missing).await?);
+        let mut unreadable = Vec::new();
+        for (position, row) in waitlist::entries_at(self.app, self.job, &missing).await? {
+            match row {
+                Row::Waiting(entry) => drop(self.owed.insert(position, entry)),
+                Row::Expired => {}
+                Row::Unreadable => unreadable.push(position),
+            }
+        }
+        let failed = waitlist::failures(&unreadable, waitlist::UNREADABLE);
+        waitlist::write_failed(self.app, self.job, &failed).await?;
         let gone: Vec<Position> =
             missing.into_iter().filter(|position| !self.owed.contains_key(position)).collect();
-        self.cursor = self.cursor.forgetting(&gone);
+        self.cursor = self.cursor.forgetting(&gone).failing(unreadable.len() as u64);
         self.changed |= !gone.is_empty();
         Ok(())
     }
@@ -358,7 +372,13 @@ impl<'a> Shift<'a> {
 
     /// The next `wanted` people: those carried first, then the next entries.
     fn next_call(&mut self, wanted: usize) -> Call {
-        let mut call = Call { recipients: Vec::with_capacity(wanted), retried: 0, through: None, skipped: 0 };
+        let mut call = Call {
+            recipients: Vec::with_capacity(wanted),
+            retried: 0,
+            through: None,
+            skipped: 0,
+            unreadable: Vec::new(),
+        };
         for position in self.cursor.carried.iter().take(wanted) {
             let Some(entry) = self.owed.remove(position) else { break };
             call.recipients.push((*position, entry));
@@ -368,8 +388,9 @@ impl<'a> Shift<'a> {
             let Some((position, entry)) = self.ahead.pop_front() else { break };
             call.through = Some(position);
             match entry {
-                Some(entry) => call.recipients.push((position, entry)),
-                None => call.skipped += 1,
+                Row::Waiting(entry) => call.recipients.push((position, entry)),
+                Row::Expired => call.skipped += 1,
+                Row::Unreadable => call.unreadable.push(position),
             }
         }
         call
@@ -447,6 +468,7 @@ impl<'a> Shift<'a> {
     ) -> Result<Option<End>, Failed> {
         let mut answer = Answer { skipped: call.skipped, ..Answer::default() };
         let (mut rejected, mut worst) = (Vec::new(), None);
+        let unreadable = waitlist::failures(&call.unreadable, waitlist::UNREADABLE);
         for ((position, entry), fate) in call.recipients.into_iter().zip(fates) {
             match fate {
                 Fate::Accepted => answer.accepted += 1,
@@ -467,7 +489,8 @@ impl<'a> Shift<'a> {
         self.handed += answer.accepted;
         metrics::answered(answer.accepted, answer.rejected);
         let progress = answer.accepted + answer.rejected > 0;
-        self.cursor = self.cursor.answered(answer);
+        self.cursor = self.cursor.answered(answer).failing(unreadable.len() as u64);
+        rejected.extend(unreadable);
         waitlist::write_failed(self.app, self.job, &rejected).await?;
         if progress {
             self.stuck = 0;
@@ -533,12 +556,14 @@ impl<'a> Shift<'a> {
     /// Puts the people of a call that did not happen back to where they came from.
     fn take_back(&mut self, call: Call) {
         self.cursor = self.cursor.refused();
-        for (index, (position, entry)) in call.recipients.into_iter().enumerate().rev() {
-            if index < call.retried {
-                self.owed.insert(position, entry);
-            } else {
-                self.ahead.push_front((position, Some(entry)));
-            }
+        let mut recipients = call.recipients.into_iter();
+        self.owed.extend(recipients.by_ref().take(call.retried));
+        let unreadable = call.unreadable.into_iter().map(|position| (position, Row::Unreadable));
+        let mut rows: Vec<(Position, Row)> =
+            recipients.map(|(position, entry)| (position, Row::Waiting(entry))).chain(unreadable).collect();
+        rows.sort_unstable_by_key(|(position, _)| *position);
+        for row in rows.into_iter().rev() {
+            self.ahead.push_front(row);
         }
     }
 }
@@ -550,9 +575,8 @@ async fn settle(app: &App, job: &Job, flying: &Cursor) -> Result<Cursor, TableEr
         let of_flight =
             waitlist::entries(app, job, flying.committed, flight.through, MAX_PAGE).await?.entries;
         let doubted = of_flight.iter().map(|(position, _)| *position).chain(flight.retried.iter().copied());
-        let doubted: Vec<(Position, String)> =
-            doubted.map(|position| (position, "IN_DOUBT".to_owned())).collect();
-        waitlist::write_failed(app, job, &doubted).await?;
+        let doubted: Vec<Position> = doubted.collect();
+        waitlist::write_failed(app, job, &waitlist::failures(&doubted, "IN_DOUBT")).await?;
     }
     let count = flying.flight.as_ref().map_or(0, |flight| flight.count);
     metrics::in_doubt(count);

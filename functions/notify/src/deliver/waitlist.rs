@@ -12,7 +12,7 @@ use platform::{
 use serde::Serialize;
 
 use super::Kept;
-use crate::App;
+use crate::{App, metrics, unreadable};
 
 /// What a mail needs of an entry (`platform::table::Entry`), and nothing else of it.
 const WANTED: &str = "sk, address, locale, #name, #ttl";
@@ -28,10 +28,23 @@ pub(crate) struct Addressee {
     pub(crate) name: Option<String>,
 }
 
+/// What stands at a position of a waitlist.
+pub(super) enum Row {
+    /// Somebody who waits.
+    Waiting(Addressee),
+    /// Somebody whose time is over: passed without a mail.
+    Expired,
+    /// An entry that cannot be read: passed, and written down as failed.
+    Unreadable,
+}
+
+/// The reason that an entry which cannot be read is written down with.
+pub(super) const UNREADABLE: &str = "UNREADABLE";
+
 /// A part of a shard.
 pub(super) struct Page {
-    /// The entries in their order; `None` is one that has expired.
-    pub(super) entries: Vec<(Position, Option<Addressee>)>,
+    /// The entries in their order.
+    pub(super) entries: Vec<(Position, Row)>,
     /// Whether there is nothing after it.
     pub(super) last: bool,
 }
@@ -48,19 +61,28 @@ pub(super) async fn entries(
         return Ok(Page { entries: Vec::new(), last: true });
     }
     let range = (entry_sort_key(after.next()), entry_sort_key(bound));
-    let found = app
-        .table
-        .query(waitlist(&job.product_id, job.shard), Some(range))
-        .projection_expression(WANTED)
-        .set_expression_attribute_names(Some(wanted_names()))
-        .limit(i32::try_from(limit).unwrap_or(i32::MAX))
-        .consistent_read(true)
-        .send()
-        .await
-        .map_err(|e| TableError::of("Query", &e))?;
-    let now = chance::now().as_second();
-    let found_entries = found.items.unwrap_or_default().into_iter().map(|item| entry(item, now));
-    Ok(Page { entries: found_entries.collect::<Result<_, _>>()?, last: found.last_evaluated_key.is_none() })
+    let mut from = None;
+    loop {
+        let found = app
+            .table
+            .query(waitlist(&job.product_id, job.shard), Some(range.clone()))
+            .projection_expression(WANTED)
+            .set_expression_attribute_names(Some(wanted_names()))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .consistent_read(true)
+            .set_exclusive_start_key(from)
+            .send()
+            .await
+            .map_err(|e| TableError::of("Query", &e))?;
+        let now = chance::now().as_second();
+        let entries: Vec<(Position, Row)> =
+            found.items.unwrap_or_default().into_iter().filter_map(|item| row(job, item, now)).collect();
+        from = found.last_evaluated_key;
+        // A page of nothing but keys without a position leads nowhere: the next one does.
+        if from.is_none() || !entries.is_empty() {
+            return Ok(Page { entries, last: from.is_none() });
+        }
+    }
 }
 
 fn wanted_names() -> HashMap<String, String> {
@@ -68,32 +90,38 @@ fn wanted_names() -> HashMap<String, String> {
 }
 
 /// Reads an entry attribute by attribute: there are a million of them, and a detour through serde costs as much as all
-/// else that is done with one. Whoever has expired is `None`.
-fn entry(item: Item, now: i64) -> Result<(Position, Option<Addressee>), TableError> {
-    read(item, now).ok_or_else(|| TableError::garbled("read", "entry"))
-}
-
-fn read(mut item: Item, now: i64) -> Option<(Position, Option<Addressee>)> {
-    let position = position_of(item.get("sk")?.as_s().ok()?)?;
-    let ttl: i64 = item.get("ttl")?.as_n().ok()?.parse().ok()?;
-    if ttl <= now {
-        return Some((position, None));
-    }
-    let address = Address::parse(item.get("address")?.as_s().ok()?).ok()?;
-    let locale = Locale::parse(item.get("locale")?.as_s().ok()?).ok()?;
-    let name = match item.remove("name") {
-        None | Some(AttributeValue::Null(_)) => None,
-        Some(name) => Some(name.as_s().ok()?.clone()),
+/// else that is done with one. An item whose key has no position is in nobody's way and is left out.
+fn row(job: &Job, mut item: Item, now: i64) -> Option<(Position, Row)> {
+    let sort_key = item.get("sk").and_then(|sk| sk.as_s().ok());
+    let Some(position) = sort_key.and_then(|sk| position_of(sk)) else {
+        metrics::unreadable();
+        tracing::error!(product = %job.product_id, shard = %job.shard, "an entry's key has no position: it is left out");
+        return None;
     };
-    Some((position, Some(Addressee { address, locale, name })))
+    let ttl = item.get("ttl").and_then(|ttl| ttl.as_n().ok()?.parse::<i64>().ok());
+    if ttl.is_some_and(|ttl| ttl <= now) {
+        return Some((position, Row::Expired));
+    }
+    let mut text = |name: &str| match item.remove(name) {
+        Some(AttributeValue::S(text)) => Some(text),
+        _ => None,
+    };
+    let Some(address) = text("address").and_then(|address| Address::try_from(address).ok()) else {
+        metrics::unreadable();
+        tracing::error!(product = %job.product_id, shard = %job.shard, %position, "an entry cannot be read: it is passed as failed");
+        return Some((position, Row::Unreadable));
+    };
+    // A mail without these says as much.
+    let locale = text("locale").and_then(|locale| Locale::try_from(locale).ok()).unwrap_or_default();
+    Some((position, Row::Waiting(Addressee { address, locale, name: text("name") })))
 }
 
-/// The entries at these positions; whoever is gone or has expired is left out.
+/// The entries at these positions; whoever is gone is left out.
 pub(super) async fn entries_at(
     app: &App,
     job: &Job,
     positions: &[Position],
-) -> Result<HashMap<Position, Addressee>, TableError> {
+) -> Result<HashMap<Position, Row>, TableError> {
     let mut entries = HashMap::new();
     let now = chance::now().as_second();
     let mut keys: Vec<Item> = positions
@@ -118,10 +146,8 @@ pub(super) async fn entries_at(
             .send()
             .await
             .map_err(|e| TableError::of("BatchGetItem", &e))?;
-        for item in got.responses.unwrap_or_default().into_values().flatten() {
-            let (position, entry) = entry(item, now)?;
-            entries.extend(entry.map(|entry| (position, entry)));
-        }
+        let items = got.responses.unwrap_or_default().into_values().flatten();
+        entries.extend(items.filter_map(|item| row(job, item, now)));
         keys = got.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys).collect();
         keys.extend(rest);
     }
@@ -131,6 +157,11 @@ pub(super) async fn entries_at(
 #[derive(Serialize)]
 struct FailedEntry<'a> {
     reason: &'a str,
+}
+
+/// These positions, each with the same reason.
+pub(super) fn failures(positions: &[Position], reason: &str) -> Vec<(Position, String)> {
+    positions.iter().map(|position| (*position, reason.to_owned())).collect()
 }
 
 /// Writes down whom the restock could not tell, and why. By their place, not their address.
@@ -146,16 +177,21 @@ pub(super) async fn write_failed(
     try_join_all(writes).await.map(drop)
 }
 
-/// What was counted for the job's restock in this shard so far.
+/// What was counted for the job's restock in this shard so far. A count that cannot be read begins anew: nobody goes
+/// untold for a number.
 pub(super) async fn tally(app: &App, job: &Job) -> Result<Option<Tally>, TableError> {
-    app.table.get(&ItemKey::shard_summary(&job.restock_id, job.shard), "count").await
+    let key = ItemKey::shard_summary(&job.restock_id, job.shard);
+    match app.table.get(&key, "count").await {
+        Err(error) if error.is_corrupt() => unreadable::write_down(app, &key, &error).await.map(|()| None),
+        read => read,
+    }
 }
 
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use domain::{ProductId, Shard};
+    use domain::{ProductId, RestockId, Shard};
     use platform::table::Entry;
 
     fn stored(name: Option<&str>) -> Item {
@@ -169,26 +205,67 @@ mod tests {
         item(&ItemKey::entry(&ProductId::parse("p").unwrap(), Shard(1), Position::new(5, 6)), &entry).unwrap()
     }
 
+    fn job() -> Job {
+        Job {
+            restock_id: RestockId::parse("r").unwrap(),
+            product_id: ProductId::parse("p").unwrap(),
+            shard: Shard(1),
+            bound: Position::END,
+        }
+    }
+
+    fn waiting(item: Item) -> (Position, Addressee) {
+        match row(&job(), item, 999).unwrap() {
+            (position, Row::Waiting(addressee)) => (position, addressee),
+            _ => panic!("nobody waits there"),
+        }
+    }
+
     #[test]
     fn an_entry_is_read_as_it_is_written_by_whoever_subscribes() {
         for name in [None, Some("Jo")] {
-            let (position, addressee) = entry(stored(name), 999).unwrap();
-            let addressee = addressee.unwrap();
+            let (position, addressee) = waiting(stored(name));
             assert_eq!(position, Position::new(5, 6));
             assert_eq!((addressee.address.reveal(), addressee.locale.as_str()), ("jo@example.com", "de-AT"));
             assert_eq!(addressee.name.as_deref(), name);
         }
-        let mut null = stored(None);
-        null.insert("name".to_owned(), AttributeValue::Null(true));
-        assert!(entry(null, 999).unwrap().1.unwrap().name.is_none());
     }
 
     #[test]
-    fn an_expired_entry_keeps_its_place_and_a_garbled_one_shows_nothing_of_itself() {
-        assert!(matches!(entry(stored(None), 1_000).unwrap(), (_, None)));
-        let mut garbled = stored(Some("Jo"));
-        garbled.insert("address".to_owned(), AttributeValue::S("jo at example".to_owned()));
-        let error = entry(garbled, 999).err().unwrap().to_string();
-        assert!(error.contains("entry") && !error.contains("jo at"), "{error}");
+    fn what_a_mail_can_do_without_may_be_anything() {
+        for odd in [AttributeValue::Null(true), AttributeValue::N("5".to_owned()), AttributeValue::Bool(true)]
+        {
+            for field in ["name", "locale", "ttl"] {
+                let mut item = stored(Some("Jo"));
+                item.insert(field.to_owned(), odd.clone());
+                if (field, &odd) == ("ttl", &AttributeValue::N("5".to_owned())) {
+                    assert!(matches!(row(&job(), item, 999), Some((_, Row::Expired))));
+                    continue;
+                }
+                assert_eq!(waiting(item).1.address.reveal(), "jo@example.com", "{field} {odd:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_expired_entry_and_one_that_cannot_be_read_keep_their_places() {
+        assert!(matches!(row(&job(), stored(None), 1_000), Some((_, Row::Expired))));
+        let garbled = AttributeValue::S("jo at example".to_owned());
+        for address in [Some(garbled), Some(AttributeValue::N("1".to_owned())), None] {
+            let mut item = stored(Some("Jo"));
+            match address {
+                Some(address) => item.insert("address".to_owned(), address),
+                None => item.remove("address"),
+            };
+            let (position, row) = row(&job(), item, 999).unwrap();
+            assert!(position == Position::new(5, 6) && matches!(row, Row::Unreadable));
+        }
+    }
+
+    #[test]
+    fn an_item_without_a_position_is_in_nobodys_way() {
+        let mut item = stored(None);
+        item.insert("sk".to_owned(), AttributeValue::S("E#not-a-position".to_owned()));
+        assert!(row(&job(), item, 999).is_none());
     }
 }

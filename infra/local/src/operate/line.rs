@@ -96,8 +96,8 @@ async fn count(
 pub(super) struct Waiting {
     pub(super) position: Position,
     pub(super) shard: Shard,
-    /// Their table key: never to be shown.
-    pub(super) subscriber: String,
+    /// Their table key, where it can be read: never to be shown.
+    pub(super) subscriber: Option<String>,
 }
 
 /// The first `most` who wait in a shard, in their order.
@@ -112,8 +112,11 @@ pub(super) async fn first(
     for position in owed(cursor) {
         let key = ItemKey::entry(product, shard, position);
         // Gone: they unsubscribed after they were throttled.
-        if let Some(entry) = table.get::<platform::table::Entry>(&key, "entry").await? {
-            found.push(Waiting { position, shard, subscriber: entry.subscriber });
+        match table.get::<platform::table::Entry>(&key, "entry").await {
+            Ok(Some(entry)) => found.push(Waiting { position, shard, subscriber: Some(entry.subscriber) }),
+            Ok(None) => {}
+            Err(error) if error.is_corrupt() => found.push(Waiting { position, shard, subscriber: None }),
+            Err(error) => return Err(error),
         }
     }
     let range = (entry_sort_key(cursor.committed.next()), entry_sort_key(Position::END));
@@ -135,12 +138,9 @@ pub(super) async fn first(
             .map_err(|error| TableError::of("Query", &error))?;
         for item in page.items.unwrap_or_default() {
             let text = |name: &str| item.get(name).and_then(|value| value.as_s().ok());
-            let (Some(position), Some(subscriber)) =
-                (text("sk").and_then(|sk| position_of(sk)), text("subscriber"))
-            else {
-                return Err(TableError::garbled("read", "entry"));
-            };
-            found.push(Waiting { position, shard, subscriber: subscriber.clone() });
+            // A key without a position is nobody's place.
+            let Some(position) = text("sk").and_then(|sk| position_of(sk)) else { continue };
+            found.push(Waiting { position, shard, subscriber: text("subscriber").cloned() });
         }
         from = page.last_evaluated_key;
         if from.is_none() {

@@ -140,7 +140,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
                 position: waiting.position,
                 shard: waiting.shard,
                 asked_at: show::at(waiting.position.time_ms()),
-                subscriber: show::hashed(&waiting.subscriber),
+                subscriber: waiting
+                    .subscriber
+                    .as_deref()
+                    .map_or_else(|| "unreadable".to_owned(), show::hashed),
                 covered: bound.is_some_and(|bound| waiting.position <= bound),
             })
             .collect(),

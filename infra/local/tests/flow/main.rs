@@ -16,3 +16,4 @@ mod restocks;
 mod samples;
 mod simulation;
 mod tutorial;
+mod unreadable;

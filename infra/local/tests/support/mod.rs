@@ -41,6 +41,8 @@ pub(crate) struct System {
 pub(crate) struct Ready {
     pub(crate) api: String,
     pub(crate) kafka: String,
+    pub(crate) dynamodb: String,
+    pub(crate) table: String,
     pub(crate) ses: String,
     pub(crate) inbox: String,
 }
@@ -98,6 +100,11 @@ impl System {
             from: self.log.length(),
             log: self.log.clone(),
         }
+    }
+
+    /// A client of its DynamoDB, for what no function of ours writes.
+    pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
+        parts::dynamodb_at(&self.ready.dynamodb)
     }
 
     pub(crate) fn id(&self) -> u32 {

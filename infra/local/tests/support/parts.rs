@@ -228,14 +228,19 @@ impl Addresses {
     }
 
     fn table(&self) -> aws_sdk_dynamodb::Client {
-        let config = aws_sdk_dynamodb::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(Credentials::new("local", "local", None, None, "flow"))
-            .endpoint_url(&self.dynamodb)
-            .http_client(aws_smithy_http_client::Builder::new().build_http());
-        aws_sdk_dynamodb::Client::from_conf(config.build())
+        dynamodb_at(&self.dynamodb)
     }
+}
+
+/// A client of the DynamoDB at `endpoint`.
+pub(crate) fn dynamodb_at(endpoint: &str) -> aws_sdk_dynamodb::Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(Credentials::new("local", "local", None, None, "flow"))
+        .endpoint_url(endpoint)
+        .http_client(aws_smithy_http_client::Builder::new().build_http());
+    aws_sdk_dynamodb::Client::from_conf(config.build())
 }
 
 /// The repository's root.

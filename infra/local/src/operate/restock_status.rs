@@ -286,14 +286,14 @@ impl Status {
         let header = [
             "shard",
             "state",
-            "told up to",
-            "last in line",
+            "delivered up to",
+            "last queued",
             "planned",
             "sent",
             "failed",
             "skipped",
             "in doubt",
-            "left",
+            "remaining",
         ];
         let when = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| show::when(time, now));
         let rows = self.shards.iter().map(|shard| {

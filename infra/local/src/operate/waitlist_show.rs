@@ -186,7 +186,7 @@ impl Waitlist {
         let now = Timestamp::now();
         let when = |time: Option<Timestamp>| time.map_or("-".to_owned(), |time| show::when(time, now));
         let state = match &self.product {
-            None => "no stock update of it was read yet".to_owned(),
+            None => "no stock update received yet".to_owned(),
             Some(State { in_stock, quantity, as_of, restock_id, .. }) => {
                 let quantity = quantity.map_or(String::new(), |quantity| format!(", {quantity} of it"));
                 let stock = if *in_stock { format!("in stock{quantity}") } else { "sold out".to_owned() };
@@ -196,9 +196,9 @@ impl Waitlist {
         let bound =
             self.product.as_ref().and_then(|product| Some((product.bound?, product.bound_of.as_ref()?)));
         let bound =
-            bound.map_or("none: it was never told of".to_owned(), |(bound, of)| format!("{bound}, by {of}"));
+            bound.map_or("none: never restocked".to_owned(), |(bound, of)| format!("{bound}, by {of}"));
         let shards = match self.shard_count_from {
-            "default" => format!("{} (taken for granted; --shards says otherwise)", self.shard_count),
+            "default" => format!("{} (default; override with --shards)", self.shard_count),
             _ => self.shard_count.to_string(),
         };
         show::facts(&[
@@ -220,7 +220,7 @@ impl Waitlist {
                 show::number(shard.waiting, shard.precision == "exact"),
             ]
         });
-        show::table(3, &["shard", "told up to", "call in flight", "carried", "waiting"], rows);
+        show::table(3, &["shard", "delivered up to", "call in flight", "carried", "waiting"], rows);
         if self.first.is_empty() {
             return;
         }

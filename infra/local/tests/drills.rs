@@ -23,6 +23,7 @@ fn processes_killed_at_random_lose_nobody_under_resend_and_double_nobody_under_s
     for row in rows {
         assert_eq!(row["kills"], 15, "{report:#}");
         assert!(row["people"].as_u64().unwrap() >= 2_400, "{report:#}");
+        assert!(row["inDoubt"].as_u64().unwrap() > 0, "a drill that hit nothing: {report:#}");
     }
 }
 

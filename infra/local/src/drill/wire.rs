@@ -41,6 +41,8 @@ pub(super) struct Wire {
     rule: Mutex<Option<Rule>>,
     log: Mutex<Vec<String>>,
     kill: OnceLock<Box<dyn Fn() + Send + Sync>>,
+    /// How often a rule has done something since it was armed: a fault that never struck has shown nothing.
+    pub(super) struck: Arc<AtomicU64>,
     /// Kafka takes no connection and keeps none.
     pub(super) kafka_is_down: Arc<AtomicBool>,
 }
@@ -57,6 +59,7 @@ impl Wire {
         *lock(&self.rule) = Some(Box::new(rule));
         lock(&self.log).clear();
         self.count.store(0, Ordering::SeqCst);
+        self.struck.store(0, Ordering::SeqCst);
         self.armed.store(true, Ordering::SeqCst);
     }
 
@@ -74,7 +77,11 @@ impl Wire {
         }
         let number = self.count.fetch_add(1, Ordering::SeqCst);
         lock(&self.log).push(what.clone());
-        lock(&self.rule).as_mut().map_or(Fate::Passed, |rule| rule(&Seen { number, what }))
+        let fate = lock(&self.rule).as_mut().map_or(Fate::Passed, |rule| rule(&Seen { number, what }));
+        if fate != Fate::Passed {
+            self.struck.fetch_add(1, Ordering::SeqCst);
+        }
+        fate
     }
 
     /// Kills `notify`.

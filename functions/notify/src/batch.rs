@@ -16,6 +16,7 @@ use crate::{
     App, deliver,
     event::{Failed, PartialResponse, Record},
     metrics, plan,
+    poison::PoisonPolicy,
 };
 
 /// How many products or shards are worked on side by side in one invocation.
@@ -32,20 +33,23 @@ pub(crate) async fn work(app: &App, records: Vec<Record>, until: Instant) -> Res
     if let Some(oldest_ms) = records.iter().filter_map(|record| u64::try_from(record.written_ms).ok()).min() {
         metrics::lag(Duration::from_millis(chance::now_ms().saturating_sub(oldest_ms)));
     }
-    let read: Vec<(Record, Result<Task, Invalid>)> = records
-        .into_iter()
-        .map(|record| {
-            let task = read(app, &record);
-            (record, task)
-        })
-        .collect();
-    refuse_all_poison(&read)?;
+    let count = records.len();
     let (mut lanes, mut poison) = (BTreeMap::<String, Vec<(Record, Task)>>::new(), Vec::new());
-    for (record, task) in read {
-        match task {
+    for record in records {
+        if record.value.is_none() && record.fault.is_none() {
+            tracing::info!(record = %record.place(), "a tombstone: nothing to do");
+            continue;
+        }
+        match read(app, &record) {
             Ok(task) => lanes.entry(task.lane()).or_default().push((record, task)),
             Err(reason) => poison.push((record, reason)),
         }
+    }
+    let policy = PoisonPolicy { mapping_gives_up: app.config.report_failures };
+    if policy.fails_loudly(poison.len(), count - poison.len())
+        && let Some((first, reason)) = poison.first()
+    {
+        return Err(Failed::AllPoison { count, first: first.place(), reason: reason.clone() });
     }
     let mut failed = bury(app, poison).await;
     let mut lanes = stream::iter(lanes.into_values().map(|lane| in_order(app, lane, until)))
@@ -58,7 +62,9 @@ pub(crate) async fn work(app: &App, records: Vec<Record>, until: Instant) -> Res
         return Err(failed.remove(0).1);
     }
     let response = PartialResponse::of(failed.iter().map(|(record, _)| record));
-    Ok(serde_json::to_value(response).unwrap_or_default())
+    #[expect(clippy::expect_used, reason = "names and numbers; an empty answer would say that all is done")]
+    let response = serde_json::to_value(response).expect("a partial response is JSON");
+    Ok(response)
 }
 
 impl Task {
@@ -72,6 +78,9 @@ impl Task {
 }
 
 fn read(app: &App, record: &Record) -> Result<Task, Invalid> {
+    if let Some(fault) = &record.fault {
+        return Err(fault.clone());
+    }
     let value = record.value.as_deref();
     if record.topic == app.kafka().batches {
         return Job::from_record(value).map(Task::Deliver);
@@ -81,16 +90,6 @@ fn read(app: &App, record: &Record) -> Result<Task, Invalid> {
         tracing::warn!(product = %read.update.product_id, %reason, "product details are not usable");
     }
     Ok(Task::Plan(read.update))
-}
-
-/// Fails loudly where several records came and none can be read.
-fn refuse_all_poison(read: &[(Record, Result<Task, Invalid>)]) -> Result<(), Failed> {
-    match read {
-        [(first, Err(reason)), _, ..] if read.iter().all(|(_, task)| task.is_err()) => {
-            Err(Failed::AllPoison { count: read.len(), first: first.place(), reason: reason.clone() })
-        }
-        _ => Ok(()),
-    }
 }
 
 /// Works off the tasks of one lane. The first that fails ends it, so that none overtakes it; one that an unreadable item of
@@ -182,13 +181,6 @@ fn shortened<'a>(record: &'a Record, reason: &Invalid, topic: &'a str) -> Outgoi
     Outgoing { topic, key, value: None, headers }
 }
 
-impl Record {
-    /// Where it lies: topic, partition and offset.
-    pub(crate) fn place(&self) -> String {
-        format!("{}-{}@{}", self.topic, self.partition, self.offset)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -202,6 +194,7 @@ mod tests {
             key: Some(vec![b'k'; key]),
             value: Some(vec![b'x'; 1_500_000]),
             headers: vec![("trace".to_owned(), vec![b'h'; 1_000_000])],
+            fault: None,
         }
     }
 

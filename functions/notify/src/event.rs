@@ -3,12 +3,12 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use aws_lambda_events::kafka::KafkaRecord;
-use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::Invalid;
 use platform::{kafka::PublishError, table::TableError};
 use serde::Serialize;
-use serde_json::{Value, json};
+use serde_json::Value;
+
+use crate::decode;
 
 /// A record of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,12 +16,14 @@ pub(crate) struct Record {
     pub(crate) topic: String,
     pub(crate) partition: i64,
     pub(crate) offset: i64,
-    /// When it was written, in Unix milliseconds; not to be trusted further than its writer.
+    /// When it was written, in Unix milliseconds; not to be trusted further than its writer. -1 where nobody knows.
     pub(crate) written_ms: i64,
     pub(crate) key: Option<Vec<u8>>,
     /// `None` is a tombstone.
     pub(crate) value: Option<Vec<u8>>,
     pub(crate) headers: Vec<(String, Vec<u8>)>,
+    /// Why it is of no use, where that is known already: it goes to the dead letters, by itself.
+    pub(crate) fault: Option<Invalid>,
 }
 
 /// What invoked the function.
@@ -42,8 +44,7 @@ pub enum Failed {
     /// The payload is neither records nor a schedule's.
     #[error("the event cannot be used: {0}")]
     Event(Invalid),
-    /// Every record of a batch of several is unreadable: rather a fault at their writer, or here,
-    /// than bad luck, so the topic is not emptied into the dead letters.
+    /// Every record of a large batch is unreadable: see [`crate::poison`].
     #[error("none of {count} records can be read; the first, {first}: {reason}")]
     AllPoison {
         /// How many there are.
@@ -59,6 +60,13 @@ pub enum Failed {
     /// Kafka did not take a record.
     #[error(transparent)]
     Kafka(#[from] PublishError),
+}
+
+impl Record {
+    /// Where it lies: topic, partition and offset.
+    pub(crate) fn place(&self) -> String {
+        format!("{}-{}@{}", self.topic, self.partition, self.offset)
+    }
 }
 
 impl From<Failed> for lambda_runtime::Diagnostic {
@@ -84,13 +92,8 @@ impl Trigger {
         let refuse = |problem: &str| Failed::Event(Invalid::new("event", problem, ACCEPTED));
         let Value::Object(mut event) = payload else { return Err(refuse("is not an object")) };
         if let Some(Value::Object(topics)) = event.remove("records") {
-            let mut records = Vec::new();
-            for list in topics.into_iter().map(|(_, list)| list) {
-                let Value::Array(list) = list else { return Err(refuse("has records that are no list")) };
-                for record in list {
-                    records.push(decode(record).ok_or_else(|| refuse("has a record without its place"))?);
-                }
-            }
+            let mut records: Vec<Record> =
+                topics.into_iter().flat_map(|(lane, list)| decode::lane(&lane, list)).collect();
             records.sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
             return Ok(Self::Records(records));
         }
@@ -104,40 +107,10 @@ impl Trigger {
     }
 }
 
-/// A record as Lambda gives it. Key and value come in base 64; header values as signed bytes.
-fn decode(mut record: Value) -> Option<Record> {
-    if let Some(fields) = record.as_object_mut() {
-        // The type asks for headers; Lambda leaves them out where there are none.
-        fields
-            .entry("headers")
-            .and_modify(|headers| {
-                if headers.is_null() {
-                    *headers = json!([])
-                }
-            })
-            .or_insert(json!([]));
-    }
-    let record: KafkaRecord = serde_json::from_value(record).ok()?;
-    let bytes = |text: Option<String>| match text {
-        None => Some(None),
-        Some(text) => STANDARD.decode(text).ok().map(Some),
-    };
-    let headers = record.headers.into_iter().flatten();
-    Some(Record {
-        topic: record.topic?,
-        partition: record.partition,
-        offset: record.offset,
-        written_ms: record.timestamp.0.timestamp_millis(),
-        key: bytes(record.key)?,
-        value: bytes(record.value)?,
-        headers: headers
-            .map(|(name, value)| (name, value.into_iter().map(i8::cast_unsigned).collect()))
-            .collect(),
-    })
-}
-
 /// The partial batch response: the lowest offset that failed of each partition. What was done
-/// past it comes again, which is harmless.
+/// past it comes again, which is harmless. The field is called `partition` and holds topic and partition
+/// ("Configuring error handling controls for Kafka event sources" in the Lambda developer guide, and Powertools for
+/// AWS Lambda); older copies of that page have `topic-partition`, which Lambda would take for a failure of the whole batch.
 #[derive(Debug, Default, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct PartialResponse {
@@ -152,8 +125,7 @@ struct ItemFailure {
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct ItemIdentifier {
-    #[serde(rename = "topic-partition")]
-    topic_partition: String,
+    partition: String,
     offset: i64,
 }
 
@@ -166,9 +138,8 @@ impl PartialResponse {
                 lowest.entry(format!("{}-{}", record.topic, record.partition)).or_insert(record.offset);
             *offset = record.offset.min(*offset);
         }
-        let failure = |(topic_partition, offset)| ItemFailure {
-            item_identifier: ItemIdentifier { topic_partition, offset },
-        };
+        let failure =
+            |(partition, offset)| ItemFailure { item_identifier: ItemIdentifier { partition, offset } };
         Self { batch_item_failures: lowest.into_iter().map(failure).collect() }
     }
 }
@@ -177,6 +148,7 @@ impl PartialResponse {
 #[expect(clippy::unwrap_used)]
 mod tests {
     use super::*;
+    use serde_json::json;
 
     fn event(records: Value) -> Value {
         json!({"eventSource": "SelfManagedKafka", "bootstrapServers": "b:9092", "records": records})
@@ -213,6 +185,38 @@ mod tests {
         assert_eq!((read[0].value.clone(), read[0].headers.len()), (None, 0));
     }
 
+    /// What `aws_lambda_events` can read, it and we read alike.
+    #[test]
+    fn sample_events_are_read_as_the_lambda_crates_read_them() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events");
+        let mut compared = 0;
+        for file in std::fs::read_dir(folder).unwrap() {
+            let file = file.unwrap().path();
+            if !file.file_name().unwrap().to_string_lossy().starts_with("kafka-") {
+                continue;
+            }
+            let text = std::fs::read_to_string(&file).unwrap();
+            let Ok(event) = serde_json::from_str::<aws_lambda_events::kafka::KafkaEvent>(&text) else {
+                continue;
+            };
+            // Their times go through a floating-point number, and may be a millisecond off.
+            let mut theirs: Vec<_> = event
+                .records
+                .into_values()
+                .flatten()
+                .map(|record| (record.topic.unwrap(), record.partition, record.offset))
+                .collect();
+            theirs.sort();
+            let ours: Vec<_> = records(serde_json::from_str(&text).unwrap())
+                .into_iter()
+                .map(|record| (record.topic, record.partition, record.offset))
+                .collect();
+            assert_eq!(ours, theirs, "{}", file.display());
+            compared += 1;
+        }
+        assert!(compared >= 8, "{compared} samples were compared");
+    }
+
     #[test]
     fn a_schedule_is_told_from_records_and_anything_else_is_refused() {
         let schedule = json!({"source": "aws.events", "detail-type": "Scheduled Event", "detail": {"olderThanSeconds": 0}});
@@ -220,7 +224,7 @@ mod tests {
             Trigger::read(schedule).unwrap(),
             Trigger::Schedule { older_than: Some(Duration::ZERO) }
         ));
-        for payload in [json!({}), json!([]), json!({"records": {"t-0": [{"topic": "t"}]}})] {
+        for payload in [json!({}), json!([]), json!({"records": []})] {
             assert!(matches!(Trigger::read(payload), Err(Failed::Event(_))));
         }
     }
@@ -232,8 +236,8 @@ mod tests {
         assert_eq!(
             response,
             json!({"batchItemFailures": [
-                {"itemIdentifier": {"topic-partition": "t-0", "offset": 8}},
-                {"itemIdentifier": {"topic-partition": "t-1", "offset": 5}},
+                {"itemIdentifier": {"partition": "t-0", "offset": 8}},
+                {"itemIdentifier": {"partition": "t-1", "offset": 5}},
             ]})
         );
         assert_eq!(serde_json::to_value(PartialResponse::of([])).unwrap(), json!({"batchItemFailures": []}));

@@ -17,12 +17,14 @@ use tokio::time::Instant;
 mod batch;
 mod budget;
 mod config;
+mod decode;
 mod deliver;
 mod event;
 mod fanout;
 mod mailer;
 mod metrics;
 mod plan;
+mod poison;
 mod sweep;
 mod unreadable;
 

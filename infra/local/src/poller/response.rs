@@ -49,10 +49,9 @@ fn offset_of(failure: &Value, batch: &[Record]) -> Result<i64, &'static str> {
         .get("itemIdentifier")
         .and_then(Value::as_object)
         .ok_or("an item has no itemIdentifier object")?;
-    let lane = identifier
-        .get("topic-partition")
-        .and_then(Value::as_str)
-        .ok_or("an itemIdentifier has no topic-partition")?;
+    // AWS's documentation has had both names; Powertools and we write the first.
+    let lane = ["partition", "topic-partition"].iter().find_map(|name| identifier.get(*name));
+    let lane = lane.and_then(Value::as_str).ok_or("an itemIdentifier has no partition")?;
     let offset = identifier.get("offset").and_then(Value::as_i64).ok_or("an itemIdentifier has no offset")?;
     batch
         .iter()
@@ -89,7 +88,15 @@ mod tests {
     }
 
     fn item(lane: &str, offset: i64) -> String {
-        format!(r#"{{"itemIdentifier":{{"topic-partition":"{lane}","offset":{offset}}}}}"#)
+        format!(r#"{{"itemIdentifier":{{"partition":"{lane}","offset":{offset}}}}}"#)
+    }
+
+    #[test]
+    fn both_names_that_the_partition_has_had_are_read() {
+        let older = item("t-0", 9).replace("partition", "topic-partition");
+        for answer in [item("t-0", 9), older] {
+            assert_eq!(verdict(&format!(r#"{{"batchItemFailures":[{answer}]}}"#)), Verdict::FailedFrom(9));
+        }
     }
 
     #[test]

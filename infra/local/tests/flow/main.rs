@@ -11,6 +11,7 @@ mod operator;
 mod outages;
 mod people;
 mod real_parts;
+mod records;
 mod refusals;
 mod restocks;
 mod samples;

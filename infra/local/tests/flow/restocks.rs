@@ -222,14 +222,15 @@ async fn poison_among_good_records_goes_to_the_dead_letters_with_its_headers_and
     assert!(header(torn, "notify-me-reason").contains("is not JSON"), "{torn:?}");
     assert!(header(torn, "notify-me-source").starts_with("item-restocked-1@"), "{torn:?}");
     assert!(header(find(binary.value), "notify-me-reason").contains("UTF-8"));
-    assert!(header(find(None), "notify-me-reason").contains("tombstone"));
+    assert!(!dead.iter().any(|(value, _)| value.is_none()), "a tombstone is no poison: {dead:?}");
 }
 
 #[tokio::test]
 async fn a_batch_of_nothing_but_poison_is_taken_apart_and_the_partition_goes_on() {
     let shop = shared();
     shop.subscribe("after-poison", "after-poison@example.com").await;
-    let values: Vec<String> = (0..7).map(|n| format!("nothing but poison {n}")).collect();
+    // So many that the batch fails loudly, and is taken apart.
+    let values: Vec<String> = (0..30).map(|n| format!("nothing but poison {n}")).collect();
     let poison: Vec<Record<'_>> =
         values.iter().map(|value| Record { partition: Some(2), ..Record::text(value) }).collect();
     shop.produce("item-restocked", &poison);

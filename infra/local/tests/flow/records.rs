@@ -1,0 +1,69 @@
+//! Records as other people's producers and mappings give them: what stands beside the value spoils nothing.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::{Value, json};
+
+use crate::support::{PATIENCE, Shop, shared};
+
+fn record(product: &str, offset: i64) -> Value {
+    let value = STANDARD.encode(json!({ "productId": product, "quantity": 1 }).to_string());
+    json!({ "topic": "item-restocked", "partition": 0, "offset": offset, "timestamp": 1_795_426_200_000_i64,
+        "timestampType": "CREATE_TIME", "headers": [], "value": value })
+}
+
+async fn both_told(shop: &Shop, name: &str, odd: Value) {
+    let (spoiled, next) = (format!("odd-{name}"), format!("next-{name}"));
+    for product in [&spoiled, &next] {
+        shop.subscribe(product, &format!("{product}@example.com")).await;
+    }
+    let mut first = record(&spoiled, 1_000_001);
+    for (field, value) in odd.as_object().unwrap() {
+        first[field] = value.clone();
+    }
+    let records = json!({ "item-restocked-0": [first, record(&next, 1_000_002)] });
+    let event =
+        json!({ "eventSource": "SelfManagedKafka", "bootstrapServers": "b:9092", "records": records });
+    let answer = shop.invoke("notify", &event).await;
+    assert_eq!(answer.unwrap()["batchItemFailures"], json!([]), "{name}");
+    for product in [&spoiled, &next] {
+        shop.mails(&format!("{product}@example.com"), 1).await;
+    }
+}
+
+#[tokio::test]
+async fn odd_times_types_headers_and_keys_spoil_neither_their_record_nor_the_next() {
+    let shop = shared();
+    for (name, odd) in [
+        ("no-time", json!({ "timestamp": -1, "timestampType": "NO_TIMESTAMP_TYPE" })),
+        ("nanoseconds", json!({ "timestamp": 1_795_426_200_000_000_000_i64 })),
+        ("largest", json!({ "timestamp": i64::MAX })),
+        ("smallest", json!({ "timestamp": i64::MIN, "timestampType": 7 })),
+        ("text", json!({ "timestamp": "yesterday", "key": { "not": "a key" } })),
+        ("headers", json!({ "headers": [{ "headerKey": "aGVhZGVyVmFsdWU=" }] })),
+        ("header-object", json!({ "headers": { "headerKey": null }, "key": "%%%" })),
+    ] {
+        both_told(&shop, name, odd).await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_compressed_with_any_codec_is_read() {
+    let shop = shared();
+    for codec in ["gzip", "snappy", "lz4", "zstd"] {
+        let product = format!("codec-{codec}");
+        shop.subscribe(&product, &format!("{product}@example.com")).await;
+        let producer: FutureProducer = ClientConfig::new()
+            .set("bootstrap.servers", &shop.ready.kafka)
+            .set("compression.type", codec)
+            .set("linger.ms", "20")
+            .create()
+            .unwrap();
+        let value = json!({ "productId": product, "quantity": 1, "note": "x".repeat(3_000) }).to_string();
+        let record = FutureRecord::<str, _>::to("item-restocked").payload(&value);
+        producer.send(record, PATIENCE).await.unwrap();
+        shop.only_mail(&format!("{product}@example.com")).await;
+    }
+}

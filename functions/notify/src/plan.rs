@@ -12,7 +12,7 @@ use domain::{
     Position, ProductId, RestockId, Shard,
     job::Job,
     product::{Product, Standing},
-    stock::{StockUpdate, Version},
+    stock::{ProductInfo, StockUpdate, Version},
 };
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
@@ -126,14 +126,16 @@ async fn write_down(
         .expression_attribute_values(":restock", text(restock.as_str()))
         .return_values(ReturnValue::AllNew)
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    let mut set = "SET #version = :version, #restock = :restock".to_owned();
-    if let Some(info) = &update.product {
-        let info =
-            serde_dynamo::to_attribute_value(info).map_err(|_| TableError::contended("product details"))?;
-        set.push_str(", #product = :product");
-        request = request
-            .expression_attribute_names("#product", "product")
-            .expression_attribute_values(":product", info);
+    let (mut set, mut gone) = ("SET #version = :version, #restock = :restock".to_owned(), Vec::new());
+    request = request.expression_attribute_names("#product", "product");
+    match details(app, update).await? {
+        Some(info) => {
+            let info = serde_dynamo::to_attribute_value(&info)
+                .map_err(|_| TableError::contended("product details"))?;
+            set.push_str(", #product = :product");
+            request = request.expression_attribute_values(":product", info);
+        }
+        None => gone.push("#product"),
     }
     match update.quantity {
         Some(quantity) => {
@@ -141,7 +143,10 @@ async fn write_down(
             request =
                 request.expression_attribute_values(":quantity", AttributeValue::N(quantity.to_string()));
         }
-        None => set.push_str(" REMOVE #quantity"),
+        None => gone.push("#quantity"),
+    }
+    if !gone.is_empty() {
+        set.push_str(&format!(" REMOVE {}", gone.join(", ")));
     }
     let found = match request.update_expression(set).send().await {
         Ok(updated) => return updated.attributes.map(|item| read(item, "product")).transpose(),
@@ -154,6 +159,16 @@ async fn write_down(
     let in_stock = update.quantity != Some(0);
     let standing = Product::standing(known.as_ref(), &version, restock, in_stock);
     Ok(known.filter(|_| standing == Standing::Current))
+}
+
+/// What mails are to say of the product from this update on. Nothing is read for one that brings everything itself.
+async fn details(app: &App, update: &StockUpdate) -> Result<Option<ProductInfo>, TableError> {
+    let news = update.product.as_ref();
+    let known = match news {
+        Some(news) if news.is_whole() => None,
+        _ => app.table.product(&update.product_id).await?.and_then(|known| known.product),
+    };
+    Ok(ProductInfo::after(known, news))
 }
 
 /// The end of a shard of a waitlist.

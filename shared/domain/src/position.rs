@@ -13,7 +13,7 @@ pub struct Position(Ulid);
 
 /// A text that is not a position: 26 characters of Crockford's base 32.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("not a position: 26 characters of Crockford's base 32 are")]
+#[error("not a position: expected 26 Crockford base-32 characters")]
 pub struct NotAPosition;
 
 impl Position {

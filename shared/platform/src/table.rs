@@ -10,6 +10,11 @@
 //! | restock summary | `R#<restock>` | `SUMMARY`, `SHARD#<n>`, `FAILED#<position>` |
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` |
 //! | send budget | `RATE#<sender>` | `TAT` |
+//! | request under an `Idempotency-Key` | `I#<restock>` | `REQUEST` |
+//!
+//! A product or restock stands in a key as [`ProductId::key_part`] writes it, without `#`: so no two of them meet in
+//! one key. The longest is three times 255 bytes, and DynamoDB takes 2,048 bytes in a partition key and 1,024 in a
+//! sort key: "Quotas in Amazon DynamoDB", developer guide.
 //!
 //! `CURSOR` sorts before every `E#`, so the last item of a shard is its last entry, or its cursor
 //! where nobody ever waited.
@@ -98,7 +103,7 @@ impl ItemKey {
 
     /// A subscriber's subscription to a product.
     pub fn subscription(subscriber: &Subscriber, product: &ProductId) -> Self {
-        Self::new(format!("S#{}", subscriber.as_key()), format!("P#{product}"))
+        Self::new(format!("S#{}", subscriber.as_key()), format!("P#{}", product.key_part()))
     }
 
     /// A waitlist entry.
@@ -113,33 +118,38 @@ impl ItemKey {
 
     /// A product.
     pub fn product(product: &ProductId) -> Self {
-        Self::new(format!("P#{product}"), "STATE")
+        Self::new(format!("P#{}", product.key_part()), "STATE")
     }
 
     /// That a restock was planned for a product, in the order of the bounds.
     pub fn plan(product: &ProductId, bound: Position, restock: &RestockId) -> Self {
-        Self::new(format!("P#{product}"), format!("{PLAN}{bound}#{restock}"))
+        Self::new(format!("P#{}", product.key_part()), format!("{PLAN}{bound}#{}", restock.key_part()))
     }
 
     /// What a restock planned.
     pub fn summary(restock: &RestockId) -> Self {
-        Self::new(format!("R#{restock}"), "SUMMARY")
+        Self::new(format!("R#{}", restock.key_part()), "SUMMARY")
     }
 
     /// A restock's count of one shard.
     pub fn shard_summary(restock: &RestockId, shard: Shard) -> Self {
-        Self::new(format!("R#{restock}"), format!("SHARD#{shard}"))
+        Self::new(format!("R#{}", restock.key_part()), format!("SHARD#{shard}"))
     }
 
     /// Somebody whom a restock could not tell.
     pub fn failed(restock: &RestockId, position: Position) -> Self {
-        Self::new(format!("R#{restock}"), format!("FAILED#{position}"))
+        Self::new(format!("R#{}", restock.key_part()), format!("FAILED#{position}"))
     }
 
     /// A shard that is being told.
     pub fn open(product: &ProductId, shard: Shard) -> Self {
         // By the shard, so that the shards of one restock are not one hot partition.
-        Self::new(open_bucket(shard.0 % OPEN_BUCKETS), format!("{product}#{shard}"))
+        Self::new(open_bucket(shard.0 % OPEN_BUCKETS), format!("{}#{shard}", product.key_part()))
+    }
+
+    /// The product whose restock a name is, and what was asked for under it.
+    pub fn named(restock: &RestockId) -> Self {
+        Self::new(format!("I#{}", restock.key_part()), "REQUEST")
     }
 
     /// A sender's budget.
@@ -170,7 +180,7 @@ pub fn open_bucket(bucket: u16) -> String {
 
 /// The partition key of a shard of a waitlist.
 pub fn waitlist(product: &ProductId, shard: Shard) -> String {
-    format!("W#{product}#{shard}")
+    format!("W#{}#{shard}", product.key_part())
 }
 
 /// The sort key of an entry.
@@ -423,6 +433,36 @@ impl Table {
 mod tests {
     use super::*;
     use domain::cursor::Tally;
+
+    #[test]
+    fn the_keys_of_plain_ids_are_as_they_ever_were_and_no_two_ids_meet_in_one() {
+        let product = |text: &str| ProductId::parse(text).unwrap();
+        let restock = |text: &str| RestockId::parse(text).unwrap();
+        let text = |key: ItemKey| format!("{} {}", key.pk, key.sk);
+        let (plain, r) = (product("SKU-1.2_b:~@+"), restock("r-1"));
+        assert_eq!(text(ItemKey::cursor(&plain, Shard(3))), "W#SKU-1.2_b:~@+#3 CURSOR");
+        assert_eq!(text(ItemKey::product(&plain)), "P#SKU-1.2_b:~@+ STATE");
+        assert_eq!(text(ItemKey::open(&plain, Shard(3))), "OPEN#3 SKU-1.2_b:~@+#3");
+        assert_eq!(text(ItemKey::summary(&r)), "R#r-1 SUMMARY");
+        assert!(ItemKey::plan(&plain, Position::START, &r).sk.ends_with("#r-1"));
+        assert_ne!(waitlist(&product("a#1"), Shard(2)), waitlist(&product("a%231"), Shard(2)));
+        assert_eq!(waitlist(&product("CLE/6 é|4"), Shard(0)), "W#CLE/6 é|4#0");
+    }
+
+    #[test]
+    fn the_longest_ids_fit_into_dynamodbs_keys() {
+        let (product, restock) =
+            (ProductId::parse(&"#".repeat(255)).unwrap(), RestockId::parse(&"%".repeat(255)).unwrap());
+        for key in [
+            ItemKey::entry(&product, Shard(1023), Position::END),
+            ItemKey::plan(&product, Position::END, &restock),
+            ItemKey::failed(&restock, Position::END),
+            ItemKey::open(&product, Shard(1023)),
+            ItemKey::named(&restock),
+        ] {
+            assert!(key.pk.len() <= 2_048 && key.sk.len() <= 1_024, "{} {}", key.pk.len(), key.sk.len());
+        }
+    }
 
     #[test]
     fn a_cursor_reads_back_from_its_item_with_its_flight_and_its_count() {

@@ -18,7 +18,7 @@ use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use platform::{
     chance,
-    table::{CURSOR, ItemKey, Planned, StoredCursor, TableError, item, position_of, read, waitlist},
+    table::{CURSOR, ItemKey, Named, Planned, StoredCursor, TableError, item, position_of, read, waitlist},
 };
 use tokio::time::Instant;
 
@@ -41,10 +41,10 @@ pub(crate) async fn plan(
 ) -> Result<(), Failed> {
     let id = &update.product_id;
     let looked = Instant::now();
-    let restock = update
-        .restock_id
-        .clone()
-        .unwrap_or_else(|| RestockId::of_record(&record.topic, record.partition, record.offset));
+    let restock = match &update.restock_id {
+        Some(name) => app.table.take_name(name, &Named::now(id, None)).await?.0,
+        None => RestockId::of_record(&record.topic, record.partition, record.offset),
+    };
     // Step 1: the product is in stock (or sold out), unless something later is known.
     let Some(product) = write_down(app, record, &update, &restock).await? else {
         tracing::info!(product = %id, %restock, "stale: something later is known");

@@ -21,6 +21,7 @@ use platform::{
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
+use tokio::sync::OnceCell;
 
 mod once;
 mod over_http;
@@ -62,7 +63,18 @@ impl Config {
 pub struct App {
     config: Config,
     publisher: Publisher,
-    table: Table,
+    /// Made when the first request with a key comes: most start without one.
+    table: OnceCell<Table>,
+}
+
+impl App {
+    async fn table(&self) -> &Table {
+        let made = async {
+            let client = aws_sdk_dynamodb::Client::new(&platform::aws::config().await);
+            Table::new(client, self.config.table.clone())
+        };
+        self.table.get_or_init(|| Box::pin(made)).await
+    }
 }
 
 /// Serves invocations until the runtime stops.
@@ -71,9 +83,8 @@ pub async fn run() -> Result<(), Error> {
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let publisher =
         Publisher::new(&config.kafka, Some(Signer::from_environment()), config.delivery, Duration::ZERO)?;
-    let client = aws_sdk_dynamodb::Client::new(&platform::aws::config().await);
     publisher.warm_up(&config.kafka.restocks).await;
-    let app = &App { publisher, table: Table::new(client, config.table.clone()), config };
+    let app = &App { publisher, table: OnceCell::new(), config };
     // The payload as it was written: a parsed number would not say whether a price was 20.00 or 20.0.
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         handle(app, event.payload.get()).await

@@ -11,40 +11,22 @@ use domain::{ProductId, RestockId};
 use http::StatusCode;
 use jiff::Timestamp;
 use platform::{
-    chance,
     http::Problem,
     kafka::Written,
-    table::{ItemKey, Table, TableError, item, read},
+    table::{Asked, ItemKey, Named, Table, TableError, item},
 };
-use serde::{Deserialize, Serialize};
 
-/// How long a key is known: as long as the restock that it names.
-const KEPT_SECONDS: i64 = 400 * 86_400;
 /// How long the table may take. Kafka needs its time after it, and the function's time-out is 15 s.
 const BEFORE: Duration = Duration::from_secs(5);
 /// How long the note may take that the update is written. Without it, a retry publishes once more.
 const AFTER: Duration = Duration::from_secs(2);
 
-/// The item of a key.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-struct Request {
-    product_id: ProductId,
-    /// The update's fingerprint.
-    body: String,
-    /// When it happened, by the first request: a retry does not make it a later update.
-    occurred_at: Timestamp,
-    /// Where it lies, once it does.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    place: Option<(i32, i64)>,
-    ttl: i64,
-}
-
 /// A request that may go on under its key.
 pub(crate) struct Turn {
     /// The restock that it is about.
     pub(crate) restock_id: RestockId,
-    request: Request,
+    product: ProductId,
+    asked: Asked,
 }
 
 /// Why a request may not.
@@ -85,54 +67,41 @@ pub(crate) async fn turn(
     body: String,
     occurred_at: Timestamp,
 ) -> Result<Turn, NotNow> {
-    let ttl = chance::now().as_second() + KEPT_SECONDS;
-    let request = Request { product_id: product.clone(), body, occurred_at, place: None, ttl };
+    let asked = Asked { body, occurred_at, place: None };
+    let new = Named::now(product, Some(asked.clone()));
     // Boxed, for most requests come without a key and need no room for the SDK's futures.
-    let claim = Box::pin(claim(table, name, request));
-    tokio::time::timeout(BEFORE, claim).await.unwrap_or(Err(NotNow::TooSlow))
-}
-
-async fn claim(table: &Table, name: &RestockId, request: Request) -> Result<Turn, NotNow> {
-    for restock_id in [name.clone(), name.of_product(&request.product_id)] {
-        let new = item(&ItemKey::named(&restock_id), &request)?;
-        // An item whose time is over is not there, even if the table has not removed it yet.
-        let now = aws_sdk_dynamodb::types::AttributeValue::N(chance::now().as_second().to_string());
-        let condition = "attribute_not_exists(pk) OR #ttl < :now";
-        match table.put_if(new, condition, &[("#ttl", "ttl")], vec![(":now", now)]).await? {
-            Ok(()) => return Ok(Turn { restock_id, request }),
-            Err(found) => {
-                let found = found.ok_or_else(|| TableError::contended("a key"))?;
-                let first: Request = read(found, "request")?;
-                if first.product_id == request.product_id {
-                    let same = first.body == request.body;
-                    return if same { Ok(Turn { restock_id, request: first }) } else { Err(NotNow::Another) };
-                }
-            }
-        }
-    }
-    Err(NotNow::Another)
+    let taken = Box::pin(table.take_name(name, &new));
+    let (restock_id, known) = tokio::time::timeout(BEFORE, taken).await.map_err(|_| NotNow::TooSlow)??;
+    // A record that nobody sent over HTTP may have had the name first: it says nothing of a request.
+    let asked = match known.and_then(|known| known.request) {
+        Some(first) if first.body != asked.body => return Err(NotNow::Another),
+        Some(first) => first,
+        None => asked,
+    };
+    Ok(Turn { restock_id, product: product.clone(), asked })
 }
 
 impl Turn {
     /// When the update happened.
     pub(crate) fn occurred_at(&self) -> Timestamp {
-        self.request.occurred_at
+        self.asked.occurred_at
     }
 
     /// Where an earlier request of the same kind has written it.
     pub(crate) fn written(&self) -> Option<Written> {
-        self.request.place.map(|(partition, offset)| Written { partition, offset })
+        self.asked.place.map(|(partition, offset)| Written { partition, offset })
     }
 
     /// Writes down where the update lies. If that fails, a retry publishes it once more: the same restock, with the same
     /// time.
     pub(crate) async fn is_done(self, table: &Table, written: &Written) {
-        let request = Request { place: Some((written.partition, written.offset)), ..self.request };
-        let noted = Box::pin(async { table.put(item(&ItemKey::named(&self.restock_id), &request)?).await });
+        let place = Some((written.partition, written.offset));
+        let named = Named::now(&self.product, Some(Asked { place, ..self.asked }));
+        let noted = Box::pin(async { table.put(item(&ItemKey::named(&self.restock_id), &named)?).await });
         match tokio::time::timeout(AFTER, noted).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = %platform::causes(&error), "a retry will be published again")
+                tracing::warn!(error = %platform::causes(&error), "a retry will be published again");
             }
             Err(_) => tracing::warn!("a retry will be published again"),
         }

@@ -10,7 +10,7 @@
 //! | restock summary | `R#<restock>` | `SUMMARY`, `SHARD#<n>`, `FAILED#<position>` |
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` |
 //! | send budget | `RATE#<sender>` | `TAT` |
-//! | request under an `Idempotency-Key` | `I#<restock>` | `REQUEST` |
+//! | name of a restock | `I#<restock>` | `NAME` |
 //!
 //! A product or restock stands in a key as [`ProductId::key_part`] writes it, without `#`: so no two of them meet in
 //! one key. The longest is three times 255 bytes, and DynamoDB takes 2,048 bytes in a partition key and 1,024 in a
@@ -147,9 +147,9 @@ impl ItemKey {
         Self::new(open_bucket(shard.0 % OPEN_BUCKETS), format!("{}#{shard}", product.key_part()))
     }
 
-    /// The product whose restock a name is, and what was asked for under it.
+    /// Whose restock a name is.
     pub fn named(restock: &RestockId) -> Self {
-        Self::new(format!("I#{}", restock.key_part()), "REQUEST")
+        Self::new(format!("I#{}", restock.key_part()), "NAME")
     }
 
     /// A sender's budget.
@@ -257,6 +257,44 @@ pub struct Planned {
     pub shards: Vec<Shard>,
     /// When it was planned, in Unix milliseconds.
     pub planned_ms: u64,
+}
+
+/// Whose restock a name is: the product's that came first under it. Senders name a restock after a delivery, which may
+/// bring several products; the others' have the names that [`RestockId::of_product`] makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Named {
+    /// The product.
+    pub product_id: ProductId,
+    /// What was asked for, where the name is an `Idempotency-Key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Asked>,
+    /// When the table may forget it, in Unix seconds.
+    pub ttl: i64,
+}
+
+/// What was asked for under an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// The fingerprint of the update.
+    pub body: String,
+    /// When it happened, by the first request: a retry does not make it a later update.
+    pub occurred_at: Timestamp,
+    /// The partition and the offset where it lies, once it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<(i32, i64)>,
+}
+
+/// How long a name is known: as long as the restock.
+const NAMED_SECONDS: i64 = 400 * 86_400;
+
+impl Named {
+    /// The name for a restock of `product` from now on.
+    pub fn now(product: &ProductId, request: Option<Asked>) -> Self {
+        let ttl = crate::chance::now().as_second() + NAMED_SECONDS;
+        Self { product_id: product.clone(), request, ttl }
+    }
 }
 
 /// A shard that is being told.
@@ -396,6 +434,34 @@ impl Table {
                 _ => Err(TableError::of("PutItem", &error)),
             },
         }
+    }
+
+    /// Takes a name for a restock of the product in `new`: `name` itself, or where that is another product's, the one
+    /// that hangs on both. Gives the name, and what was known of it; `None` where it is new.
+    pub async fn take_name(
+        &self,
+        name: &RestockId,
+        new: &Named,
+    ) -> Result<(RestockId, Option<Named>), TableError> {
+        let mut restock = name.clone();
+        for _ in 0..2 {
+            let key = ItemKey::named(&restock);
+            // A name whose time is over is free, even if the table has not forgotten it yet.
+            let now = AttributeValue::N(crate::chance::now().as_second().to_string());
+            let free = "attribute_not_exists(pk) OR #ttl < :now";
+            match self.put_if(item(&key, new)?, free, &[("#ttl", "ttl")], vec![(":now", now)]).await? {
+                Ok(()) => return Ok((restock, None)),
+                Err(found) => {
+                    let found: Named = read(found.ok_or_else(|| TableError::contended("a name"))?, "name")?;
+                    if found.product_id == new.product_id {
+                        return Ok((restock, Some(found)));
+                    }
+                    restock = name.of_product(&new.product_id);
+                }
+            }
+        }
+        // Somebody chose for another product the very name that would be made for this one.
+        Ok((restock.of_product(&new.product_id), None))
     }
 
     /// Writes a shard's cursor under `token`, unless somebody wrote since `seen`. A write that was

@@ -161,30 +161,59 @@ async fn a_sell_out_that_is_sent_again_does_not_undo_the_restock_after_it() {
     assert!(shop.subscribe("undone", "undone@example.com").await, "it is in stock");
 }
 
+/// What `restock status` says of a restock.
+fn status(system: &System, restock: &str) -> Value {
+    let shown = Command::new(env!("CARGO_BIN_EXE_notify-me"))
+        .args(["restock", "status", restock, "--json", "--ready-file"])
+        .arg(&system.ready_file)
+        .output()
+        .unwrap();
+    serde_json::from_slice(&shown.stdout).unwrap()
+}
+
 #[tokio::test]
-async fn the_status_of_a_restock_counts_its_own_people_where_one_key_named_two() {
+async fn the_status_of_a_restock_counts_its_own_people_where_one_name_was_given_to_two() {
     let system = System::start(&[], &[]);
     let shop = system.shop();
+    let ask = async |product: &str, people: usize| {
+        for n in 0..people {
+            shop.subscribe(&segment(product), &format!("{}-{n}@example.com", product.len())).await;
+        }
+    };
+    // One key.
     let key = [("idempotency-key", "ASN 47/11")];
     let mut restocks = Vec::new();
-    for (product, people) in [("counted#1", 2), ("counted/2", 3)] {
-        let path = segment(product);
+    for (product, people) in [("counted#1", 2), ("counted/by 2", 3)] {
+        ask(product, people).await;
+        restocks.push((
+            shop.stock_as(&segment(product), json!({ "quantity": 5 }), &key).await,
+            product,
+            people,
+        ));
+    }
+    // One restock id in a list, whose records are planned side by side.
+    let list: Vec<Value> = ["listed one", "listed as two", "listed as number three"]
+        .map(|id| json!({ "productId": id, "quantity": 5, "restockId": "PO-7" }))
+        .into();
+    for (n, one) in list.iter().enumerate() {
+        ask(one["productId"].as_str().unwrap(), n + 2).await;
+    }
+    shop.invoke("restock", &json!(list)).await.unwrap();
+    for (product, people) in restocks.iter().map(|(_, product, people)| (*product, *people)).chain([
+        ("listed one", 2),
+        ("listed as two", 3),
+        ("listed as number three", 4),
+    ]) {
         for n in 0..people {
-            shop.subscribe(&path, &format!("counted-{people}-{n}@example.com")).await;
+            shop.only_mail(&format!("{}-{n}@example.com", product.len())).await;
         }
-        restocks.push((shop.stock_as(&path, json!({ "quantity": 5 }), &key).await, product, people));
     }
     for (restock, product, people) in restocks {
-        for n in 0..people {
-            shop.only_mail(&format!("counted-{people}-{n}@example.com")).await;
-        }
-        let shown = Command::new(env!("CARGO_BIN_EXE_notify-me"))
-            .args(["restock", "status", &restock, "--json", "--ready-file"])
-            .arg(&system.ready_file)
-            .output()
-            .unwrap();
-        let status: Value = serde_json::from_slice(&shown.stdout).unwrap();
+        let status = status(&system, &restock);
         assert_eq!(status["productId"], product, "{status:#}");
         assert_eq!(status["total"]["sent"], people, "{status:#}");
     }
+    let status = status(&system, "PO-7");
+    let place = list.iter().position(|one| one["productId"] == status["productId"]).unwrap();
+    assert_eq!(status["total"]["sent"], place + 2, "{status:#}");
 }

@@ -86,8 +86,8 @@ fn read(app: &App, record: &Record) -> Result<Task, Invalid> {
         return Job::from_record(value).map(Task::Deliver);
     }
     let read = StockUpdate::from_record(value)?;
-    if let Some(reason) = read.left_out {
-        tracing::warn!(product = %read.update.product_id, %reason, "product details are not usable");
+    for reason in &read.ignored {
+        tracing::warn!(product = %read.update.product_id, %reason, "a field counts as absent");
     }
     Ok(Task::Plan(read.update))
 }

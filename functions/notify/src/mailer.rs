@@ -145,7 +145,7 @@ impl Mailer {
             .from_email_address(&self.sender)
             .set_configuration_set_name(self.configuration_set.clone())
             .default_content(BulkEmailContent::builder().template(template).build())
-            .default_email_tags(tag("restock", job.restock_id.as_str())?)
+            .default_email_tags(tag("restock", &job.restock_id.tag())?)
             .default_email_tags(tag("shard", &job.shard.to_string())?);
         for (position, entry) in call {
             request = request.bulk_email_entries(self.entry(job, offer, &shared, *position, entry)?);

@@ -12,13 +12,13 @@ use domain::{
     Position, ProductId, RestockId, Shard,
     job::Job,
     product::{Product, Standing},
-    stock::{StockUpdate, Version},
+    stock::{ProductInfo, StockUpdate, Version},
 };
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
 use platform::{
     chance,
-    table::{CURSOR, ItemKey, Planned, StoredCursor, TableError, item, position_of, read, waitlist},
+    table::{CURSOR, ItemKey, Named, Planned, StoredCursor, TableError, item, position_of, read, waitlist},
 };
 use tokio::time::Instant;
 
@@ -41,10 +41,10 @@ pub(crate) async fn plan(
 ) -> Result<(), Failed> {
     let id = &update.product_id;
     let looked = Instant::now();
-    let restock = update
-        .restock_id
-        .clone()
-        .unwrap_or_else(|| RestockId::of_record(&record.topic, record.partition, record.offset));
+    let restock = match &update.restock_id {
+        Some(name) => app.table.take_name(name, &Named::now(id, None)).await?.0,
+        None => RestockId::of_record(&record.topic, record.partition, record.offset),
+    };
     // Step 1: the product is in stock (or sold out), unless something later is known.
     let Some(product) = write_down(app, record, &update, &restock).await? else {
         tracing::info!(product = %id, %restock, "stale: something later is known");
@@ -146,14 +146,16 @@ async fn write_down(
         .expression_attribute_values(":restock", text(restock.as_str()))
         .return_values(ReturnValue::AllNew)
         .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    let mut set = "SET #version = :version, #restock = :restock".to_owned();
-    if let Some(info) = &update.product {
-        let info = serde_dynamo::to_attribute_value(info)
-            .map_err(|_| TableError::Corrupt { item: "product", done: "written" })?;
-        set.push_str(", #product = :product");
-        request = request
-            .expression_attribute_names("#product", "product")
-            .expression_attribute_values(":product", info);
+    let (mut set, mut gone) = ("SET #version = :version, #restock = :restock".to_owned(), Vec::new());
+    request = request.expression_attribute_names("#product", "product");
+    match details(app, update).await? {
+        Some(info) => {
+            let info = serde_dynamo::to_attribute_value(&info)
+                .map_err(|_| TableError::Corrupt { item: "product", done: "written" })?;
+            set.push_str(", #product = :product");
+            request = request.expression_attribute_values(":product", info);
+        }
+        None => gone.push("#product"),
     }
     match update.quantity {
         Some(quantity) => {
@@ -161,7 +163,10 @@ async fn write_down(
             request =
                 request.expression_attribute_values(":quantity", AttributeValue::N(quantity.to_string()));
         }
-        None => set.push_str(" REMOVE #quantity"),
+        None => gone.push("#quantity"),
+    }
+    if !gone.is_empty() {
+        set.push_str(&format!(" REMOVE {}", gone.join(", ")));
     }
     let found = match request.update_expression(set).send().await {
         Ok(updated) => return updated.attributes.map(|item| read(item, "product")).transpose(),
@@ -174,6 +179,16 @@ async fn write_down(
     let in_stock = update.quantity != Some(0);
     let standing = Product::standing(known.as_ref(), &version, restock, in_stock);
     Ok(known.filter(|_| standing == Standing::Current))
+}
+
+/// What mails are to say of the product from this update on. Nothing is read for one that brings everything itself.
+async fn details(app: &App, update: &StockUpdate) -> Result<Option<ProductInfo>, TableError> {
+    let news = update.product.as_ref();
+    let known = match news {
+        Some(news) if news.is_whole() => None,
+        _ => app.table.product(&update.product_id).await?.and_then(|known| known.product),
+    };
+    Ok(ProductInfo::after(known, news))
 }
 
 /// The end of a shard of a waitlist.

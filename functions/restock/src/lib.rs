@@ -1,25 +1,30 @@
 //! The function `restock`: the inventory service's way in. It takes a stock update over HTTP
 //! (`PUT /products/{productId}/stock`), or one or up to [`MAX_UPDATES`] of them by direct
-//! invocation, and writes each to the topic of stock updates. It keeps no state: what an update
-//! means is decided by whoever reads the topic.
+//! invocation, and writes each to the topic of stock updates. What an update means is decided by
+//! whoever reads the topic; the only state is which requests came under an `Idempotency-Key`.
 
 use std::time::Duration;
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::{
     Invalid, ProductId, RestockId,
     setting::{BadSettings, Settings},
-    stock::StockUpdate,
+    stock::{Received, StockUpdate},
 };
 use http::StatusCode;
+use jiff::Timestamp;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use platform::{
     chance,
-    http::{Problem, header, json, json_body},
+    http::Problem,
     kafka::{Kafka, PublishError, Publisher, Record, Signer, Written},
+    table::Table,
 };
-use serde::Serialize;
-use serde_json::Value;
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use serde_json::{Value, value::RawValue};
+use tokio::sync::OnceCell;
+
+mod once;
+mod over_http;
 
 /// The most updates of one direct invocation.
 pub const MAX_UPDATES: usize = 1_000;
@@ -33,11 +38,13 @@ pub const MAX_UPDATES: usize = 1_000;
 /// | `KAFKA_RESTOCK_TOPIC` | `item-restocked` | the topic |
 /// | `DELIVERY_TIMEOUT_MS` | 5000 | how long Kafka has to take an update; below the function's time-out |
 /// | `MAX_BODY_BYTES` | 16384 | the largest body of an HTTP request |
+/// | `TABLE_NAME` | `notify-me` | the table: which requests came under an `Idempotency-Key` |
 #[derive(Debug, Clone)]
 pub struct Config {
     kafka: Kafka,
     delivery: Duration,
     max_body: usize,
+    table: String,
 }
 
 impl Config {
@@ -46,7 +53,8 @@ impl Config {
         let mut settings = Settings::new(lookup);
         let delivery = Duration::from_millis(settings.or("DELIVERY_TIMEOUT_MS", 5_000));
         let max_body = settings.or("MAX_BODY_BYTES", 16_384);
-        let config = Kafka::read(&mut settings).map(|kafka| Self { kafka, delivery, max_body });
+        let table = settings.or("TABLE_NAME", "notify-me".to_owned());
+        let config = Kafka::read(&mut settings).map(|kafka| Self { kafka, delivery, max_body, table });
         settings.finish(config)
     }
 }
@@ -55,6 +63,18 @@ impl Config {
 pub struct App {
     config: Config,
     publisher: Publisher,
+    /// Made when the first request with a key comes: most start without one.
+    table: OnceCell<Table>,
+}
+
+impl App {
+    async fn table(&self) -> &Table {
+        let made = async {
+            let client = aws_sdk_dynamodb::Client::new(&platform::aws::config().await);
+            Table::new(client, self.config.table.clone())
+        };
+        self.table.get_or_init(|| Box::pin(made)).await
+    }
 }
 
 /// Serves invocations until the runtime stops.
@@ -64,27 +84,40 @@ pub async fn run() -> Result<(), Error> {
     let publisher =
         Publisher::new(&config.kafka, Some(Signer::from_environment()), config.delivery, Duration::ZERO)?;
     publisher.warm_up(&config.kafka.restocks).await;
-    let app = &App { publisher, config };
-    lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| handle(app, event.payload))).await
+    let app = &App { publisher, table: OnceCell::new(), config };
+    // The payload as it was written: a parsed number would not say whether a price was 20.00 or 20.0.
+    lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
+        handle(app, event.payload.get()).await
+    }))
+    .await
 }
 
-/// Answers one invocation, whichever way it came.
-pub async fn handle(app: &App, payload: Value) -> Result<Value, Refused> {
-    if payload.get("requestContext").is_some() {
-        let request = serde_json::from_value(payload).map_err(|_| {
+/// Answers one invocation, whichever way it came. `payload` is JSON.
+pub async fn handle(app: &App, payload: &str) -> Result<Value, Refused> {
+    if is_http(payload) {
+        let request = serde_json::from_str(payload).map_err(|_| {
             Invalid::new("event", "is not readable", "an API Gateway event, payload format 2.0")
         })?;
-        let answered = over_http(app, &request).await.unwrap_or_else(|problem| problem.response());
+        let answered = over_http::answer(app, &request).await.unwrap_or_else(|problem| problem.response());
         return serde_json::to_value(answered).map_err(Refused::Answer);
     }
-    match &payload {
-        Value::Array(list) => in_one_flight(app, list).await,
-        one => {
-            let update = complete(StockUpdate::from_request(one, None)?, None);
-            let written = publish(app, std::slice::from_ref(&update)).await.remove(0)?;
-            serde_json::to_value(Accepted::new(&update, written)).map_err(Refused::Answer)
-        }
+    if payload.trim_start().starts_with('[') {
+        return in_one_flight(app, payload).await;
     }
+    let update = complete(StockUpdate::from_request(payload.as_bytes(), None)?);
+    let written = publish(app, std::slice::from_ref(&update)).await.remove(0)?;
+    serde_json::to_value(Accepted::new(&update, written)).map_err(Refused::Answer)
+}
+
+/// Whether a payload is the event of an HTTP request.
+fn is_http(payload: &str) -> bool {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Event {
+        #[serde(rename = "requestContext")]
+        _request_context: IgnoredAny,
+    }
+    payload.trim_start().starts_with('{') && serde_json::from_str::<Event>(payload).is_ok()
 }
 
 /// Why a direct invocation failed. The name of the kind is the `errorType` that callers see.
@@ -112,66 +145,107 @@ impl From<Refused> for lambda_runtime::Diagnostic {
     }
 }
 
+/// An update as it is written: with a restock id and a time, so that it is the same at every reading.
+struct Complete {
+    update: StockUpdate,
+    restock_id: RestockId,
+    /// What of the request counted as absent.
+    ignored: Vec<Invalid>,
+}
+
+impl Complete {
+    fn new(received: Received, restock_id: RestockId, occurred_at: Timestamp) -> Self {
+        let Received { update, ignored } = received;
+        let update =
+            StockUpdate { restock_id: Some(restock_id.clone()), occurred_at: Some(occurred_at), ..update };
+        Self { update, restock_id, ignored }
+    }
+}
+
+/// Fills in what the sender left open.
+fn complete(mut received: Received) -> Complete {
+    let occurred_at = happened(&mut received);
+    let restock_id = received.update.restock_id.clone().unwrap_or_else(new_id);
+    Complete::new(received, restock_id, occurred_at)
+}
+
+/// When an update happened: at the latest now, for that is when it came.
+fn happened(received: &mut Received) -> Timestamp {
+    let now = chance::now();
+    match received.update.occurred_at {
+        Some(at) if at <= now => at,
+        Some(_) => {
+            let accepted = "a time that has come";
+            received.ignored.push(Invalid::new("occurredAt", "is in the future", accepted));
+            now
+        }
+        None => now,
+    }
+}
+
+fn new_id() -> RestockId {
+    #[expect(clippy::expect_used, reason = "a ULID is 26 letters and digits")]
+    RestockId::parse(&chance::new_id()).expect("a ULID is an id")
+}
+
 /// An update that Kafka has taken.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Accepted<'a> {
-    restock_id: Option<&'a RestockId>,
+    restock_id: &'a RestockId,
     product_id: &'a ProductId,
     partition: i32,
     offset: i64,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    ignored: Vec<Ignored<'a>>,
+}
+
+/// A field that counted as absent.
+#[derive(Serialize)]
+struct Ignored<'a> {
+    field: &'a str,
+    problem: &'a str,
+    accepted: &'a str,
 }
 
 impl<'a> Accepted<'a> {
-    fn new(update: &'a StockUpdate, written: Written) -> Self {
+    fn new(complete: &'a Complete, written: Written) -> Self {
+        let ignored = complete.ignored.iter();
         Self {
-            restock_id: update.restock_id.as_ref(),
-            product_id: &update.product_id,
+            restock_id: &complete.restock_id,
+            product_id: &complete.update.product_id,
             partition: written.partition,
             offset: written.offset,
-        }
-    }
-}
-
-async fn over_http(
-    app: &App,
-    request: &ApiGatewayV2httpRequest,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let product = request.path_parameters.get("productId").map(String::as_str).unwrap_or_default();
-    let product = ProductId::parse(product)?;
-    let key = header(request, "idempotency-key").map(idempotency_key).transpose()?;
-    let body = json_body(request, app.config.max_body)?;
-    let update = complete(StockUpdate::from_request(&body, Some(product))?, key);
-    match publish(app, std::slice::from_ref(&update)).await.remove(0) {
-        Ok(written) => Ok(json(StatusCode::ACCEPTED, &Accepted::new(&update, written))),
-        Err(error) => {
-            tracing::error!(product = %update.product_id, error = %platform::causes(&error), "not published");
-            Err(Problem::try_later(
-                "Kafka did not confirm the update in time; please send it again, with the same \
-                 Idempotency-Key so that it counts once",
-                5,
-            ))
+            ignored: ignored
+                .map(|one| Ignored { field: one.field, problem: &one.problem, accepted: one.accepted })
+                .collect(),
         }
     }
 }
 
 /// A list of updates: each is answered in its place, with where it was written or with what was
 /// wrong. One that is refused keeps none of the others back.
-async fn in_one_flight(app: &App, list: &[Value]) -> Result<Value, Refused> {
+async fn in_one_flight(app: &App, payload: &str) -> Result<Value, Refused> {
+    let accepted = "a list of 1 to 1000 stock updates";
+    let list: Vec<&RawValue> =
+        serde_json::from_str(payload).map_err(|_| Invalid::new("list", "is not readable", accepted))?;
     if list.is_empty() || list.len() > MAX_UPDATES {
-        let problem = format!("has {} updates", list.len());
-        return Err(Invalid::new("list", problem, "a list of 1 to 1000 stock updates").into());
+        return Err(Invalid::new("list", format!("has {} updates", list.len()), accepted).into());
     }
-    let read: Vec<Result<StockUpdate, Invalid>> = list
+    let read: Vec<Result<usize, Invalid>>;
+    let mut good: Vec<Complete> = Vec::new();
+    read = list
         .iter()
-        .map(|one| StockUpdate::from_request(one, None).map(|update| complete(update, None)))
+        .map(|one| {
+            good.push(complete(StockUpdate::from_request(one.get().as_bytes(), None)?));
+            Ok(good.len() - 1)
+        })
         .collect();
-    let good: Vec<StockUpdate> = read.iter().filter_map(|one| one.as_ref().ok()).cloned().collect();
     let mut written = publish(app, &good).await.into_iter();
     let answers = read.iter().map(|one| match one {
         Err(invalid) => serde_json::to_value(Problem::from(invalid.clone())),
-        Ok(update) => match written.next() {
-            Some(Ok(written)) => serde_json::to_value(Accepted::new(update, written)),
+        Ok(index) => match (good.get(*index), written.next()) {
+            (Some(update), Some(Ok(written))) => serde_json::to_value(Accepted::new(update, written)),
             _ => serde_json::to_value(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
                 "Kafka did not take this update",
@@ -181,30 +255,16 @@ async fn in_one_flight(app: &App, list: &[Value]) -> Result<Value, Refused> {
     answers.collect::<Result<_, _>>().map_err(Refused::Answer)
 }
 
-/// An `Idempotency-Key` is the restock's id; the IETF draft of the header has it in quotes.
-fn idempotency_key(value: &str) -> Result<RestockId, Invalid> {
-    let bare = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"')).unwrap_or(value);
-    RestockId::parse(bare).map_err(|invalid| Invalid { field: "Idempotency-Key", ..invalid })
-}
-
-/// Fills in what the sender left open, so that the record is the same at every reading.
-fn complete(update: StockUpdate, key: Option<RestockId>) -> StockUpdate {
-    StockUpdate {
-        restock_id: key.or(update.restock_id).or_else(|| RestockId::parse(&chance::new_id()).ok()),
-        occurred_at: update.occurred_at.or_else(|| Some(chance::now())),
-        ..update
-    }
-}
-
-async fn publish(app: &App, updates: &[StockUpdate]) -> Vec<Result<Written, PublishError>> {
+async fn publish(app: &App, updates: &[Complete]) -> Vec<Result<Written, PublishError>> {
+    #[expect(clippy::expect_used, reason = "an update is texts and numbers under fixed names")]
     let values: Vec<Vec<u8>> =
-        updates.iter().map(|update| serde_json::to_vec(update).unwrap_or_default()).collect();
+        updates.iter().map(|one| serde_json::to_vec(&one.update).expect("an update is JSON")).collect();
     let records: Vec<Record<'_>> = updates
         .iter()
         .zip(&values)
-        .map(|(update, value)| Record {
+        .map(|(one, value)| Record {
             topic: &app.config.kafka.restocks,
-            key: Some(update.product_id.as_str().as_bytes()),
+            key: Some(one.update.product_id.as_str().as_bytes()),
             value: Some(value),
             headers: Vec::new(),
         })
@@ -216,29 +276,49 @@ async fn publish(app: &App, updates: &[StockUpdate]) -> Vec<Result<Written, Publ
 #[expect(clippy::unwrap_used)]
 mod tests {
     use super::*;
-    use serde_json::json;
 
-    #[test]
-    fn an_idempotency_key_is_the_restock_whatever_the_body_says() {
-        let body = json!({"productId": "p", "quantity": 1, "restockId": "from-the-body"});
-        let update = StockUpdate::from_request(&body, None).unwrap();
-        let with_key = complete(update.clone(), Some(idempotency_key("\"k-1\"").unwrap()));
-        assert_eq!(with_key.restock_id.unwrap().as_str(), "k-1");
-        assert_eq!(complete(update, None).restock_id.unwrap().as_str(), "from-the-body");
+    fn received(body: &str) -> Received {
+        StockUpdate::from_request(body.as_bytes(), None).unwrap()
     }
 
     #[test]
     fn an_update_without_id_and_time_gets_both() {
-        let update = complete(
-            StockUpdate::from_request(&json!({"productId": "p", "quantity": 0}), None).unwrap(),
-            None,
-        );
-        assert!(update.restock_id.is_some() && update.occurred_at.is_some());
+        let one = complete(received(r#"{"productId":"p","quantity":0}"#));
+        assert_eq!(one.update.restock_id, Some(one.restock_id));
+        assert!(one.update.occurred_at.is_some() && one.ignored.is_empty());
     }
 
     #[test]
-    fn an_unusable_idempotency_key_is_named() {
-        assert_eq!(idempotency_key("a b").unwrap_err().field, "Idempotency-Key");
+    fn a_time_that_has_not_come_is_now_and_the_answer_says_so() {
+        let before = chance::now();
+        let one = complete(received(
+            r#"{"productId":"p","quantity":0,"restockId":"r","occurredAt":"2999-01-01T00:00:00Z"}"#,
+        ));
+        assert!((before..=chance::now()).contains(&one.update.occurred_at.unwrap()));
+        let answer = Accepted::new(&one, Written { partition: 1, offset: 2 });
+        let answer = serde_json::to_value(answer).unwrap();
+        assert_eq!(answer["restockId"], "r");
+        assert_eq!(answer["ignored"][0]["field"], "occurredAt");
+        let past =
+            complete(received(r#"{"productId":"p","quantity":0,"occurredAt":"2026-01-01T00:00:00Z"}"#));
+        assert_eq!(past.update.occurred_at.unwrap().to_string(), "2026-01-01T00:00:00Z");
+    }
+
+    #[test]
+    fn a_request_is_told_from_a_direct_invocation() {
+        assert!(is_http(r#" {"version":"2.0","requestContext":{"http":{}}}"#));
+        for direct in [r#"{"productId":"p"}"#, r#"[{"requestContext":{}}]"#, r#""requestContext""#] {
+            assert!(!is_http(direct), "{direct}");
+        }
+    }
+
+    #[test]
+    fn a_payload_stays_as_it_was_written_on_its_way_through_the_runtime() {
+        // The runtime reads payloads this way.
+        let payload = r#"{"product":{"price": 20.00}}"#;
+        let deserializer = &mut serde_json::Deserializer::from_slice(payload.as_bytes());
+        let raw: Box<RawValue> = Deserialize::deserialize(deserializer).unwrap();
+        assert_eq!(raw.get(), payload);
     }
 
     #[test]

@@ -53,37 +53,32 @@ impl<'a> Fields<'a> {
         self.text(field, accepted)?.ok_or_else(|| Invalid::new(field, "is missing", accepted))
     }
 
+    /// What a field holds, `null` too; `None` where it is absent.
+    pub fn raw(&self, field: &str) -> Option<&'a Value> {
+        self.0.get(field)
+    }
+
     /// An optional whole number that is not negative.
     pub fn whole(&self, field: &'static str, accepted: &'static str) -> Result<Option<u64>, Invalid> {
         match self.get(field) {
             None => Ok(None),
             Some(Value::Number(number)) => match number.as_u64() {
                 Some(whole) => Ok(Some(whole)),
-                None => Err(Invalid::new(field, "is not a whole number from 0 on", accepted)),
+                None => Err(Invalid::new(field, "must be a non-negative integer", accepted)),
             },
             Some(other) => Err(Invalid::new(field, format!("is {}", kind(other)), accepted)),
         }
     }
-
-    /// An optional text, or a number taken as its text.
-    pub fn text_or_number(
-        &self,
-        field: &'static str,
-        accepted: &'static str,
-    ) -> Result<Option<String>, Invalid> {
-        match self.get(field) {
-            Some(Value::Number(number)) => Ok(Some(number.to_string())),
-            _ => Ok(self.text(field, accepted)?.map(str::to_owned)),
-        }
-    }
-
-    /// An optional object.
-    pub fn object(&self, field: &'static str) -> Result<Option<Fields<'a>>, Invalid> {
-        self.get(field).map(|value| Fields::of(value, field)).transpose()
-    }
 }
 
-fn kind(value: &Value) -> &'static str {
+/// Text without the byte order mark that it may begin with. RFC 8259, section 8.1, lets a reader of JSON ignore it, and
+/// writers of several platforms put it there unasked.
+pub fn without_mark(text: &[u8]) -> &[u8] {
+    text.strip_prefix("\u{feff}".as_bytes()).unwrap_or(text)
+}
+
+/// What a value is, for a refusal that must not repeat it.
+pub(crate) fn kind(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "a boolean",

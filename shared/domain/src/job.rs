@@ -37,13 +37,13 @@ struct Wire<'a> {
 impl Job {
     /// The Kafka key: jobs for a shard run in order, in one consumer.
     pub fn key(&self) -> String {
-        format!("{}#{}", self.product_id, self.shard)
+        format!("{}#{}", self.product_id.key_part(), self.shard)
     }
 
     /// The Kafka value.
     pub fn to_json(&self) -> String {
-        // The job holds nothing that JSON cannot.
-        serde_json::to_string(&Wire { v: JOB_VERSION, job: self }).unwrap_or_default()
+        #[expect(clippy::expect_used, reason = "a job is texts and numbers under fixed names")]
+        serde_json::to_string(&Wire { v: JOB_VERSION, job: self }).expect("a job is JSON")
     }
 
     /// Reads a record's value; `None` is a tombstone.
@@ -89,12 +89,23 @@ mod tests {
     }
 
     #[test]
+    fn no_two_shards_share_a_key_whatever_the_products_are_called() {
+        let key = |product: &str, shard: u16| {
+            let product_id = ProductId::parse(product).unwrap();
+            Job { product_id, shard: Shard(shard), ..Job::from_record(Some(WIRE.as_bytes())).unwrap() }.key()
+        };
+        assert_ne!(key("a#1", 2), key("a%231", 2));
+        assert_eq!(key("a#1", 2), "a%231#2");
+        assert_eq!(key("gid://shopify/Product/1", 0), "gid://shopify/Product/1#0");
+    }
+
+    #[test]
     fn poison_says_which_field() {
         for (from, to, field) in [
             ("\"v\":1", "\"v\":2", "v"),
             ("\"v\":1,", "", "v"),
             ("\"shard\":3", "\"shard\":70000", "shard"),
-            ("r-1", "r 1", "restockId"),
+            ("r-1", "r\\n1", "restockId"),
             ("iphone15", "", "productId"),
             ("01ARZ", "81ARZ", "bound"),
             ("{", "", "value"),

@@ -1,63 +1,29 @@
 //! Stock updates: what arrives on the topic `item-restocked`, whoever wrote it, and what the HTTP
 //! API takes. The wire form is JSON in camelCase with RFC 3339 times; plain text that is just a
 //! product id, or `productId=` and one, is taken as well.
+//!
+//! Only the product and the quantity decide whether an update can be used. Every other field is taken as far as it is
+//! understood: one that is empty or not understood is as if absent, and named beside the update.
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::{Deserialize, Serialize};
-use serde_json::Value;
-use url::Url;
+use serde_json::{Number, Value};
+use sha2::{Digest, Sha256};
 
+pub use crate::details::ProductInfo;
 use crate::{
-    ProductId, RestockId,
-    fields::{Fields, Invalid},
+    ProductId, RestockId, details,
+    fields::{Fields, Invalid, kind, without_mark},
+    id::ACCEPTED_ID,
 };
-
-/// How far ahead of the reader's clock an update may claim to have happened: later ones are
-/// taken as this far ahead. An update from the far future would otherwise make every later one
-/// look stale for ever.
-pub const MAX_AHEAD_SECONDS: i64 = 300;
 
 /// The largest quantity: what a JSON number holds exactly everywhere.
 pub const MAX_QUANTITY: u64 = (1 << 53) - 1;
 
-const ACCEPTED_QUANTITY: &str = "a whole number from 0 (sold out) to 9007199254740991";
+const ACCEPTED_QUANTITY: &str =
+    "a whole number up to 9007199254740991; 0, and whatever is below it, is a sell-out";
 const ACCEPTED_TIME: &str = "an RFC 3339 time with its offset, such as 2026-11-23T09:30:00Z, from 1970 on";
-const ACCEPTED_NAME: &str = "1 to 200 characters, no control characters";
-const ACCEPTED_URL: &str = "an absolute http or https URL of at most 2048 characters";
-const ACCEPTED_PRICE: &str = "a text such as \"999.00 €\" of at most 64 characters, or a number";
-
-/// What a mail says of a product beyond its id.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub struct ProductInfo {
-    /// What the shop calls it.
-    pub name: String,
-    /// Where it can be bought.
-    pub url: String,
-    /// A picture of it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_url: Option<String>,
-    /// Its price, as the shop writes it.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub price: Option<String>,
-}
-
-impl ProductInfo {
-    fn read(fields: Fields<'_>) -> Result<Self, Invalid> {
-        Ok(Self {
-            name: line("product.name", fields.required_text("name", ACCEPTED_NAME)?, 200, ACCEPTED_NAME)?,
-            url: link("product.url", fields.required_text("url", ACCEPTED_URL)?)?,
-            image_url: fields
-                .text("imageUrl", ACCEPTED_URL)?
-                .map(|url| link("product.imageUrl", url))
-                .transpose()?,
-            price: fields
-                .text_or_number("price", ACCEPTED_PRICE)?
-                .map(|price| line("product.price", &price, 64, ACCEPTED_PRICE))
-                .transpose()?,
-        })
-    }
-}
+const ACCEPTED_RECORD: &str = "JSON with a productId, or a product id as plain text";
 
 /// A stock update: a restock, or with quantity 0 a sell-out.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
@@ -79,86 +45,163 @@ pub struct StockUpdate {
     pub product: Option<ProductInfo>,
 }
 
-/// A stock update read from a record, and what of it could not be used.
+/// A stock update as it was read, and what of it could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct FromRecord {
+pub struct Received {
     /// The update.
     pub update: StockUpdate,
-    /// Why its product details were left out: nobody goes untold for a bad picture link.
-    pub left_out: Option<Invalid>,
+    /// The fields that count as absent, and why: a bad image link must not block the notification.
+    pub ignored: Vec<Invalid>,
 }
 
 impl StockUpdate {
-    /// Reads a record's value; `None` is a tombstone. Lenient where the sender is unknown: a
-    /// quantity may be missing, and product details that are not usable are left out.
-    pub fn from_record(value: Option<&[u8]>) -> Result<FromRecord, Invalid> {
-        let accepted = "JSON with a productId, or a product id as plain text";
-        let whole = |problem: &str| Invalid::new("value", problem, accepted);
+    /// Reads a record's value; `None` is a tombstone. Its sender is unknown and reads no answer, so a quantity may be
+    /// missing, which means some, or be a number in a text. It may not be `null` or empty: that says that nobody knows,
+    /// and nobody is told that something can be bought because of it.
+    pub fn from_record(value: Option<&[u8]>) -> Result<Received, Invalid> {
+        let whole = |problem: &str| Invalid::new("value", problem, ACCEPTED_RECORD);
         let bytes = value.ok_or_else(|| whole("is missing (a tombstone)"))?;
-        let text = std::str::from_utf8(bytes).map_err(|_| whole("is not UTF-8"))?.trim();
+        let text = std::str::from_utf8(without_mark(bytes)).map_err(|_| whole("is not UTF-8"))?.trim();
         if text.is_empty() {
             return Err(whole("is empty"));
         }
         if !text.starts_with(['{', '"', '[']) {
-            let id = text.strip_prefix("productId=").unwrap_or(text);
-            return Ok(FromRecord { update: Self::of(ProductId::parse(id)?), left_out: None });
+            return match text.strip_prefix("productId=") {
+                Some(id) => Ok(Self::of(ProductId::parse(id)?)),
+                // An id with a space in it is told from a sentence by its quotes, or by the words before it.
+                None if text.contains(char::is_whitespace) => {
+                    Err(Invalid::new("productId", "contains white space and stands alone", ACCEPTED_RECORD))
+                }
+                None => Ok(Self::of(ProductId::parse(text)?)),
+            };
         }
-        // serde_json's own message could repeat a part of the value, so only its place is told.
-        let json: Value = serde_json::from_str(text)
-            .map_err(|e| whole(&format!("is not JSON (line {}, column {})", e.line(), e.column())))?;
+        let json = parse(text, "value", ACCEPTED_RECORD)?;
         if let Value::String(id) = &json {
-            return Ok(FromRecord { update: Self::of(ProductId::parse(id)?), left_out: None });
+            return Ok(Self::of(ProductId::parse(id)?));
         }
-        let fields = Fields::of(&json, "value")?;
-        let mut update = Self::read(fields, None)?;
-        let mut left_out = None;
-        match fields.object("product").and_then(|found| found.map(ProductInfo::read).transpose()) {
-            Ok(info) => update.product = info,
-            Err(problem) => left_out = Some(problem),
-        }
-        Ok(FromRecord { update, left_out })
+        Self::read(text, Fields::of(&json, "value")?, None, quantity_of_record)
     }
 
-    /// Reads a request's body or a direct invocation's payload. Strict: a quantity must be there
-    /// and every detail must be usable. `product_id` comes from the path where there is one.
-    pub fn from_request(json: &Value, product_id: Option<ProductId>) -> Result<Self, Invalid> {
-        let fields = Fields::of(json, "body")?;
-        let mut update = Self::read(fields, product_id)?;
-        if update.quantity.is_none() {
-            return Err(Invalid::new("quantity", "is missing", ACCEPTED_QUANTITY));
+    /// Reads a request's body or a direct invocation's payload. Its sender reads the answer, so a quantity must be
+    /// there, and be a number. `product_id` comes from the path where there is one.
+    pub fn from_request(body: &[u8], product_id: Option<ProductId>) -> Result<Received, Invalid> {
+        let accepted = "a JSON object";
+        let text = std::str::from_utf8(without_mark(body))
+            .map_err(|_| Invalid::new("body", "is not UTF-8", accepted))?
+            .trim();
+        if text.is_empty() {
+            return Err(Invalid::new("body", "is missing", accepted));
         }
-        update.product = fields.object("product")?.map(ProductInfo::read).transpose()?;
-        Ok(update)
+        let json = parse(text, "body", accepted)?;
+        Self::read(text, Fields::of(&json, "body")?, product_id, quantity_of_request)
     }
 
-    fn of(product_id: ProductId) -> Self {
-        Self { restock_id: None, product_id, quantity: None, occurred_at: None, product: None }
+    /// What tells one update from another: a hash of all that was understood of it, 64 hexadecimal digits.
+    pub fn fingerprint(&self) -> String {
+        #[expect(clippy::expect_used, reason = "an update is texts and numbers under fixed names")]
+        let bytes = serde_json::to_vec(self).expect("an update is JSON");
+        Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect()
     }
 
-    fn read(fields: Fields<'_>, product_id: Option<ProductId>) -> Result<Self, Invalid> {
+    fn of(product_id: ProductId) -> Received {
+        let update = Self { restock_id: None, product_id, quantity: None, occurred_at: None, product: None };
+        Received { update, ignored: Vec::new() }
+    }
+
+    fn read(
+        text: &str,
+        fields: Fields<'_>,
+        product_id: Option<ProductId>,
+        quantity: fn(Option<&Value>) -> Result<Option<u64>, Invalid>,
+    ) -> Result<Received, Invalid> {
         let product_id = match product_id {
             Some(id) => id,
-            None => ProductId::parse(fields.required_text("productId", crate::id::ACCEPTED_ID)?)?,
+            None => ProductId::parse(fields.required_text("productId", ACCEPTED_ID)?)?,
         };
-        let quantity = fields.whole("quantity", ACCEPTED_QUANTITY)?;
-        if quantity.is_some_and(|quantity| quantity > MAX_QUANTITY) {
-            return Err(Invalid::new("quantity", "is too large", ACCEPTED_QUANTITY));
-        }
-        Ok(Self {
-            restock_id: fields
-                .text("restockId", crate::id::ACCEPTED_ID)?
-                .map(RestockId::parse)
-                .transpose()?,
-            quantity,
-            occurred_at: fields.text("occurredAt", ACCEPTED_TIME)?.map(time).transpose()?,
-            product: None,
-            product_id,
-        })
+        let quantity = quantity(fields.raw("quantity"))?;
+        let mut ignored = Vec::new();
+        let mut usable = |problem| ignored.push(problem);
+        let restock_id = given(fields, "restockId").and_then(|id| restock(id).map_err(&mut usable).ok());
+        let occurred_at = given(fields, "occurredAt").and_then(|at| time(at).map_err(&mut usable).ok());
+        let product = details::read(given(fields, "product"), text, &mut ignored);
+        let update = Self { restock_id, product_id, quantity, occurred_at, product };
+        Ok(Received { update, ignored })
     }
 }
 
-fn time(text: &str) -> Result<Timestamp, Invalid> {
+/// What a field holds; `None` where it is `null`, too.
+fn given<'a>(fields: Fields<'a>, field: &str) -> Option<&'a Value> {
+    fields.raw(field).filter(|value| !value.is_null())
+}
+
+fn parse(text: &str, field: &'static str, accepted: &'static str) -> Result<Value, Invalid> {
+    // serde_json's own message could repeat a part of the text, so only the place is told.
+    serde_json::from_str(text).map_err(|e| {
+        Invalid::new(field, format!("is not JSON (line {}, column {})", e.line(), e.column()), accepted)
+    })
+}
+
+fn quantity_of_request(value: Option<&Value>) -> Result<Option<u64>, Invalid> {
+    let refuse = |problem: String| Invalid::new("quantity", problem, ACCEPTED_QUANTITY);
+    match value {
+        None | Some(Value::Null) => Err(refuse("is missing".to_owned())),
+        Some(Value::Number(number)) => amount(number).map(Some).map_err(|problem| refuse(problem.to_owned())),
+        Some(other) => Err(refuse(format!("is {}", kind(other)))),
+    }
+}
+
+fn quantity_of_record(value: Option<&Value>) -> Result<Option<u64>, Invalid> {
+    match value {
+        None => Ok(None),
+        Some(Value::String(text)) => {
+            let number =
+                text.trim().trim_start_matches('+').parse::<Number>().map_err(|_| {
+                    Invalid::new("quantity", "is a text that is not a number", ACCEPTED_QUANTITY)
+                })?;
+            quantity_of_record(Some(&Value::Number(number)))
+        }
+        Some(Value::Null) => {
+            let problem = "is null, which does not tell whether there is stock";
+            Err(Invalid::new("quantity", problem, ACCEPTED_QUANTITY))
+        }
+        number => quantity_of_request(number),
+    }
+}
+
+/// A quantity as shops have it and write it: below zero (oversold, on backorder) is sold out, and `5.0` is 5.
+fn amount(number: &Number) -> Result<u64, &'static str> {
+    const TOO_LARGE: &str = "is too large";
+    if let Some(whole) = number.as_u64() {
+        return if whole > MAX_QUANTITY { Err(TOO_LARGE) } else { Ok(whole) };
+    }
+    if number.is_i64() {
+        // What is no u64 is below zero.
+        return Ok(0);
+    }
+    let float = number.as_f64().filter(|float| float.fract() == 0.0).ok_or("must be a whole number")?;
+    if float <= 0.0 {
+        return Ok(0);
+    }
+    // Up to here every whole number has a float of its own, which is written without a point.
+    format!("{float:.0}").parse().ok().filter(|whole| *whole <= MAX_QUANTITY).ok_or(TOO_LARGE)
+}
+
+/// A restock's name: a text, or a whole number, which order numbers often are.
+fn restock(value: &Value) -> Result<RestockId, Invalid> {
+    match value {
+        Value::String(text) => RestockId::parse(text),
+        Value::Number(number) if !number.is_f64() => RestockId::parse(&number.to_string()),
+        other => Err(Invalid::new("restockId", format!("is {}", kind(other)), ACCEPTED_ID)),
+    }
+}
+
+fn time(value: &Value) -> Result<Timestamp, Invalid> {
     let refuse = |problem: &str| Invalid::new("occurredAt", problem, ACCEPTED_TIME);
+    let Value::String(text) = value else { return Err(refuse(&format!("is {}", kind(value)))) };
+    let text = text.trim();
+    if text.is_empty() {
+        return Err(refuse("is empty"));
+    }
     let time: Timestamp = text.parse().map_err(|_| refuse("is not an RFC 3339 time"))?;
     if time < Timestamp::UNIX_EPOCH { Err(refuse("is before 1970")) } else { Ok(time) }
 }
@@ -184,27 +227,23 @@ pub(crate) fn line(
     Ok(text.to_owned())
 }
 
-fn link(field: &'static str, text: &str) -> Result<String, Invalid> {
-    let url =
-        Url::parse(text.trim()).map_err(|_| Invalid::new(field, "is not an absolute URL", ACCEPTED_URL))?;
-    if !matches!(url.scheme(), "http" | "https") {
-        return Err(Invalid::new(field, "is not http or https", ACCEPTED_URL));
-    }
-    if url.as_str().len() > 2_048 {
-        return Err(Invalid::new(field, "is longer than 2048 characters", ACCEPTED_URL));
-    }
-    Ok(url.into())
-}
-
 /// The order of a product's updates: when each happened, then where its record lies. Kept as a
 /// text that sorts as it does, because the table compares it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Version(String);
 
+/// How much later than its record an update may claim to have happened and still be taken for one with a clock that is
+/// ahead, or in another zone, rather than for one whose record has a wrong time.
+const ZONE: SignedDuration = SignedDuration::from_hours(24);
+
 impl Version {
     /// The version of an update that happened at `occurred_at`, or else when its record was
-    /// written, but never more than [`MAX_AHEAD_SECONDS`] after `now`.
+    /// written, or else at `now`.
+    ///
+    /// What has not happened yet counts as what happens now: an update that claims to be from the future would
+    /// otherwise make every one until then look stale, and its restocks would be lost. So it has the time of its
+    /// record, which is the same at every delivery, or where that has not come either, `now`.
     pub fn new(
         occurred_at: Option<Timestamp>,
         written_at: Option<Timestamp>,
@@ -212,8 +251,16 @@ impl Version {
         partition: i64,
         offset: i64,
     ) -> Self {
-        let latest = now.as_microsecond().saturating_add(MAX_AHEAD_SECONDS * 1_000_000);
-        let at = occurred_at.or(written_at).unwrap_or(now).as_microsecond().clamp(0, latest);
+        let written = written_at.filter(|written| *written <= now);
+        let at = match (occurred_at, written) {
+            // Nothing happens after it was written down, by whatever clock; as long as the record's is to be believed.
+            (Some(at), Some(written)) if at > now || (at > written && at.duration_since(written) < ZONE) => {
+                written
+            }
+            (Some(at), _) => at.min(now),
+            (None, written) => written.unwrap_or(now),
+        };
+        let at = at.as_microsecond().max(0);
         // 17 digits hold microseconds until the year 5138.
         Self(format!("{at:017}-{:06}-{:020}", partition.max(0), offset.max(0)))
     }
@@ -237,31 +284,51 @@ mod tests {
     use proptest::prelude::*;
     use serde_json::json;
 
-    fn record(text: &str) -> Result<FromRecord, Invalid> {
+    fn record(text: &str) -> Result<Received, Invalid> {
         StockUpdate::from_record(Some(text.as_bytes()))
+    }
+
+    fn request(body: &str) -> Result<Received, Invalid> {
+        StockUpdate::from_request(body.as_bytes(), Some(ProductId::parse("p").unwrap()))
+    }
+
+    fn fields(ignored: &[Invalid]) -> Vec<&str> {
+        ignored.iter().map(|invalid| invalid.field).collect()
     }
 
     #[test]
     fn the_plain_texts_of_the_tutorial_are_restocks_of_that_product() {
-        for text in ["iphone15", " iphone15\n", "productId=iphone15", "\"iphone15\""] {
+        for text in ["iphone15", " iphone15\n", "productId=iphone15", "\"iphone15\"", "\u{feff}iphone15"] {
             let read = record(text).unwrap();
-            assert_eq!(read.update, StockUpdate::of(ProductId::parse("iphone15").unwrap()), "{text}");
+            assert_eq!(read, StockUpdate::of(ProductId::parse("iphone15").unwrap()), "{text}");
         }
+    }
+
+    #[test]
+    fn products_that_other_systems_name_are_read_in_every_form() {
+        let id = "HEADS-5/0 1oz|Orange #2";
+        for text in [format!("productId={id}"), format!("\"{id}\""), format!("{{\"productId\":\"{id}\"}}")] {
+            assert_eq!(record(&text).unwrap().update.product_id.as_str(), id);
+        }
+        assert_eq!(
+            record("gid://shopify/Product/1").unwrap().update.product_id.as_str(),
+            "gid://shopify/Product/1"
+        );
     }
 
     #[test]
     fn a_full_record_is_read_and_unknown_fields_are_ignored() {
         let read = record(
             r#"{"restockId":"r-1","productId":"iphone15","quantity":25,"occurredAt":"2026-11-23T10:30:00+01:00",
-                "product":{"name":"iPhone 15","url":"https://shop.example/p/iphone15","imageUrl":null,"price":999.5},
+                "product":{"name":"iPhone 15","url":"https://shop.example/p/iphone15","imageUrl":null,"price":999.50},
                 "warehouse":"north"}"#,
         )
         .unwrap();
-        assert_eq!(read.left_out, None);
+        assert_eq!(read.ignored, []);
         assert_eq!(
             serde_json::to_value(&read.update).unwrap(),
             json!({"restockId":"r-1","productId":"iphone15","quantity":25,"occurredAt":"2026-11-23T09:30:00Z",
-                "product":{"name":"iPhone 15","url":"https://shop.example/p/iphone15","price":"999.5"}})
+                "product":{"name":"iPhone 15","url":"https://shop.example/p/iphone15","price":"999.50"}})
         );
     }
 
@@ -281,14 +348,16 @@ mod tests {
             ("[1]", "value"),
             ("{}", "productId"),
             (r#"{"productId":7}"#, "productId"),
-            (r#"{"productId":"p","quantity":-1}"#, "quantity"),
+            (r#"{"productId":" "}"#, "productId"),
             (r#"{"productId":"p","quantity":1.5}"#, "quantity"),
-            (r#"{"productId":"p","quantity":"1"}"#, "quantity"),
+            (r#"{"productId":"p","quantity":-1.5}"#, "quantity"),
+            (r#"{"productId":"p","quantity":"many"}"#, "quantity"),
+            (r#"{"productId":"p","quantity":""}"#, "quantity"),
+            (r#"{"productId":"p","quantity":null}"#, "quantity"),
+            (r#"{"productId":"p","quantity":true}"#, "quantity"),
             (r#"{"productId":"p","quantity":9007199254740992}"#, "quantity"),
-            (r#"{"productId":"p","occurredAt":"yesterday"}"#, "occurredAt"),
-            (r#"{"productId":"p","occurredAt":"2026-11-23T09:30:00"}"#, "occurredAt"),
-            (r#"{"productId":"p","occurredAt":"1969-12-31T23:59:59Z"}"#, "occurredAt"),
-            (r#"{"productId":"p","restockId":"a b"}"#, "restockId"),
+            (r#"{"productId":"p","quantity":18446744073709551615}"#, "quantity"),
+            (r#"{"productId":"p","quantity":1e300}"#, "quantity"),
             ("secret@example.com is waiting", "productId"),
         ] {
             let poison = record(text).unwrap_err();
@@ -300,29 +369,92 @@ mod tests {
     }
 
     #[test]
-    fn unusable_details_of_a_record_are_left_out_and_named_and_nobody_goes_untold() {
-        for (details, field) in [
-            (r#"{"name":"x","url":"/relative"}"#, "product.url"),
-            (r#"{"name":"x","url":"javascript:alert(1)"}"#, "product.url"),
-            (r#"{"name":"a\nb","url":"https://shop.example/"}"#, "product.name"),
-            (r#"{"url":"https://shop.example/"}"#, "name"),
-            (r#""x""#, "product"),
+    fn quantities_are_read_as_shops_have_them_and_write_them() {
+        for (written, quantity) in [
+            ("0", 0),
+            ("25", 25),
+            ("-2", 0),
+            ("-0", 0),
+            ("-9223372036854775809", 0),
+            ("-1e300", 0),
+            ("-2.0", 0),
+            ("5.0", 5),
+            ("5.0000", 5),
+            ("5e0", 5),
+            ("0.5e1", 5),
+            ("9007199254740991", MAX_QUANTITY),
         ] {
-            let read = record(&format!(r#"{{"productId":"p","quantity":1,"product":{details}}}"#)).unwrap();
-            assert_eq!(read.update.product, None);
-            assert_eq!(read.left_out.unwrap().field, field);
+            let body = format!(r#"{{"productId":"p","quantity":{written}}}"#);
+            assert_eq!(record(&body).unwrap().update.quantity, Some(quantity), "{written}");
+            assert_eq!(request(&body).unwrap().update.quantity, Some(quantity), "{written}");
+            let text = format!(r#"{{"productId":"p","quantity":" {written} "}}"#);
+            assert_eq!(record(&text).unwrap().update.quantity, Some(quantity), "{written} in a text");
+            assert_eq!(request(&text).unwrap_err().field, "quantity", "{written} in a text");
         }
+        assert_eq!(record(r#"{"productId":"p"}"#).unwrap().update.quantity, None);
     }
 
     #[test]
-    fn a_request_must_say_how_many_and_have_usable_details() {
-        let id = || Some(ProductId::parse("p").unwrap());
-        let refuse = |body: Value| StockUpdate::from_request(&body, id()).unwrap_err().field;
-        assert_eq!(refuse(json!({})), "quantity");
-        assert_eq!(refuse(json!([])), "body");
-        assert_eq!(refuse(json!({"quantity":1,"product":{"name":"x","url":"ftp://x"}})), "product.url");
-        let update = StockUpdate::from_request(&json!({"quantity":0}), id()).unwrap();
-        assert_eq!(update.quantity, Some(0));
+    fn a_field_that_is_not_understood_is_named_and_counts_as_absent() {
+        for (field, value) in [
+            ("occurredAt", r#""""#),
+            ("occurredAt", r#""yesterday""#),
+            ("occurredAt", r#""2026-11-23T09:30:00""#),
+            ("occurredAt", r#""0001-01-01T00:00:00Z""#),
+            ("occurredAt", r#""9999-12-31T23:59:59Z""#),
+            ("occurredAt", r#""9999-12-31""#),
+            ("occurredAt", r#""+10000-01-01T00:00:00Z""#),
+            ("occurredAt", r#""Mon, 23 Nov 2026 09:30:00 +0000""#),
+            ("occurredAt", "1795426200000"),
+            ("restockId", r#""""#),
+            ("restockId", r#""a\nb""#),
+            ("restockId", "1.5"),
+            ("restockId", "{}"),
+            ("product", r#""x""#),
+            ("product", "[]"),
+        ] {
+            let body = format!(r#"{{"productId":"p","quantity":1,"{field}":{value}}}"#);
+            for read in [record(&body).unwrap(), request(&body).unwrap()] {
+                assert_eq!(fields(&read.ignored), [field], "{body}");
+                let bare = StockUpdate {
+                    quantity: Some(1),
+                    ..StockUpdate::of(read.update.product_id.clone()).update
+                };
+                assert_eq!(read.update, bare, "{body}");
+            }
+        }
+        for absent in [r#"{"productId":"p","quantity":1,"occurredAt":null,"restockId":null,"product":null}"#]
+        {
+            assert_eq!(record(absent).unwrap().ignored, []);
+        }
+        let named = record(r#"{"productId":"p","restockId":4711}"#).unwrap();
+        assert_eq!(named.update.restock_id.unwrap().as_str(), "4711");
+    }
+
+    #[test]
+    fn a_request_must_be_an_object_that_says_how_many() {
+        for (body, field) in [
+            ("", "body"),
+            (" \n", "body"),
+            ("\u{feff}", "body"),
+            ("{", "body"),
+            ("[]", "body"),
+            ("{}", "quantity"),
+            (r#"{"quantity":null}"#, "quantity"),
+            (r#"{"quantity":5.5}"#, "quantity"),
+        ] {
+            assert_eq!(request(body).unwrap_err().field, field, "{body}");
+        }
+        assert_eq!(request("\u{feff}{\"quantity\":0}").unwrap().update.quantity, Some(0));
+        assert_eq!(StockUpdate::from_request(br#"{"quantity":1}"#, None).unwrap_err().field, "productId");
+    }
+
+    #[test]
+    fn a_fingerprint_tells_updates_apart_and_not_the_ways_to_write_them() {
+        let of = |body: &str| request(body).unwrap().update.fingerprint();
+        assert_eq!(of(r#"{"quantity":5}"#), of(r#"{ "quantity": 5.0, "warehouse": "north" }"#));
+        assert_ne!(of(r#"{"quantity":5}"#), of(r#"{"quantity":6}"#));
+        assert_ne!(of(r#"{"quantity":5}"#), of(r#"{"quantity":5,"product":{"name":"x"}}"#));
     }
 
     fn at(second: i64) -> Timestamp {
@@ -338,20 +470,48 @@ mod tests {
     }
 
     #[test]
-    fn an_update_from_the_far_future_does_not_outlive_the_next_ones() {
-        let wrong = Version::new(Some(at(9_000_000)), None, at(1_000), 0, 0);
-        let right = Version::new(Some(at(1_400)), None, at(1_400), 0, 1);
-        assert!(wrong < right);
+    fn what_has_not_happened_yet_is_not_later_than_what_happens_now() {
+        const DAY: i64 = 86_400;
+        let (now, year) = (at(1_000 * DAY), 365 * DAY);
+        for (occurred, written, expected) in [
+            // As it is said, where that can be.
+            (Some(500 * DAY), Some(1_000 * DAY), 500 * DAY),
+            (Some(500 * DAY), None, 500 * DAY),
+            // From the future: when its record was written, which does not change with the reader's clock.
+            (Some(1_000 * DAY + year), Some(1_000 * DAY - 9), 1_000 * DAY - 9),
+            (Some(1_000 * DAY + 30), Some(1_000 * DAY - 9), 1_000 * DAY - 9),
+            (Some(1_000 * DAY - 3), Some(1_000 * DAY - 9), 1_000 * DAY - 9),
+            // And now, where that has not come either, or is not known.
+            (Some(1_000 * DAY + year), Some(1_000 * DAY + year), 1_000 * DAY),
+            (Some(1_000 * DAY + 1), None, 1_000 * DAY),
+            (None, Some(1_000 * DAY + 1), 1_000 * DAY),
+            (None, None, 1_000 * DAY),
+            // A record from a clock that was never set says nothing about its update.
+            (Some(500 * DAY), Some(DAY), 500 * DAY),
+        ] {
+            let version = Version::new(occurred.map(at), written.map(at), now, 0, 0);
+            assert_eq!(version.at(), Some(at(expected)), "{occurred:?} {written:?}");
+        }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_read_or_refused_without_panic(bytes: Vec<u8>) {
-            let _ = StockUpdate::from_record(Some(&bytes));
+        fn no_version_is_later_than_now(occurred: Option<u32>, written: Option<u32>, now: u32) {
+            let time = |seconds: u32| at(i64::from(seconds));
+            let version = Version::new(occurred.map(time), written.map(time), time(now), 0, 0);
+            prop_assert!(version.at().unwrap() <= time(now));
         }
 
         #[test]
-        fn any_json_is_read_or_refused_without_panic(text in r#"\{("productId":"[a-z]{0,3}",?)?("quantity":-?[0-9]{0,20})?\}"#) {
+        fn any_bytes_are_read_or_refused_without_panic(bytes: Vec<u8>) {
+            let _ = StockUpdate::from_record(Some(&bytes));
+            let _ = StockUpdate::from_request(&bytes, None);
+        }
+
+        #[test]
+        fn any_json_is_read_or_refused_without_panic(
+            text in r#"\{("productId":"[a-z]{0,3}",?)?("quantity":-?[0-9]{0,20}(\.[0-9]{0,3})?(e[0-9]{1,3})?)?\}"#
+        ) {
             let _ = record(&text);
         }
     }

@@ -11,6 +11,11 @@
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` |
 //! | send budget | `RATE#<sender>` | `TAT` |
 //! | an item that cannot be read | `UNREADABLE` | `<pk>\|<sk>` of it |
+//! | name of a restock | `I#<restock>` | `NAME` |
+//!
+//! A product or restock stands in a key as [`ProductId::key_part`] writes it, without `#`: so no two of them meet in
+//! one key. The longest is three times 255 bytes, and DynamoDB takes 2,048 bytes in a partition key and 1,024 in a
+//! sort key: "Quotas in Amazon DynamoDB", developer guide.
 //!
 //! `CURSOR` sorts before every `E#`, so the last item of a shard is its last entry, or its cursor
 //! where nobody ever waited.
@@ -161,7 +166,7 @@ impl ItemKey {
 
     /// A subscriber's subscription to a product.
     pub fn subscription(subscriber: &Subscriber, product: &ProductId) -> Self {
-        Self::new(format!("S#{}", subscriber.as_key()), format!("P#{product}"))
+        Self::new(format!("S#{}", subscriber.as_key()), format!("P#{}", product.key_part()))
     }
 
     /// A waitlist entry.
@@ -176,33 +181,38 @@ impl ItemKey {
 
     /// A product.
     pub fn product(product: &ProductId) -> Self {
-        Self::new(format!("P#{product}"), "STATE")
+        Self::new(format!("P#{}", product.key_part()), "STATE")
     }
 
     /// That a restock was planned for a product, in the order of the bounds.
     pub fn plan(product: &ProductId, bound: Position, restock: &RestockId) -> Self {
-        Self::new(format!("P#{product}"), format!("{PLAN}{bound}#{restock}"))
+        Self::new(format!("P#{}", product.key_part()), format!("{PLAN}{bound}#{}", restock.key_part()))
     }
 
     /// What a restock planned.
     pub fn summary(restock: &RestockId) -> Self {
-        Self::new(format!("R#{restock}"), "SUMMARY")
+        Self::new(format!("R#{}", restock.key_part()), "SUMMARY")
     }
 
     /// A restock's count of one shard.
     pub fn shard_summary(restock: &RestockId, shard: Shard) -> Self {
-        Self::new(format!("R#{restock}"), format!("SHARD#{shard}"))
+        Self::new(format!("R#{}", restock.key_part()), format!("SHARD#{shard}"))
     }
 
     /// Somebody whom a restock could not tell.
     pub fn failed(restock: &RestockId, position: Position) -> Self {
-        Self::new(format!("R#{restock}"), format!("FAILED#{position}"))
+        Self::new(format!("R#{}", restock.key_part()), format!("FAILED#{position}"))
     }
 
     /// A shard that is being told.
     pub fn open(product: &ProductId, shard: Shard) -> Self {
         // By the shard, so that the shards of one restock are not one hot partition.
-        Self::new(open_bucket(shard.0 % OPEN_BUCKETS), format!("{product}#{shard}"))
+        Self::new(open_bucket(shard.0 % OPEN_BUCKETS), format!("{}#{shard}", product.key_part()))
+    }
+
+    /// Whose restock a name is.
+    pub fn named(restock: &RestockId) -> Self {
+        Self::new(format!("I#{}", restock.key_part()), "NAME")
     }
 
     /// An item that could not be read: which, and when that was seen last.
@@ -246,7 +256,7 @@ pub fn open_bucket(bucket: u16) -> String {
 
 /// The partition key of a shard of a waitlist.
 pub fn waitlist(product: &ProductId, shard: Shard) -> String {
-    format!("W#{product}#{shard}")
+    format!("W#{}#{shard}", product.key_part())
 }
 
 /// The sort key of an entry.
@@ -323,6 +333,44 @@ pub struct Planned {
     pub shards: Vec<Shard>,
     /// When it was planned, in Unix milliseconds.
     pub planned_ms: u64,
+}
+
+/// Whose restock a name is: the product's that came first under it. Senders name a restock after a delivery, which may
+/// bring several products; the others' have the names that [`RestockId::of_product`] makes.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Named {
+    /// The product.
+    pub product_id: ProductId,
+    /// What was asked for, where the name is an `Idempotency-Key`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Asked>,
+    /// When the table may forget it, in Unix seconds.
+    pub ttl: i64,
+}
+
+/// What was asked for under an `Idempotency-Key`.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Asked {
+    /// The fingerprint of the update.
+    pub body: String,
+    /// When it happened, by the first request: a retry does not make it a later update.
+    pub occurred_at: Timestamp,
+    /// The partition and the offset where it lies, once it does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub place: Option<(i32, i64)>,
+}
+
+/// How long a name is known: as long as the restock.
+const NAMED_SECONDS: i64 = 400 * 86_400;
+
+impl Named {
+    /// The name for a restock of `product` from now on.
+    pub fn now(product: &ProductId, request: Option<Asked>) -> Self {
+        let ttl = crate::chance::now().as_second() + NAMED_SECONDS;
+        Self { product_id: product.clone(), request, ttl }
+    }
 }
 
 /// A shard that is being told.
@@ -464,6 +512,34 @@ impl Table {
         }
     }
 
+    /// Takes a name for a restock of the product in `new`: `name` itself, or where that is another product's, the one
+    /// that hangs on both. Gives the name, and what was known of it; `None` where it is new.
+    pub async fn take_name(
+        &self,
+        name: &RestockId,
+        new: &Named,
+    ) -> Result<(RestockId, Option<Named>), TableError> {
+        let mut restock = name.clone();
+        for _ in 0..2 {
+            let key = ItemKey::named(&restock);
+            // A name whose time is over is free, even if the table has not forgotten it yet.
+            let now = AttributeValue::N(crate::chance::now().as_second().to_string());
+            let free = "attribute_not_exists(pk) OR #ttl < :now";
+            match self.put_if(item(&key, new)?, free, &[("#ttl", "ttl")], vec![(":now", now)]).await? {
+                Ok(()) => return Ok((restock, None)),
+                Err(found) => {
+                    let found: Named = read(found.ok_or_else(|| TableError::contended("a name"))?, "name")?;
+                    if found.product_id == new.product_id {
+                        return Ok((restock, Some(found)));
+                    }
+                    restock = name.of_product(&new.product_id);
+                }
+            }
+        }
+        // Somebody chose for another product the very name that would be made for this one.
+        Ok((restock.of_product(&new.product_id), None))
+    }
+
     /// Writes a shard's cursor under `token`, unless somebody wrote since `seen`. A write that was
     /// applied and whose answer was lost is recognised by its token when it is tried again.
     pub async fn write_cursor(
@@ -499,6 +575,36 @@ impl Table {
 mod tests {
     use super::*;
     use domain::cursor::Tally;
+
+    #[test]
+    fn the_keys_of_plain_ids_are_as_they_ever_were_and_no_two_ids_meet_in_one() {
+        let product = |text: &str| ProductId::parse(text).unwrap();
+        let restock = |text: &str| RestockId::parse(text).unwrap();
+        let text = |key: ItemKey| format!("{} {}", key.pk, key.sk);
+        let (plain, r) = (product("SKU-1.2_b:~@+"), restock("r-1"));
+        assert_eq!(text(ItemKey::cursor(&plain, Shard(3))), "W#SKU-1.2_b:~@+#3 CURSOR");
+        assert_eq!(text(ItemKey::product(&plain)), "P#SKU-1.2_b:~@+ STATE");
+        assert_eq!(text(ItemKey::open(&plain, Shard(3))), "OPEN#3 SKU-1.2_b:~@+#3");
+        assert_eq!(text(ItemKey::summary(&r)), "R#r-1 SUMMARY");
+        assert!(ItemKey::plan(&plain, Position::START, &r).sk.ends_with("#r-1"));
+        assert_ne!(waitlist(&product("a#1"), Shard(2)), waitlist(&product("a%231"), Shard(2)));
+        assert_eq!(waitlist(&product("CLE/6 é|4"), Shard(0)), "W#CLE/6 é|4#0");
+    }
+
+    #[test]
+    fn the_longest_ids_fit_into_dynamodbs_keys() {
+        let (product, restock) =
+            (ProductId::parse(&"#".repeat(255)).unwrap(), RestockId::parse(&"%".repeat(255)).unwrap());
+        for key in [
+            ItemKey::entry(&product, Shard(1023), Position::END),
+            ItemKey::plan(&product, Position::END, &restock),
+            ItemKey::failed(&restock, Position::END),
+            ItemKey::open(&product, Shard(1023)),
+            ItemKey::named(&restock),
+        ] {
+            assert!(key.pk.len() <= 2_048 && key.sk.len() <= 1_024, "{} {}", key.pk.len(), key.sk.len());
+        }
+    }
 
     #[test]
     fn a_cursor_reads_back_from_its_item_with_its_flight_and_its_count() {

@@ -7,6 +7,8 @@
 mod support;
 
 mod faults;
+mod fields;
+mod ids;
 mod operator;
 mod outages;
 mod people;

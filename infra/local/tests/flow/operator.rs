@@ -170,7 +170,7 @@ async fn what_is_not_known_or_cannot_be_used_is_said_and_fails_without_showing_a
     let system = System::start(&[], &[]);
     for (arguments, expected) in [
         (vec!["restock", "status", "no-such-restock"], "no restock no-such-restock is planned"),
-        (vec!["restock", "status", "a b"], "not accepted, at place 2"),
+        (vec!["restock", "status", "a\tb"], "an invalid character at position 2"),
         (vec!["waitlist", "show", "no-such-product"], "product no-such-product is not known"),
         (vec!["told", "no-such-product", "jo@example.org"], "product no-such-product is not known"),
         (vec!["told", "p", "jo@example.org and al"], "email"),

@@ -21,7 +21,7 @@ fn problem(answer: &Answer, status: u16, case: &str) -> Value {
 #[tokio::test]
 async fn a_subscription_that_cannot_be_used_is_refused_with_the_field_and_what_is_accepted() {
     let shop = shared();
-    let long = "x".repeat(129);
+    let long = "x".repeat(256);
     let wish = r#"{"email":"a@example.com"}"#;
     let with = |field: &str, value: Value| {
         let mut wish = json!({ "email": "a@example.com" });
@@ -46,15 +46,13 @@ async fn a_subscription_that_cannot_be_used_is_refused_with_the_field_and_what_i
         ("p", with("locale", json!("german")), "locale"),
         ("p", with("locale", json!("de-AT-1996-x")), "locale"),
         ("p", with("locale", json!(1)), "locale"),
-        ("p", with("userId", json!("a b")), "userId"),
-        ("p", with("userId", json!("x".repeat(129))), "userId"),
+        ("p", with("userId", json!("a\tb")), "userId"),
+        ("p", with("userId", json!("x".repeat(256))), "userId"),
         ("p", with("name", json!("x".repeat(101))), "name"),
         ("p", with("name", json!("a\nb")), "name"),
         (long.as_str(), wish.to_owned(), "productId"),
-        ("a%20b", wish.to_owned(), "productId"),
-        ("a%2Fb", wish.to_owned(), "productId"),
-        ("caf%C3%A9", wish.to_owned(), "productId"),
-        ("a%2541", wish.to_owned(), "productId"),
+        ("%20", wish.to_owned(), "productId"),
+        ("a%E2%80%AEb", wish.to_owned(), "productId"),
         ("a%FF", wish.to_owned(), "productId"),
         ("a%00", wish.to_owned(), "productId"),
         ("%2E%2E%2E", wish.to_owned(), "productId"),
@@ -77,28 +75,23 @@ async fn a_subscription_that_cannot_be_used_is_refused_with_the_field_and_what_i
 #[tokio::test]
 async fn a_stock_update_that_cannot_be_used_is_refused_with_the_field_and_what_is_accepted() {
     let shop = shared();
-    let product = |details: Value| json!({ "quantity": 1, "product": details }).to_string();
+    let long = "x".repeat(256);
     let cases: Vec<(String, &str)> = vec![
         (String::new(), "body"),
         ("quantity=1".to_owned(), "body"),
         ("{}".to_owned(), "quantity"),
         (r#"{"quantity":"1"}"#.to_owned(), "quantity"),
-        (r#"{"quantity":-1}"#.to_owned(), "quantity"),
         (r#"{"quantity":1.5}"#.to_owned(), "quantity"),
         (r#"{"quantity":9007199254740992}"#.to_owned(), "quantity"),
-        (r#"{"quantity":1,"occurredAt":"yesterday"}"#.to_owned(), "occurredAt"),
-        (r#"{"quantity":1,"occurredAt":"2026-11-23T09:30:00"}"#.to_owned(), "occurredAt"),
-        (product(json!({ "name": "x", "url": "javascript:alert(1)" })), "product.url"),
-        (product(json!({ "name": "a\nb", "url": "https://shop.example/" })), "product.name"),
     ];
     for (body, field) in cases {
         let answer = shop.request("PUT", "/products/refused/stock", &JSON, body.clone()).await;
         assert_eq!(problem(&answer, 400, &body)["field"], field, "{body}");
     }
-    let key = [JSON[0], ("idempotency-key", "a b")];
+    let key = [JSON[0], ("idempotency-key", long.as_str())];
     let answer = shop.request("PUT", "/products/refused/stock", &key, r#"{"quantity":1}"#).await;
     assert_eq!(problem(&answer, 400, "key")["field"], "Idempotency-Key");
-    let answer = shop.request("PUT", "/products/caf%C3%A9/stock", &JSON, r#"{"quantity":1}"#).await;
+    let answer = shop.request("PUT", "/products/caf%00/stock", &JSON, r#"{"quantity":1}"#).await;
     assert_eq!(problem(&answer, 400, "product")["field"], "productId");
 }
 

@@ -262,7 +262,7 @@ async fn a_direct_invocation_with_a_list_answers_each_update_in_its_place() {
     }
     let list = json!([
         { "productId": "listed-1", "quantity": 4 },
-        { "productId": "listed-2", "quantity": -4 },
+        { "productId": "listed-2", "quantity": 4.5 },
         { "productId": "listed-3", "quantity": 4, "restockId": "listed-r3" },
         { "quantity": 4 },
     ]);

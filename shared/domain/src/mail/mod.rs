@@ -38,19 +38,13 @@ pub struct Offer {
 impl Offer {
     /// What is known of the product, else its id and the shop's link pattern.
     pub fn new(id: &ProductId, info: Option<&ProductInfo>, shop: &Shop) -> Self {
-        match info {
-            Some(info) => Self {
-                name: info.name.clone(),
-                url: info.url.clone(),
-                image_url: info.image_url.clone(),
-                price: info.price.clone(),
-            },
-            None => Self {
-                name: id.as_str().to_owned(),
-                url: shop.product_url.replace("{productId}", &percent_encoded(id.as_str())),
-                image_url: None,
-                price: None,
-            },
+        let known = info.cloned().unwrap_or_default();
+        let page = || shop.product_url.replace("{productId}", &percent_encoded(id.as_str()));
+        Self {
+            name: known.name.unwrap_or_else(|| id.as_str().to_owned()),
+            url: known.url.unwrap_or_else(page),
+            image_url: known.image_url,
+            price: known.price,
         }
     }
 }
@@ -183,8 +177,8 @@ mod tests {
 
     fn offer(name: &str) -> Offer {
         let info = ProductInfo {
-            name: name.to_owned(),
-            url: "https://shop.example/p/iphone15?a=1&b=2".to_owned(),
+            name: Some(name.to_owned()),
+            url: Some("https://shop.example/p/iphone15?a=1&b=2".to_owned()),
             image_url: Some("https://shop.example/i.png".to_owned()),
             price: Some("999.00 €".to_owned()),
         };

@@ -10,6 +10,7 @@ pub mod id;
 pub mod job;
 pub mod locale;
 pub mod mail;
+pub mod name;
 pub mod position;
 pub mod product;
 pub mod setting;

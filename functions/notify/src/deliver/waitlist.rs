@@ -79,7 +79,7 @@ fn read(mut item: Item, now: i64) -> Option<(Position, Option<Addressee>)> {
     if ttl <= now {
         return Some((position, None));
     }
-    let address = Address::parse(item.get("address")?.as_s().ok()?).ok()?;
+    let address = Address::stored(item.get("address")?.as_s().ok()?).ok()?;
     let locale = Locale::parse(item.get("locale")?.as_s().ok()?).ok()?;
     let name = match item.remove("name") {
         None | Some(AttributeValue::Null(_)) => None,

@@ -10,12 +10,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
 use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use axum::routing::post;
 use jiff::Timestamp;
-use serde_json::json;
 use tokio_util::task::TaskTracker;
 
 use crate::embedded::Backpressure;
@@ -63,6 +62,7 @@ impl Front {
             .fallback(api)
             .with_state(self.clone())
             .merge(extra)
+            .method_not_allowed_fallback(method_not_allowed)
     }
 
     /// From now on requests are answered with 503; those that came before are waited for, for up
@@ -165,15 +165,14 @@ fn too_large() -> Response {
     answer::gateway(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
 }
 
-/// A problem document, RFC 9457.
+/// A refusal that another try later may not meet.
 fn unavailable(detail: &str) -> Response {
-    let problem = json!({
-        "type": "about:blank",
-        "title": "Service Unavailable",
-        "status": 503,
-        "detail": detail,
-    });
-    let headers =
-        [(CONTENT_TYPE, HeaderValue::from_static("application/problem+json")), (RETRY_AFTER, RETRY_SECONDS)];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, problem.to_string()).into_response()
+    let mut response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, detail);
+    response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    response
+}
+
+/// A route of this front, or of the page, that does not take the method; axum adds `Allow`.
+async fn method_not_allowed() -> Response {
+    answer::problem(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
 }

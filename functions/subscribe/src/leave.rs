@@ -106,3 +106,47 @@ fn show(status: StatusCode, words: &Words, title: &str, body: &str) -> ApiGatewa
         ),
     )
 }
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use aws_sdk_dynamodb::types::AttributeValue;
+    use domain::ProductId;
+    use platform::table::{Item, read};
+
+    use super::*;
+
+    fn text(value: &str) -> AttributeValue {
+        AttributeValue::S(value.to_owned())
+    }
+
+    /// Earlier versions knew a shopper with a user id by that, and took addresses that are refused
+    /// today. Who waits since then is told, and leaves by the link in the mail.
+    #[test]
+    fn what_an_earlier_version_wrote_is_read_and_found_by_the_entry_of_a_mail() {
+        let ttl = || ("ttl".to_owned(), AttributeValue::N("1900000000".to_owned()));
+        let entry = Item::from([
+            ("subscriber".to_owned(), text("u:user-1")),
+            ("address".to_owned(), text("jo@my_shop.example.com")),
+            ("locale".to_owned(), text("de-AT")),
+            ("name".to_owned(), text("Jo <b>")),
+            ttl(),
+        ]);
+        let entry: Entry = read(entry, "entry").unwrap();
+        let product = ProductId::parse("iphone15").unwrap();
+        let key = ItemKey::subscription(&Subscriber::from_key(&entry.subscriber), &product);
+        assert_eq!((key.pk.as_str(), key.sk.as_str()), ("S#u:user-1", "P#iphone15"));
+
+        let subscription = Item::from([
+            ("position".to_owned(), text("01JD0000000000000000000000")),
+            ("shard".to_owned(), AttributeValue::N("3".to_owned())),
+            ("createdAt".to_owned(), text("2026-11-23T09:30:00Z")),
+            ("channel".to_owned(), text("email")),
+            ("consent".to_owned(), text("asked for one mail per restock of this product")),
+            ("locale".to_owned(), text("de-AT")),
+            ttl(),
+        ]);
+        let subscription: Subscription = read(subscription, "subscription").unwrap();
+        assert_eq!((subscription.shard.0, subscription.user_id), (3, None));
+    }
+}

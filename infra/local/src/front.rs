@@ -2,6 +2,7 @@
 //! It decides which function a request goes to and what the caller sees when that fails; it knows
 //! nothing about the functions themselves.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,7 +12,7 @@ use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
 use axum::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
+use axum::http::{HeaderMap, Method, StatusCode};
 use axum::response::Response;
 use axum::routing::post;
 use jiff::Timestamp;
@@ -99,8 +100,14 @@ async fn api(
     if let Some(preflight) = cors::preflight(request.method(), request.headers()) {
         return preflight;
     }
+    let is_head = request.method() == Method::HEAD;
     let mut response = forward(&front, peer, request).await;
     cors::allow(response.headers_mut(), origin);
+    if is_head {
+        // Of unknown length: a function leaves the body out, and `Content-Length: 0` would be said of the one that GET
+        // has (RFC 9110, 8.6).
+        *response.body_mut() = Body::from_stream(futures::stream::empty::<Result<Bytes, Infallible>>());
+    }
     response
 }
 

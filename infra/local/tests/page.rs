@@ -104,6 +104,27 @@ async fn a_problem_is_shown_beside_the_field_it_names_and_read_out_with_it() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_left_out_is_said_beside_its_field_and_the_shopper_waits() {
+    let system = System::start().await;
+    let browser = Browser::open(&system.origin).await;
+    let name = "#product-iphone15 input[name=name]";
+    browser.run("document.querySelector('#product-iphone15 details').open = true").await;
+    browser.focus(name).await;
+    browser.type_text("evil.example").await;
+    browser.focus(EMAIL).await;
+    browser.type_text("ann@example.com").await;
+    browser.press("Enter").await;
+
+    browser.until(&format!("{STATUS}.startsWith('You are on the list')")).await;
+    let problem = "document.querySelector('#product-iphone15 .problem[data-field=name]')";
+    browser.until(&format!("!{problem}.hidden")).await;
+    assert!(browser.is(&format!("{problem}.textContent.startsWith('Left out, because it')")).await);
+    assert!(browser.is(&format!("document.querySelector('{name}').ariaInvalid !== 'true'")).await);
+    browser.close().await;
+    system.stop().await;
+}
+
+#[tokio::test]
 async fn the_stock_switch_puts_a_product_back_and_takes_it_out_again() {
     let system = System::start().await;
     let browser = Browser::open(&system.origin).await;

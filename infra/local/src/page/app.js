@@ -151,7 +151,7 @@ function showAvailability(product) {
 
 function clearProblems(card) {
   for (const problem of card.querySelectorAll(".problem")) problem.hidden = true;
-  for (const input of card.querySelectorAll("[aria-invalid]")) {
+  for (const input of card.querySelectorAll("[aria-describedby]")) {
     input.removeAttribute("aria-invalid");
     input.removeAttribute("aria-describedby");
   }
@@ -173,6 +173,16 @@ function showProblem(card, problem) {
   }
 }
 
+/** An optional field that the API took as absent. */
+function showIgnored(card, { field, problem, accepted }) {
+  const place = card.querySelector(`.problem[data-field="${CSS.escape(field)}"]`);
+  if (!place) return;
+  place.textContent = `Left out, because it ${problem}. Accepted: ${accepted}`;
+  place.hidden = false;
+  place.closest("details")?.setAttribute("open", "");
+  card.querySelector(`[name="${CSS.escape(field)}"]`)?.setAttribute("aria-describedby", place.id);
+}
+
 async function subscribe(product, card) {
   const button = card.querySelector("button");
   if (button.ariaDisabled === "true") return;
@@ -188,6 +198,7 @@ async function subscribe(product, card) {
   if (!answer.ok) return showProblem(card, answer.problem);
   status.textContent = answer.body.message
     || (answer.body.inStock ? `${product.name} is in stock right now.` : "You are on the list. We will mail you once.");
+  for (const ignored of answer.body.ignored || []) showIgnored(card, ignored);
   look(product);
 }
 

@@ -208,6 +208,11 @@ async fn head_is_answered_as_get_is_without_a_body() {
         for name in ["content-type", "cache-control", "content-language", "content-security-policy"] {
             assert_eq!(head.header(name), get.header(name), "{path} {name}");
         }
+        // Left out, or that of the body that is.
+        assert!(
+            ["", get.header("content-length")].contains(&head.header("content-length")),
+            "{path}: {head:?}"
+        );
     }
     assert_eq!(shop.waiting("head").await, 1, "a link checker ends nothing");
 }

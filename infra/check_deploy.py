@@ -31,9 +31,13 @@ PARAMETERS = {
 }
 
 ROUTES = {
+    "GET /products/{productId}": "NONE",
+    "HEAD /products/{productId}": "NONE",
     "POST /products/{productId}/subscriptions": "NONE",
     "GET /products/{productId}/subscriptions/count": "NONE",
+    "HEAD /products/{productId}/subscriptions/count": "NONE",
     "GET /unsubscribe/{token}": "NONE",
+    "HEAD /unsubscribe/{token}": "NONE",
     "POST /unsubscribe/{token}": "NONE",
     "$default": "NONE",
     "PUT /products/{productId}/stock": "AWS_IAM",

@@ -95,7 +95,8 @@ pub(crate) async fn give_way(round: u32) {
     }
 }
 
-/// A repeated request: waits on; or, where its turn has come and gone, takes a new place past the
+/// A repeated request: waits on as before, whatever name, language or user id it brings, for
+/// anybody can send one for anybody's address; or, where its turn has come and gone, takes a new place past the
 /// bound, so that one restock tells it once. `None`: somebody else was quicker, look again.
 async fn again(
     app: &App,
@@ -139,6 +140,7 @@ fn new_place(app: &App, wish: &Wish, bound: Option<Position>) -> Place {
         channel: "email".to_owned(),
         consent: "asked for one mail per restock of this product".to_owned(),
         locale: wish.locale.clone(),
+        user_id: wish.user.clone(),
         ttl,
     };
     Place { subscription, entry }

@@ -3,10 +3,10 @@
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::{ProductId, ShardCount, setting::Settings, unsubscribe::Key};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use platform::{
-    http::{Problem, json, json_body},
+    http::{Problem, json, json_body, without_body},
     table::{Table, TableError},
 };
 use serde_json::json;
@@ -14,8 +14,10 @@ use serde_json::json;
 mod count;
 mod join;
 mod leave;
+mod product;
 mod request;
 mod route;
+mod words;
 
 use route::Route;
 
@@ -62,6 +64,7 @@ impl Config {
 pub struct App {
     config: Config,
     table: Table,
+    counts: count::Counts,
 }
 
 /// Serves invocations until the runtime stops.
@@ -69,7 +72,8 @@ pub async fn run() -> Result<(), Error> {
     lambda_runtime::tracing::init_default_subscriber();
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let client = aws_sdk_dynamodb::Client::new(&platform::aws::config().await);
-    let app = &App { table: Table::new(client, config.table.clone()), config };
+    let table = Table::new(client, config.table.clone());
+    let app = &App { table, config, counts: count::Counts::default() };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
         Ok::<_, Error>(handle(app, &event.payload).await)
     }))
@@ -80,12 +84,14 @@ pub async fn run() -> Result<(), Error> {
 pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
     let answered = match Route::of(request) {
         Ok(Route::Join(product)) => join(app, request, &product).await,
+        Ok(Route::Product(product)) => product::answer(app, &product).await,
         Ok(Route::Count(product)) => count::answer(app, &product).await,
-        Ok(Route::Ask(token)) => Ok(leave::ask(app, &token)),
-        Ok(Route::Leave(token)) => leave::answer(app, &token).await,
+        Ok(Route::Ask(token)) => Ok(leave::ask(app, request, &token).await),
+        Ok(Route::Leave(token)) => leave::answer(app, request, &token).await,
         Err(problem) => Err(problem),
     };
-    answered.unwrap_or_else(|problem| problem.response())
+    let answer = answered.unwrap_or_else(|problem| problem.response());
+    if request.request_context.http.method == Method::HEAD { without_body(answer) } else { answer }
 }
 
 async fn join(
@@ -102,7 +108,11 @@ async fn join(
         false => StatusCode::OK,
     };
     // The same body whether somebody is new or not, so that nobody can find out who waits.
-    Ok(json(status, &json!({ "productId": product, "status": "waiting", "inStock": joined.in_stock })))
+    let mut body = json!({ "productId": product, "status": "waiting", "inStock": joined.in_stock });
+    if !wish.ignored.is_empty() {
+        body["ignored"] = json!(wish.ignored);
+    }
+    Ok(json(status, &body))
 }
 
 /// A DynamoDB request failed. Whatever was done until then is repeatable; where repeating cannot help, the answer says so.

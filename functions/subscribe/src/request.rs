@@ -1,43 +1,146 @@
-//! What a shopper asks for: `{"email", "userId"?, "locale"?, "name"?}`.
+//! What a shopper asks for: `{"email", "userId"?, "locale"?, "name"?}`. The address alone decides;
+//! an optional field that is empty or not understood is as if it were absent, and the answer names
+//! it: nobody goes unsubscribed for a detail of their email.
 
 use domain::{
-    Address, Invalid, Locale, Subscriber, UserId, address::ACCEPTED_ADDRESS, fields::Fields, id::ACCEPTED_ID,
-    locale::ACCEPTED_LOCALE, subscriber::MAX_NAME_CHARS,
+    Address, Invalid, Locale, Subscriber, UserId,
+    address::ACCEPTED_ADDRESS,
+    fields::Fields,
+    id::ACCEPTED_ID,
+    locale::ACCEPTED_LOCALE,
+    name::{self, ACCEPTED_NAME},
 };
+use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) struct Wish {
     pub(crate) subscriber: Subscriber,
     pub(crate) address: Address,
+    pub(crate) user: Option<UserId>,
     pub(crate) locale: Locale,
     pub(crate) name: Option<String>,
+    pub(crate) ignored: Vec<Ignored>,
 }
 
-const ACCEPTED_NAME: &str = "at most 100 characters, no control characters";
+/// An optional field that was taken as absent, and why. It does not repeat the value.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Ignored {
+    field: &'static str,
+    problem: String,
+    accepted: &'static str,
+}
 
 impl Wish {
     pub(crate) fn read(body: &Value) -> Result<Self, Invalid> {
         let fields = Fields::of(body, "body")?;
         let address = Address::parse(fields.required_text("email", ACCEPTED_ADDRESS)?)?;
-        let user = fields.text("userId", ACCEPTED_ID)?.map(UserId::parse).transpose()?;
-        let locale = fields.text("locale", ACCEPTED_LOCALE)?.map(Locale::parse).transpose()?;
+        let mut ignored = Vec::new();
+        let user = understood(&mut ignored, user(&fields));
+        let locale = understood(&mut ignored, locale(&fields));
+        let name = understood(&mut ignored, name(&fields));
         Ok(Self {
-            subscriber: Subscriber::new(user.as_ref(), &address),
-            locale: locale.unwrap_or_default(),
-            name: name(fields.text("name", ACCEPTED_NAME)?)?,
+            subscriber: Subscriber::of(&address),
             address,
+            user,
+            locale: locale.unwrap_or_default(),
+            name,
+            ignored,
         })
     }
 }
 
-/// A name; a blank one counts as none.
-fn name(text: Option<&str>) -> Result<Option<String>, Invalid> {
-    let Some(text) = text.map(str::trim).filter(|text| !text.is_empty()) else { return Ok(None) };
-    if text.chars().count() > MAX_NAME_CHARS {
-        return Err(Invalid::new("name", "is too long", ACCEPTED_NAME));
+/// What was read of an optional field; what could not be is written down as ignored.
+fn understood<T>(ignored: &mut Vec<Ignored>, read: Result<Option<T>, Invalid>) -> Option<T> {
+    read.unwrap_or_else(|Invalid { field, problem, accepted }| {
+        ignored.push(Ignored { field, problem, accepted });
+        None
+    })
+}
+
+/// The shop's id of the shopper; many shops number theirs.
+fn user(fields: &Fields<'_>) -> Result<Option<UserId>, Invalid> {
+    let text = fields.text_or_number("userId", ACCEPTED_ID)?;
+    text.as_deref().filter(|text| !is_blank(text)).map(UserId::parse).transpose()
+}
+
+fn locale(fields: &Fields<'_>) -> Result<Option<Locale>, Invalid> {
+    let text = fields.text("locale", ACCEPTED_LOCALE)?;
+    text.filter(|text| !is_blank(text)).map(Locale::parse).transpose()
+}
+
+fn name(fields: &Fields<'_>) -> Result<Option<String>, Invalid> {
+    fields.text("name", ACCEPTED_NAME)?.map_or(Ok(None), name::parse)
+}
+
+fn is_blank(text: &str) -> bool {
+    text.trim().is_empty()
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn with(field: &str, value: &Value) -> Wish {
+        Wish::read(&json!({ "email": "Jo@example.com", field: value })).unwrap_or_else(|e| panic!("{e}"))
     }
-    if text.chars().any(char::is_control) {
-        return Err(Invalid::new("name", "has a control character", ACCEPTED_NAME));
+
+    #[test]
+    fn a_person_is_their_address_whatever_user_id_is_written_beside_it() {
+        let guest = with("name", &json!("Jo"));
+        let user = with("userId", &json!("user-1"));
+        assert_eq!(guest.subscriber, user.subscriber);
+        assert_eq!(user.user.unwrap().as_str(), "user-1");
+        assert_eq!(with("userId", &json!(42)).user.unwrap().as_str(), "42");
     }
-    Ok(Some(text.to_owned()))
+
+    #[test]
+    fn an_empty_optional_field_is_as_if_absent() {
+        for field in ["userId", "locale", "name"] {
+            for empty in [json!(null), json!(""), json!(" "), json!("\t\n")] {
+                let wish = with(field, &empty);
+                assert!(wish.user.is_none() && wish.name.is_none(), "{field} {empty}");
+                assert_eq!((wish.locale, wish.ignored), (Locale::default(), vec![]), "{field} {empty}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_optional_field_that_is_not_understood_is_left_out_and_named() {
+        for (field, value) in [
+            ("locale", json!("english")),
+            ("locale", json!(5)),
+            ("locale", json!([])),
+            ("locale", json!({ "language": "de" })),
+            ("userId", json!(["user-1"])),
+            ("userId", json!(true)),
+            ("userId", json!("x".repeat(300))),
+            ("userId", json!("a\nb")),
+            ("name", json!(7)),
+            ("name", json!("x".repeat(41))),
+            ("name", json!("see https://evil.example/now")),
+            ("name", json!("a\nb")),
+        ] {
+            let wish = with(field, &value);
+            assert!(wish.user.is_none() && wish.name.is_none(), "{field} {value}");
+            assert_eq!(wish.locale, Locale::default(), "{field} {value}");
+            let [ignored] = &wish.ignored[..] else { panic!("{field} {value}: {:?}", wish.ignored) };
+            assert_eq!(ignored.field, field, "{value}");
+            assert!(!ignored.problem.contains("evil"), "what was sent is not repeated");
+        }
+    }
+
+    #[test]
+    fn a_locale_is_taken_as_far_as_it_is_understood() {
+        let wish = with("locale", &json!("de_DE_formal"));
+        assert_eq!((wish.locale.as_str(), wish.ignored), ("de-DE", vec![]));
+    }
+
+    #[test]
+    fn the_address_is_not_optional() {
+        for body in [json!({}), json!({ "email": null }), json!({ "email": " " }), json!({ "email": 7 })] {
+            assert_eq!(Wish::read(&body).err().unwrap().field, "email", "{body}");
+        }
+    }
 }

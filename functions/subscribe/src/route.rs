@@ -1,13 +1,18 @@
-//! Which request is meant. API Gateway has matched the route and decoded its parameters once;
-//! what it could not match comes here as `$default` and gets its 404 or 405.
+//! Which request is meant. API Gateway has matched the route and decoded its parameters once. What
+//! it could not match comes here as `$default`, and is answered as the route that it means where
+//! only a slash at its end is in the way: HTTP APIs match `/x` and not `/x/`. All else gets its 404
+//! or 405.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use domain::ProductId;
+use domain::{Invalid, ProductId, id::ACCEPTED_ID};
 use http::StatusCode;
 use platform::http::Problem;
 
+#[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Join(ProductId),
+    /// What is known of a product, and how many wait for it.
+    Product(ProductId),
     Count(ProductId),
     /// A person follows the link in a mail: show a page that asks.
     Ask(String),
@@ -15,44 +20,241 @@ pub(crate) enum Route {
     Leave(String),
 }
 
-impl Route {
-    pub(crate) fn of(request: &ApiGatewayV2httpRequest) -> Result<Self, Problem> {
-        let parameter =
-            |name: &str| request.path_parameters.get(name).map(String::as_str).unwrap_or_default();
-        let product = || ProductId::parse(parameter("productId"));
-        match request.route_key.as_deref().unwrap_or_default() {
-            "POST /products/{productId}/subscriptions" => Ok(Self::Join(product()?)),
-            "GET /products/{productId}/subscriptions/count" => Ok(Self::Count(product()?)),
-            "GET /unsubscribe/{token}" => Ok(Self::Ask(parameter("token").to_owned())),
-            "POST /unsubscribe/{token}" => Ok(Self::Leave(parameter("token").to_owned())),
-            _ => Err(unmatched(request)),
+/// A resource of the API, with its parameter.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Resource<'a> {
+    Product(&'a str),
+    Subscriptions(&'a str),
+    Count(&'a str),
+    /// Another function's, behind a login.
+    Stock(&'a str),
+    Unsubscribe(&'a str),
+}
+
+impl<'a> Resource<'a> {
+    /// The methods that it takes, as `Allow` lists them (RFC 9110, 10.2.1).
+    fn allow(self) -> &'static str {
+        match self {
+            Self::Product(_) | Self::Count(_) => "GET, HEAD",
+            Self::Subscriptions(_) => "POST",
+            Self::Stock(_) => "PUT",
+            Self::Unsubscribe(_) => "GET, HEAD, POST",
+        }
+    }
+
+    /// The resource of a route key.
+    fn of_route(path: &str, parameter: impl Fn(&str) -> &'a str) -> Option<Self> {
+        Some(match path {
+            "/products/{productId}" => Self::Product(parameter("productId")),
+            "/products/{productId}/subscriptions" => Self::Subscriptions(parameter("productId")),
+            "/products/{productId}/subscriptions/count" => Self::Count(parameter("productId")),
+            "/unsubscribe/{token}" => Self::Unsubscribe(parameter("token")),
+            _ => return None,
+        })
+    }
+
+    /// The resource at a path without the slashes around it.
+    ///
+    /// API Gateway gives the path decoded, so that a product's id with a slash is two segments or
+    /// more. Where it matched the route it gives the parameter too; where the slash at the end kept
+    /// it from that (`had_slash`), all between `products` and the rest is the id.
+    fn of_path(path: &'a str, had_slash: bool) -> Option<Self> {
+        if let Some(token) = path.strip_prefix("unsubscribe/") {
+            return (!token.contains('/')).then_some(Self::Unsubscribe(token));
+        }
+        let rest = path.strip_prefix("products/")?;
+        let (id, make): (&str, fn(&'a str) -> Self) =
+            if let Some(id) = rest.strip_suffix("/subscriptions/count") {
+                (id, Self::Count)
+            } else if let Some(id) = rest.strip_suffix("/subscriptions") {
+                (id, Self::Subscriptions)
+            } else if let Some(id) = rest.strip_suffix("/stock") {
+                (id, Self::Stock)
+            } else {
+                // Here a second segment is as likely a resource that there is not.
+                return (!rest.is_empty() && !rest.contains('/')).then_some(Self::Product(rest));
+            };
+        (had_slash || !id.contains('/')).then_some(make(id))
+    }
+
+    /// What `method` does here. HEAD is GET, whose body the caller of this leaves out.
+    fn route(self, method: &str) -> Result<Route, Problem> {
+        let product = |id| ProductId::parse(id).map_err(Problem::from);
+        match (self, method) {
+            (Self::Subscriptions(id), "POST") => Ok(Route::Join(product(id)?)),
+            (Self::Product(id), "GET" | "HEAD") => Ok(Route::Product(product(id)?)),
+            (Self::Count(id), "GET" | "HEAD") => Ok(Route::Count(product(id)?)),
+            (Self::Unsubscribe(token), "GET" | "HEAD") => Ok(Route::Ask(token.to_owned())),
+            (Self::Unsubscribe(token), "POST") => Ok(Route::Leave(token.to_owned())),
+            _ => Err(Problem::method_not_allowed(self.allow())),
         }
     }
 }
 
-/// Why no route fits: the resource does not take the method, or there is no such resource.
-fn unmatched(request: &ApiGatewayV2httpRequest) -> Problem {
+impl Route {
+    pub(crate) fn of(request: &ApiGatewayV2httpRequest) -> Result<Self, Problem> {
+        let key = request.route_key.as_deref().unwrap_or_default();
+        let parameter =
+            |name: &str| request.path_parameters.get(name).map(String::as_str).unwrap_or_default();
+        let matched = key.split_once(' ').and_then(|(method, path)| {
+            let resource = Resource::of_route(path, parameter)?;
+            Some(resource.route(method))
+        });
+        matched.unwrap_or_else(|| unmatched(request))
+    }
+}
+
+/// What a request means that fits no route of the API, or why it means nothing.
+fn unmatched(request: &ApiGatewayV2httpRequest) -> Result<Route, Problem> {
     let path = request.raw_path.as_deref().unwrap_or_default();
     // Behind a named stage, the path begins with it.
     let stage = request.request_context.stage.as_deref().unwrap_or_default();
     let path = path.strip_prefix(&format!("/{stage}/")).or(path.strip_prefix('/')).unwrap_or(path);
-    let segments: Vec<&str> = path.trim_end_matches('/').split('/').collect();
+    let bare = path.trim_end_matches('/');
+    let slashes = path.len() - bare.len();
     let method = request.request_context.http.method.as_str();
-    let allow = match segments[..] {
-        ["products", _, "subscriptions"] => "POST",
-        ["products", _, "subscriptions", "count"] => "GET",
-        ["products", _, "stock"] => "PUT",
-        ["unsubscribe", _] => "GET, POST",
-        _ => {
-            return Problem::new(StatusCode::NOT_FOUND, "there is no such resource").accepting(
-                "POST /products/{productId}/subscriptions, GET /products/{productId}/subscriptions/count, \
-                 PUT /products/{productId}/stock, GET or POST /unsubscribe/{token}",
-            );
+    match Resource::of_path(bare, slashes > 0) {
+        Some(Resource::Stock(_)) if method == "PUT" => Err(stock(slashes)),
+        Some(resource) => resource.route(method),
+        None => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such resource").accepting(
+            "GET /products/{productId}, POST /products/{productId}/subscriptions, \
+             GET /products/{productId}/subscriptions/count, PUT /products/{productId}/stock, \
+             GET or POST /unsubscribe/{token}",
+        )),
+    }
+}
+
+/// A stock update that came as `$default`. It has passed no login, so it cannot be taken here:
+/// with slashes at its end, it is sent on to the route that asks for one. The way there is told
+/// relative to the path (RFC 3986, 5.2), which a stage or a domain may have changed on its way here.
+fn stock(slashes: usize) -> Problem {
+    match slashes {
+        0 => Invalid::new("productId", "is empty", ACCEPTED_ID).into(),
+        _ => Problem::moved(
+            &format!("{}stock", "../".repeat(slashes)),
+            "the resource is at this path without the slash at its end",
+        ),
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use std::collections::HashMap;
+
+    fn default(method: &str, path: &str) -> Result<Route, Problem> {
+        let mut request = ApiGatewayV2httpRequest::default();
+        request.route_key = Some("$default".to_owned());
+        request.raw_path = Some(path.to_owned());
+        request.request_context.stage = Some("$default".to_owned());
+        request.request_context.http.method = method.parse().unwrap();
+        Route::of(&request)
+    }
+
+    fn id(text: &str) -> ProductId {
+        ProductId::parse(text).unwrap()
+    }
+
+    #[test]
+    fn a_slash_at_the_end_does_not_count() {
+        for (method, path, route) in [
+            ("POST", "/products/p/subscriptions/", Route::Join(id("p"))),
+            ("POST", "/products/p/subscriptions//", Route::Join(id("p"))),
+            ("GET", "/products/p/", Route::Product(id("p"))),
+            ("HEAD", "/products/p/", Route::Product(id("p"))),
+            ("GET", "/products/p/subscriptions/count/", Route::Count(id("p"))),
+            ("HEAD", "/products/p/subscriptions/count/", Route::Count(id("p"))),
+            ("GET", "/unsubscribe/t/", Route::Ask("t".to_owned())),
+            ("HEAD", "/unsubscribe/t/", Route::Ask("t".to_owned())),
+            ("POST", "/unsubscribe/t/", Route::Leave("t".to_owned())),
+        ] {
+            assert_eq!(default(method, path), Ok(route), "{method} {path}");
         }
-    };
-    match segments.get(1).map(|id| ProductId::parse(id)) {
-        // The method fits, so it was the empty parameter that did not.
-        Some(Err(invalid)) if allow.split(", ").any(|allowed| allowed == method) => invalid.into(),
-        _ => Problem::method_not_allowed(allow),
+    }
+
+    #[test]
+    fn a_stock_update_with_a_slash_at_its_end_is_sent_to_the_route_that_asks_for_a_login() {
+        for (path, location) in [("/products/p/stock/", "../stock"), ("/products/p/stock//", "../../stock")] {
+            let moved = default("PUT", path).unwrap_err().response();
+            assert_eq!((moved.status_code, &moved.headers["location"]), (308, &location.parse().unwrap()));
+            let url = url::Url::parse("https://shop.example/stage").unwrap().join(&format!("/stage{path}"));
+            assert_eq!(url.unwrap().join(location).unwrap().path(), "/stage/products/p/stock");
+        }
+    }
+
+    #[test]
+    fn no_answer_says_that_a_method_is_not_allowed_and_allows_it() {
+        let paths = [
+            "/",
+            "",
+            "/products",
+            "/products/",
+            "/products/p",
+            "/products/p/",
+            "/products/a/b",
+            "/products/a/b/",
+            "/products/p/subscriptions",
+            "/products/p/subscriptions/",
+            "/products//subscriptions",
+            "/products/a/b/subscriptions",
+            "/products/a/b/subscriptions/",
+            "/products/p/subscriptions/count",
+            "/products/p/subscriptions/count/",
+            "/products/p/stock",
+            "/products/p/stock/",
+            "/products//stock",
+            "/products//stock/",
+            "/products/a/b/stock",
+            "/products/a/b/stock/",
+            "/unsubscribe",
+            "/unsubscribe/",
+            "/unsubscribe/t",
+            "/unsubscribe/t/",
+            "/unsubscribe/a/b",
+            "/unsubscribe/a/b/",
+            "//products/p",
+        ];
+        for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
+            for path in paths {
+                let Err(problem) = default(method, path) else { continue };
+                let answer = problem.response();
+                let allow = answer.headers.get("allow").map_or("", |allow| allow.to_str().unwrap());
+                assert_eq!(answer.status_code == 405, !allow.is_empty(), "{method} {path}");
+                assert!(!allow.split(", ").any(|allowed| allowed == method), "{method} {path}: {allow}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_path_that_is_no_resource_is_not_found() {
+        for path in [
+            "/",
+            "/products",
+            "/products/",
+            "/products/p/reviews",
+            "/products/p/subscriptions/more",
+            "/unsubscribe",
+            "/unsubscribe/a/b",
+            "/products/a/b/subscriptions",
+            "/products/a/b/stock",
+        ] {
+            assert_eq!(default("GET", path).unwrap_err().response().status_code, 404, "{path}");
+        }
+        assert_eq!(default("PUT", "/products/a/b/stock").unwrap_err().response().status_code, 404);
+    }
+
+    #[test]
+    fn a_matched_route_is_taken_with_its_parameter_and_head_is_get() {
+        let matched = |key: &str, name: &str, value: &str| {
+            let mut request = ApiGatewayV2httpRequest::default();
+            request.route_key = Some(key.to_owned());
+            request.path_parameters = HashMap::from([(name.to_owned(), value.to_owned())]);
+            Route::of(&request)
+        };
+        assert_eq!(matched("HEAD /unsubscribe/{token}", "token", "t"), Ok(Route::Ask("t".to_owned())));
+        assert_eq!(matched("HEAD /products/{productId}", "productId", "p"), Ok(Route::Product(id("p"))));
+        let refused = matched("GET /products/{productId}", "productId", "").unwrap_err().response();
+        assert_eq!(refused.status_code, 400);
     }
 }

@@ -2,6 +2,7 @@
 //! It decides which function a request goes to and what the caller sees when that fails; it knows
 //! nothing about the functions themselves.
 
+use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -10,12 +11,11 @@ use std::time::Duration;
 use axum::Router;
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Request, State};
-use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, RETRY_AFTER};
-use axum::http::{HeaderMap, StatusCode};
-use axum::response::{IntoResponse, Response};
+use axum::http::header::{HeaderName, HeaderValue, RETRY_AFTER};
+use axum::http::{HeaderMap, Method, StatusCode};
+use axum::response::Response;
 use axum::routing::post;
 use jiff::Timestamp;
-use serde_json::json;
 use tokio_util::task::TaskTracker;
 
 use crate::embedded::Backpressure;
@@ -63,6 +63,7 @@ impl Front {
             .fallback(api)
             .with_state(self.clone())
             .merge(extra)
+            .method_not_allowed_fallback(method_not_allowed)
     }
 
     /// From now on requests are answered with 503; those that came before are waited for, for up
@@ -99,8 +100,14 @@ async fn api(
     if let Some(preflight) = cors::preflight(request.method(), request.headers()) {
         return preflight;
     }
+    let is_head = request.method() == Method::HEAD;
     let mut response = forward(&front, peer, request).await;
     cors::allow(response.headers_mut(), origin);
+    if is_head {
+        // Of unknown length: a function leaves the body out, and `Content-Length: 0` would be said of the one that GET
+        // has (RFC 9110, 8.6).
+        *response.body_mut() = Body::from_stream(futures::stream::empty::<Result<Bytes, Infallible>>());
+    }
     response
 }
 
@@ -165,15 +172,14 @@ fn too_large() -> Response {
     answer::gateway(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large")
 }
 
-/// A problem document, RFC 9457.
+/// A refusal that another try later may not meet.
 fn unavailable(detail: &str) -> Response {
-    let problem = json!({
-        "type": "about:blank",
-        "title": "Service Unavailable",
-        "status": 503,
-        "detail": detail,
-    });
-    let headers =
-        [(CONTENT_TYPE, HeaderValue::from_static("application/problem+json")), (RETRY_AFTER, RETRY_SECONDS)];
-    (StatusCode::SERVICE_UNAVAILABLE, headers, problem.to_string()).into_response()
+    let mut response = answer::problem(StatusCode::SERVICE_UNAVAILABLE, detail);
+    response.headers_mut().insert(RETRY_AFTER, RETRY_SECONDS);
+    response
+}
+
+/// A route of this front, or of the page, that does not take the method; axum adds `Allow`.
+async fn method_not_allowed() -> Response {
+    answer::problem(StatusCode::METHOD_NOT_ALLOWED, "method not allowed")
 }

@@ -104,6 +104,27 @@ async fn a_problem_is_shown_beside_the_field_it_names_and_read_out_with_it() {
 }
 
 #[tokio::test]
+async fn a_name_that_is_left_out_is_said_beside_its_field_and_the_shopper_waits() {
+    let system = System::start().await;
+    let browser = Browser::open(&system.origin).await;
+    let name = "#product-iphone15 input[name=name]";
+    browser.run("document.querySelector('#product-iphone15 details').open = true").await;
+    browser.focus(name).await;
+    browser.type_text("evil.example").await;
+    browser.focus(EMAIL).await;
+    browser.type_text("ann@example.com").await;
+    browser.press("Enter").await;
+
+    browser.until(&format!("{STATUS}.startsWith('You are on the list')")).await;
+    let problem = "document.querySelector('#product-iphone15 .problem[data-field=name]')";
+    browser.until(&format!("!{problem}.hidden")).await;
+    assert!(browser.is(&format!("{problem}.textContent.startsWith('Left out, because it')")).await);
+    assert!(browser.is(&format!("document.querySelector('{name}').ariaInvalid !== 'true'")).await);
+    browser.close().await;
+    system.stop().await;
+}
+
+#[tokio::test]
 async fn the_stock_switch_puts_a_product_back_and_takes_it_out_again() {
     let system = System::start().await;
     let browser = Browser::open(&system.origin).await;
@@ -124,12 +145,49 @@ async fn the_stock_switch_puts_a_product_back_and_takes_it_out_again() {
     );
 
     browser.reload().await;
-    assert!(browser.is(&checked(true)).await, "what was said to the API is remembered over a reload");
+    browser.until(&checked(true)).await;
+    assert!(
+        browser.is("sessionStorage.length === 0 && localStorage.length === 0").await,
+        "it is what the API says, and nothing that the page keeps"
+    );
 
     browser.focus(switch).await;
     browser.press(" ").await;
     browser.until(&checked(false)).await;
     assert!(browser.is("!document.querySelector('#product-iphone15 form').hidden").await);
+    browser.close().await;
+    system.stop().await;
+}
+
+#[tokio::test]
+async fn stock_and_waiting_that_are_changed_elsewhere_appear_without_a_reload() {
+    let system = System::start().await;
+    let browser = Browser::open(&system.origin).await;
+    browser.run("window.neverReloaded = true").await;
+    let says = |product: &str, text: &str| {
+        let availability = format!("document.querySelector('#product-{product} .availability').textContent");
+        format!("{availability} === '{text}'")
+    };
+    browser.until(&says("moka-pot", "In stock, 12 left")).await;
+
+    system.subscribe("headphones", "ann@example.com").await;
+    browser.until(&says("headphones", "Sold out · 1 waiting")).await;
+
+    for (product, update, text) in [
+        ("iphone15", json!({ "quantity": 7 }), "In stock, 7 left"),
+        ("moka-pot", json!({ "quantity": 0 }), "Sold out"),
+        ("iphone15", json!({ "quantity": 3 }), "In stock, 3 left"),
+    ] {
+        system.stock(product, &update).await;
+        browser.until(&says(product, text)).await;
+    }
+    let row =
+        |product: &str| format!("document.querySelector(\"[aria-label='{product} in stock']\").ariaChecked");
+    assert!(browser.is(&format!("{} === 'true'", row("iPhone 15"))).await);
+    assert!(browser.is(&format!("{} === 'false'", row("Moka pot"))).await);
+    assert!(browser.is("document.querySelector('#product-iphone15 form').hidden").await);
+    assert!(browser.is("!document.querySelector('#product-moka-pot form').hidden").await);
+    assert!(browser.is("window.neverReloaded === true").await);
     browser.close().await;
     system.stop().await;
 }

@@ -11,6 +11,7 @@ pub mod id;
 pub mod job;
 pub mod locale;
 pub mod mail;
+pub mod name;
 pub mod position;
 pub mod product;
 pub mod setting;

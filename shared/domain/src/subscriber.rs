@@ -1,26 +1,25 @@
-//! Who waits: a shop's user, or else a mail address.
+//! Who waits: one person is one address.
+//!
+//! A user id is nobody's name here: anybody can write one into a request, so whoever wrote
+//! another's first would keep them from being told; and whoever asks as a guest and again with an
+//! account would be two people and get two emails (woocommerce/woocommerce#68354).
 
 use std::fmt;
 
 use crate::{Address, UserId};
-
-/// The longest name of a shopper, in characters.
-pub const MAX_NAME_CHARS: usize = 100;
 
 /// The identity under which somebody waits once per product.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Subscriber(String);
 
 impl Subscriber {
-    /// The user where there is one, else the address in its normalised form.
-    pub fn new(user: Option<&UserId>, address: &Address) -> Self {
-        match user {
-            Some(user) => Self::of_user(user),
-            None => Self(format!("a:{}", address.normalised())),
-        }
+    /// Whoever reads the emails to this address, in its [normalised](Address::normalised) form.
+    pub fn of(address: &Address) -> Self {
+        Self(format!("a:{}", address.normalised()))
     }
 
-    /// The user, whatever their address.
+    /// A user of an earlier version, which knew those who gave a user id by that alone. Their
+    /// subscriptions stay as they are; nobody new is known so.
     pub fn of_user(user: &UserId) -> Self {
         Self(format!("u:{}", user.as_str()))
     }
@@ -30,8 +29,8 @@ impl Subscriber {
         Self(key.to_owned())
     }
 
-    /// The identity as a part of a table key: `u:` and the user, or `a:` and the address. Unique,
-    /// not secret, and never for a log.
+    /// The identity as a part of a table key: `a:` and the address (of an earlier version also
+    /// `u:` and the user). Unique, not secret, and never for a log.
     pub fn as_key(&self) -> &str {
         &self.0
     }
@@ -49,12 +48,19 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_user_is_never_taken_for_an_address_that_reads_the_same() {
-        let address = Address::parse("Jo@example.com").unwrap();
-        let user = UserId::parse("jo@example.com").unwrap();
-        let by_address = Subscriber::new(None, &address);
-        assert_eq!(by_address.as_key(), "a:jo@example.com");
-        assert_ne!(by_address, Subscriber::new(Some(&user), &address));
-        assert_eq!(Subscriber::of_user(&user), Subscriber::new(Some(&user), &address));
+    fn one_address_is_one_subscriber_in_every_spelling() {
+        let of = |text| Subscriber::of(&Address::parse(text).unwrap());
+        assert_eq!(of("Jo@Example.com").as_key(), "a:jo@example.com", "as earlier versions had guests");
+        for spelling in ["jo@example.com", " JO@EXAMPLE.COM ", "jo@\u{ff45}xample.com"] {
+            assert_eq!(of(spelling), of("Jo@Example.com"), "{spelling}");
+        }
+        assert_ne!(of("jo+shop@example.com"), of("jo@example.com"));
+    }
+
+    #[test]
+    fn a_user_of_an_earlier_version_is_never_taken_for_an_address_that_reads_the_same() {
+        let user = Subscriber::of_user(&UserId::parse("jo@example.com").unwrap());
+        assert_eq!(user.as_key(), "u:jo@example.com");
+        assert_ne!(user, Subscriber::of(&Address::parse("jo@example.com").unwrap()));
     }
 }

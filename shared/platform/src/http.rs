@@ -40,8 +40,13 @@ impl Problem {
 
     /// 405 with the methods that are allowed.
     pub fn method_not_allowed(allow: &str) -> Self {
-        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "this resource does not take this method");
+        let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
         Self { accepted: Some(allow.to_owned()), ..problem }.with(header::ALLOW, allow)
+    }
+
+    /// 308: the resource is at `location`, which takes the same method and body there.
+    pub fn moved(location: &str, detail: impl Into<String>) -> Self {
+        Self::new(StatusCode::PERMANENT_REDIRECT, detail).with(header::LOCATION, location)
     }
 
     /// 503: something that is needed does not answer. Nothing was done; it is worth another try.
@@ -89,12 +94,27 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> ApiGatewayV2httpRespon
     answer(status, "application/json", body)
 }
 
-/// An HTML page. It may load nothing and be framed by nobody.
-pub fn page(status: StatusCode, html: String) -> ApiGatewayV2httpResponse {
+/// The same answer, which whoever passes it on may give again for so many seconds.
+#[must_use]
+pub fn cacheable(mut response: ApiGatewayV2httpResponse, seconds: u32) -> ApiGatewayV2httpResponse {
+    set(&mut response.headers, header::CACHE_CONTROL, &format!("public, max-age={seconds}"));
+    response
+}
+
+/// The same answer as one to HEAD: without its body (RFC 9110, 9.3.2).
+#[must_use]
+pub fn without_body(mut response: ApiGatewayV2httpResponse) -> ApiGatewayV2httpResponse {
+    response.body = None;
+    response
+}
+
+/// An HTML page in a language. It may load nothing and be framed by nobody.
+pub fn page(status: StatusCode, language: &str, html: String) -> ApiGatewayV2httpResponse {
     let mut response = answer(status, "text/html; charset=utf-8", html);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";
     set(&mut response.headers, header::CONTENT_SECURITY_POLICY, policy);
     set(&mut response.headers, header::REFERRER_POLICY, "no-referrer");
+    set(&mut response.headers, header::CONTENT_LANGUAGE, language);
     response
 }
 
@@ -135,13 +155,17 @@ pub fn body(request: &ApiGatewayV2httpRequest, limit: usize) -> Result<Vec<u8>, 
     if bytes.len() > limit { Err(too_large()) } else { Ok(bytes) }
 }
 
-/// The request's body as JSON.
+/// The byte order mark of UTF-8. .NET and PowerShell write it; RFC 8259, 8.1, lets a reader ignore it.
+const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
+
+/// The request's body as JSON, whatever its content type says it is.
 pub fn json_body(request: &ApiGatewayV2httpRequest, limit: usize) -> Result<serde_json::Value, Problem> {
     let bytes = body(request, limit)?;
+    let bytes = bytes.strip_prefix(BYTE_ORDER_MARK).unwrap_or(&bytes);
     if bytes.iter().all(u8::is_ascii_whitespace) {
         return Err(Invalid::new("body", "is missing", "a JSON object").into());
     }
-    serde_json::from_slice(&bytes).map_err(|e| {
+    serde_json::from_slice(bytes).map_err(|e| {
         // The parser's own words could repeat a part of the body, so only the place is told.
         let problem = format!("is not JSON (line {}, column {})", e.line(), e.column());
         Invalid::new("body", problem, "a JSON object").into()
@@ -151,4 +175,41 @@ pub fn json_body(request: &ApiGatewayV2httpRequest, limit: usize) -> Result<serd
 /// A header's value, whatever the case of its name.
 pub fn header<'a>(request: &'a ApiGatewayV2httpRequest, name: &str) -> Option<&'a str> {
     request.headers.get(name).and_then(|value| value.to_str().ok())
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn request(body: &str, encoded: bool) -> ApiGatewayV2httpRequest {
+        let mut request = ApiGatewayV2httpRequest::default();
+        request.body = Some(if encoded { STANDARD.encode(body) } else { body.to_owned() });
+        request.is_base64_encoded = encoded;
+        request
+    }
+
+    #[test]
+    fn a_byte_order_mark_before_the_body_is_ignored_however_the_body_comes() {
+        for encoded in [false, true] {
+            let read = |body| json_body(&request(body, encoded), 100);
+            assert_eq!(read("\u{feff}{\"a\":1}").unwrap(), json!({ "a": 1 }));
+            assert_eq!(read("{\"a\":1}").unwrap(), json!({ "a": 1 }));
+            for nothing in ["", "\u{feff}", "\u{feff} \n", "\u{feff}\u{feff}{}", "{\u{feff}}"] {
+                assert_eq!(read(nothing).unwrap_err().field, Some("body"), "{nothing:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_to_head_is_the_same_without_its_body() {
+        let full = cacheable(json(StatusCode::OK, &json!({})), 5);
+        let head = without_body(full.clone());
+        assert_eq!(
+            (head.body, head.status_code, head.headers),
+            (None, full.status_code, full.headers.clone())
+        );
+        assert_eq!(full.headers["cache-control"], "public, max-age=5");
+    }
 }

@@ -29,7 +29,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
 use domain::{
-    Address, Locale, Position, ProductId, RestockId, Shard, Subscriber, cursor::Cursor, job::Job,
+    Address, Locale, Position, ProductId, RestockId, Shard, Subscriber, UserId, cursor::Cursor, job::Job,
     product::Product,
 };
 use jiff::Timestamp;
@@ -302,6 +302,10 @@ pub struct Subscription {
     pub consent: String,
     /// The language they read.
     pub locale: Locale,
+    /// The shop's id of the shopper, as the request had it. Anybody can write one into a request,
+    /// so nobody is known by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
     /// When the table may forget it, in Unix seconds.
     pub ttl: i64,
 }

@@ -1,6 +1,5 @@
 //! From a function's answer back to an HTTP response, as API Gateway does for payload format 2.0.
 
-use axum::Json;
 use axum::body::{Body, Bytes};
 use axum::http::header::{CONTENT_TYPE, HeaderName, HeaderValue, SET_COOKIE};
 use axum::http::{HeaderMap, StatusCode};
@@ -68,9 +67,32 @@ fn scalar(value: &Value) -> Option<String> {
     }
 }
 
-/// The answer that API Gateway gives on its own behalf.
+/// A problem document, RFC 9457.
+pub(crate) fn problem(status: StatusCode, detail: &str) -> Response {
+    let problem = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+    });
+    document(status, &problem)
+}
+
+/// The answer that API Gateway gives on its own behalf. There it is `{"message"}` alone, which
+/// nobody can change for an HTTP API; here it is a problem document that has this member too.
 pub(crate) fn gateway(status: StatusCode, message: &str) -> Response {
-    (status, Json(json!({ "message": message }))).into_response()
+    let problem = json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": message,
+        "message": message,
+    });
+    document(status, &problem)
+}
+
+fn document(status: StatusCode, problem: &Value) -> Response {
+    (status, [(CONTENT_TYPE, "application/problem+json")], problem.to_string()).into_response()
 }
 
 #[cfg(test)]

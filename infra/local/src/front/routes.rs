@@ -21,10 +21,14 @@ const fn route(method: &'static str, path: &'static str, function: &'static str)
 }
 
 /// Every route but `$default`.
-pub(crate) const ROUTES: [Route; 5] = [
+pub(crate) const ROUTES: [Route; 9] = [
+    route("GET", "/products/{productId}", SUBSCRIBE),
+    route("HEAD", "/products/{productId}", SUBSCRIBE),
     route("POST", "/products/{productId}/subscriptions", SUBSCRIBE),
     route("GET", "/products/{productId}/subscriptions/count", SUBSCRIBE),
+    route("HEAD", "/products/{productId}/subscriptions/count", SUBSCRIBE),
     route("GET", "/unsubscribe/{token}", SUBSCRIBE),
+    route("HEAD", "/unsubscribe/{token}", SUBSCRIBE),
     route("POST", "/unsubscribe/{token}", SUBSCRIBE),
     route("PUT", "/products/{productId}/stock", RESTOCK),
 ];
@@ -94,6 +98,14 @@ mod tests {
     }
 
     #[test]
+    fn head_goes_where_get_goes() {
+        for get in ROUTES.iter().filter(|route| route.method == "GET") {
+            let head = ROUTES.iter().find(|route| route.method == "HEAD" && route.path == get.path);
+            assert_eq!(head.map(|head| head.function), Some(get.function), "{}", get.path);
+        }
+    }
+
+    #[test]
     fn everything_else_goes_to_the_default_route() {
         for (method, path) in [
             ("DELETE", "/products/p/stock"),
@@ -101,7 +113,9 @@ mod tests {
             ("PUT", "/products//stock"),
             ("PUT", "/products/p"),
             ("GET", "/products/p/subscriptions/counts"),
-            ("HEAD", "/unsubscribe/t"),
+            ("HEAD", "/unsubscribe/t/"),
+            ("HEAD", "/products/p/stock"),
+            ("GET", "/products/p/"),
             ("GET", "/"),
         ] {
             let found = find(method, path);

@@ -2,7 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use axum::routing::get;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
 use super::*;
@@ -67,9 +67,11 @@ async fn a_client_sees_what_api_gateway_would_show_for_each_way_an_invocation_en
         ("nonsense", 500, "Internal Server Error"),
         ("hang", 503, "Service Unavailable"),
     ] {
-        let (status, _, body) = served.put_stock(&format!("?do={wish}")).await;
+        let (status, headers, body) = served.put_stock(&format!("?do={wish}")).await;
         let body: Value = serde_json::from_str(&body).unwrap();
-        assert_eq!((status, body), (expected, json!({ "message": message })), "{wish}");
+        assert_eq!((status, &body["message"]), (expected, &json!(message)), "{wish}");
+        assert_eq!(headers["content-type"], "application/problem+json", "{wish}");
+        assert_eq!((&body["status"], &body["title"]), (&json!(expected), &json!(message)), "{wish}");
     }
     served.host.stop(WAIT).await;
 }
@@ -86,6 +88,23 @@ async fn the_page_goes_before_the_functions_and_everything_else_to_the_default_r
 }
 
 #[tokio::test]
+async fn a_method_that_the_page_does_not_take_is_refused_with_a_problem_document() {
+    let served = serve().await;
+    let client = reqwest::Client::new();
+    for method in ["POST", "PUT", "DELETE", "PATCH"] {
+        let request = client.request(method.parse().unwrap(), format!("{}/", served.url));
+        let (status, headers, body) = read(request.send().await.unwrap()).await;
+        let problem: Value = serde_json::from_str(&body).unwrap();
+        assert_eq!((status, &problem["status"]), (405, &json!(405)), "{method}");
+        assert_eq!(headers["content-type"], "application/problem+json", "{method}");
+        assert_eq!(headers["allow"], "GET,HEAD", "{method}");
+    }
+    let (status, _, body) = read(client.head(&served.url).send().await.unwrap()).await;
+    assert_eq!((status, body.as_str()), (200, ""));
+    served.host.stop(WAIT).await;
+}
+
+#[tokio::test]
 async fn a_body_over_the_limit_is_refused() {
     let served = serve().await;
     let url = format!("{}/products/p/subscriptions", served.url);
@@ -98,6 +117,7 @@ async fn a_body_over_the_limit_is_refused() {
     let body = vec![b'x'; 5 * 1024 * 1024];
     let response = reqwest::Client::new().post(&url).body(body).send().await.unwrap();
     assert_eq!(response.status(), 413);
+    assert_eq!(response.headers()["content-type"], "application/problem+json");
     served.host.stop(WAIT).await;
 }
 

@@ -52,7 +52,8 @@ pub(crate) struct Args {
     /// The address; `-` reads it from standard input.
     #[arg(value_name = "ADDRESS", required_unless_present = "user_id", conflicts_with = "user_id")]
     address: Option<String>,
-    /// The user's id that was given with the subscription; `-` reads it from standard input.
+    /// The user's id, for a subscription of an earlier version that knew its user by it; `-` reads it from standard
+    /// input.
     #[arg(long, value_name = "ID")]
     user_id: Option<String>,
     /// How many shards a waitlist has [default: what the product's last plan says, or else 8].
@@ -69,7 +70,7 @@ impl Args {
     fn subscriber(&self) -> anyhow::Result<Subscriber> {
         match (&self.user_id, &self.address) {
             (Some(id), _) => Ok(Subscriber::of_user(&UserId::parse(input(id)?.trim())?)),
-            (None, Some(address)) => Ok(Subscriber::new(None, &Address::parse(&input(address)?)?)),
+            (None, Some(address)) => Ok(Subscriber::of(&Address::parse(&input(address)?)?)),
             (None, None) => bail!("give an address, or --user-id"),
         }
     }

@@ -1,6 +1,7 @@
 // The shop, the inventory and the inbox. Everything shown that came from elsewhere goes in as text, never as markup;
 // a mail's markup goes into a sandboxed frame where no script runs.
 
+// `quantity` is the shop's opening stock: what is shown until the API knows of a first stock update.
 const PRODUCTS = [
   { id: "iphone15", name: "iPhone 15", price: "€899", blurb: "128 GB, midnight.", quantity: 0 },
   { id: "moka-pot", name: "Moka pot", price: "€34", blurb: "Six cups, on any stove.", quantity: 12 },
@@ -13,6 +14,7 @@ const QUANTITY_WHEN_BACK = 10;
 const SHOWN_MAILS = 100;
 const POLL_MS = 2000;
 const ANNOUNCE_MS = 800;
+const SAID_MS = 5000;
 
 const byId = (id) => document.getElementById(id);
 const announcer = byId("announcer");
@@ -21,13 +23,14 @@ const announce = (text) => { announcer.textContent = text; };
 // ---- The API
 
 /** The answer as {ok, body}; a problem document (RFC 9457) or a failure to reach the API as {ok: false, problem}. */
-async function call(method, path, body) {
+async function call(method, path, body, cache = "default") {
   let response;
   try {
     response = await fetch(path, {
       method,
       headers: body ? { "content-type": "application/json" } : {},
       body: body && JSON.stringify(body),
+      cache,
     });
   } catch {
     return { ok: false, problem: { title: "The API does not answer. Is notify-me still running?" } };
@@ -44,23 +47,44 @@ function problemText(problem) {
   return accepted ? `${text} Accepted: ${accepted}` : text;
 }
 
-// ---- What is in stock, as far as this page has said or heard. The API has no call that tells it.
+// ---- What is in stock and who waits, as the API has it: whoever changed it, and however.
 
-let stockKey = null;
-const quantities = new Map(PRODUCTS.map((product) => [product.id, product.quantity]));
+const known = new Map(PRODUCTS.map(({ id, quantity }) => [id, { quantity, waiting: 0, precision: "exact" }]));
+/** What was just said to the API, which takes a moment to read it from Kafka: shown meanwhile. */
+const said = new Map();
 
-function remember() {
-  if (stockKey) sessionStorage.setItem(stockKey, JSON.stringify([...quantities]));
+const inStock = ({ quantity }) => quantity !== 0;
+
+async function look(product) {
+  // Fresh, though it may be cached: this page is where its stock is changed.
+  const answer = await call("GET", `/products/${encodeURIComponent(product.id)}`, undefined, "no-store");
+  if (!answer.ok) return;
+  const { inStock: available, quantity, waiting, precision } = answer.body;
+  // Not in stock and without a quantity: no stock update was read yet. In stock without one: some.
+  const stock = quantity ?? (available ? null : product.quantity);
+  const own = said.get(product.id);
+  if (own && own.quantity !== stock && Date.now() < own.until) return showKnown(product, own.quantity, waiting, precision);
+  said.delete(product.id);
+  showKnown(product, stock, waiting, precision);
 }
 
-async function recall() {
-  // A system that was started anew knows nothing of what was said to the one before.
-  const stats = await call("GET", "/_aws/ses/stats");
-  if (!stats.ok) return;
-  stockKey = `stock since ${stats.body.startedAt}`;
-  for (const [id, quantity] of JSON.parse(sessionStorage.getItem(stockKey) || "[]")) {
-    if (quantities.has(id)) quantities.set(id, quantity);
+/** Shows what is new of it, and leaves the rest of the page alone. */
+function showKnown(product, quantity, waiting, precision) {
+  const before = known.get(product.id);
+  known.set(product.id, { quantity, waiting, precision });
+  if (before.quantity !== quantity) {
+    showRow(product);
+    showStock(product);
+  } else if (before.waiting !== waiting || before.precision !== precision) {
+    showAvailability(product);
   }
+}
+
+const lookAtAll = () => Promise.all(PRODUCTS.map(look));
+
+async function keepLooking() {
+  if (!document.hidden) await lookAtAll();
+  setTimeout(keepLooking, POLL_MS);
 }
 
 // ---- Shop
@@ -104,28 +128,30 @@ function hiddenText(text) {
 const pictureOf = (product) => `/page/pictures/${product.id}.svg`;
 
 function showStock(product) {
-  const quantity = quantities.get(product.id);
   const card = cards.get(product.id);
-  card.classList.toggle("sold-out", quantity === 0);
-  card.querySelector("form").hidden = quantity > 0;
-  const availability = card.querySelector(".availability");
-  availability.textContent = quantity > 0 ? `In stock, ${quantity} left` : "Sold out";
-  if (quantity > 0) card.querySelector(".status").textContent = "";
-  if (quantity === 0) showWaiting(product);
+  const available = inStock(known.get(product.id));
+  card.classList.toggle("sold-out", !available);
+  card.querySelector("form").hidden = available;
+  if (available) card.querySelector(".status").textContent = "";
+  showAvailability(product);
 }
 
-async function showWaiting(product) {
-  const counted = await call("GET", `/products/${encodeURIComponent(product.id)}/subscriptions/count`);
-  if (!counted.ok || quantities.get(product.id) > 0 || !(counted.body.waiting > 0)) return;
-  const { waiting, precision } = counted.body;
+function showAvailability(product) {
+  const { quantity, waiting, precision } = known.get(product.id);
+  const place = cards.get(product.id).querySelector(".availability");
+  if (quantity !== 0) {
+    place.textContent = quantity === null ? "In stock" : `In stock, ${quantity} left`;
+    return;
+  }
+  if (!(waiting > 0)) return place.replaceChildren("Sold out");
   const note = document.createElement("span");
   note.textContent = ` · ${precision === "atLeast" ? "at least " : ""}${waiting} waiting`;
-  cards.get(product.id).querySelector(".availability").replaceChildren("Sold out", note);
+  place.replaceChildren("Sold out", note);
 }
 
 function clearProblems(card) {
   for (const problem of card.querySelectorAll(".problem")) problem.hidden = true;
-  for (const input of card.querySelectorAll("[aria-invalid]")) {
+  for (const input of card.querySelectorAll("[aria-describedby]")) {
     input.removeAttribute("aria-invalid");
     input.removeAttribute("aria-describedby");
   }
@@ -147,6 +173,16 @@ function showProblem(card, problem) {
   }
 }
 
+/** An optional field that the API took as absent. */
+function showIgnored(card, { field, problem, accepted }) {
+  const place = card.querySelector(`.problem[data-field="${CSS.escape(field)}"]`);
+  if (!place) return;
+  place.textContent = `Left out, because it ${problem}. Accepted: ${accepted}`;
+  place.hidden = false;
+  place.closest("details")?.setAttribute("open", "");
+  card.querySelector(`[name="${CSS.escape(field)}"]`)?.setAttribute("aria-describedby", place.id);
+}
+
 async function subscribe(product, card) {
   const button = card.querySelector("button");
   if (button.ariaDisabled === "true") return;
@@ -162,7 +198,8 @@ async function subscribe(product, card) {
   if (!answer.ok) return showProblem(card, answer.problem);
   status.textContent = answer.body.message
     || (answer.body.inStock ? `${product.name} is in stock right now.` : "You are on the list. We will mail you once.");
-  showWaiting(product);
+  for (const ignored of answer.body.ignored || []) showIgnored(card, ignored);
+  look(product);
 }
 
 // ---- Inventory
@@ -179,24 +216,26 @@ function addRow(product) {
   problem.id = `stock-${product.id}-problem`;
   toggle.setAttribute("aria-label", `${product.name} in stock`);
   toggle.addEventListener("click", () => {
-    const wanted = quantities.get(product.id) > 0 ? 0 : Number(input.value) || QUANTITY_WHEN_BACK;
+    const wanted = inStock(known.get(product.id)) ? 0 : Number(input.value) || QUANTITY_WHEN_BACK;
     setStock(product, wanted);
   });
   input.addEventListener("change", () => {
     // While sold out, the number is what the switch will bring back.
-    if (quantities.get(product.id) > 0) setStock(product, input.valueAsNumber);
+    if (inStock(known.get(product.id))) setStock(product, input.valueAsNumber);
   });
   byId("stock").append(row);
   rows.set(product.id, row);
 }
 
 function showRow(product) {
-  const quantity = quantities.get(product.id);
+  const { quantity } = known.get(product.id);
   const row = rows.get(product.id);
-  const inStock = quantity > 0;
-  row.querySelector("input").value = inStock ? quantity : QUANTITY_WHEN_BACK;
-  row.querySelector("button").setAttribute("aria-checked", String(inStock));
-  row.querySelector(".state").textContent = inStock ? "In stock" : "Sold out";
+  const available = quantity !== 0;
+  const input = row.querySelector("input");
+  // Not under somebody's hands.
+  if (document.activeElement !== input) input.value = available ? quantity ?? "" : QUANTITY_WHEN_BACK;
+  row.querySelector("button").setAttribute("aria-checked", String(available));
+  row.querySelector(".state").textContent = available ? "In stock" : "Sold out";
 }
 
 async function setStock(product, quantity) {
@@ -226,10 +265,9 @@ async function setStock(product, quantity) {
     }
     return;
   }
-  quantities.set(product.id, quantity);
-  remember();
-  showRow(product);
-  showStock(product);
+  said.set(product.id, { quantity, until: Date.now() + SAID_MS });
+  const { waiting, precision } = known.get(product.id);
+  showKnown(product, quantity, waiting, precision);
   const { partition, offset } = answer.body;
   const where = partition === undefined ? "" : ` Written to partition ${partition} at offset ${offset}.`;
   status.textContent = quantity > 0
@@ -284,7 +322,7 @@ function showArrived() {
   byId("inbox-empty").hidden = shown.size > 0;
   if (added > 0) {
     announceMails(added, fresh[fresh.length - 1]);
-    for (const product of PRODUCTS) if (quantities.get(product.id) === 0) showWaiting(product);
+    lookAtAll();
   }
 }
 
@@ -414,19 +452,20 @@ function show(view) {
 
 // ---- Start
 
-await recall();
 for (const product of PRODUCTS) {
   addProduct(product);
   addRow(product);
   showRow(product);
   showStock(product);
 }
+await lookAtAll();
 byId("origin").textContent = location.origin;
 byId("mail-close").addEventListener("click", () => byId("mail").close());
 for (const button of document.querySelectorAll("[data-view]")) {
   button.addEventListener("click", () => show(button.dataset.view));
 }
 listen();
+setTimeout(keepLooking, POLL_MS);
 // The link of a mail points at a product; it was not there yet when the browser looked.
 const target = location.hash && document.getElementById(decodeURIComponent(location.hash.slice(1)));
 if (target) {

@@ -64,6 +64,20 @@ impl System {
         list["messages"].as_array().unwrap().clone()
     }
 
+    /// Asks to be told, as another page of the shop would.
+    pub(crate) async fn subscribe(&self, product: &str, email: &str) {
+        let url = format!("{}/products/{product}/subscriptions", self.origin);
+        let answer = self.http.post(url).json(&json!({ "email": email })).send().await.unwrap();
+        assert_eq!(answer.status(), 201);
+    }
+
+    /// A stock update, as the inventory service would send it.
+    pub(crate) async fn stock(&self, product: &str, update: &Value) {
+        let url = format!("{}/products/{product}/stock", self.origin);
+        let answer = self.http.put(url).json(update).send().await.unwrap();
+        assert_eq!(answer.status(), 202);
+    }
+
     /// Sends a mail as any program with an AWS SDK would.
     pub(crate) async fn send(&self, to: &str, subject: &str, html: &str) {
         let content = json!({"Subject": {"Data": subject}, "Body": {"Html": {"Data": html}}});

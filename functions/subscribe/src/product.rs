@@ -1,0 +1,46 @@
+//! What is known of a product: its stock, and how many wait for it. For shop pages, so a copy that
+//! is some seconds old may be served.
+
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
+use domain::{ProductId, product::Product};
+use futures::future::try_join;
+use http::StatusCode;
+use platform::http::{Problem, cacheable, json};
+use serde::Serialize;
+
+use crate::{App, count, count::Waiting, unavailable};
+
+/// How long an answer may be kept by a browser or a CDN.
+const MAX_AGE_SECONDS: u32 = 5;
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Known<'a> {
+    product_id: &'a ProductId,
+    in_stock: bool,
+    /// Not there where it is not known: before the first stock update, or after one without it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    quantity: Option<u64>,
+    waiting: u64,
+    precision: &'static str,
+}
+
+impl<'a> Known<'a> {
+    /// A product of which no stock update was read is not in stock, as far as anybody here knows;
+    /// people can wait for it, so it is not 404.
+    fn new(product_id: &'a ProductId, product: Option<&Product>, waiting: Waiting) -> Self {
+        Self {
+            product_id,
+            in_stock: product.is_some_and(Product::in_stock),
+            quantity: product.and_then(|product| product.quantity),
+            waiting: waiting.count,
+            precision: waiting.precision(),
+        }
+    }
+}
+
+pub(crate) async fn answer(app: &App, id: &ProductId) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let read = try_join(app.table.product(id), count::waiting(app, id));
+    let (product, waiting) = read.await.map_err(unavailable)?;
+    Ok(cacheable(json(StatusCode::OK, &Known::new(id, product.as_ref(), waiting)), MAX_AGE_SECONDS))
+}

@@ -24,7 +24,7 @@ use domain::{
     Position,
     budget::Rate,
     job::Job,
-    mail::{self, Offer, Recipient, Shop},
+    mail::{self, Layout, Offer, Recipient, Shop},
     unsubscribe::{Key, Ticket},
 };
 
@@ -135,8 +135,12 @@ impl Mailer {
         aws_sdk_sesv2::error::BuildError,
     > {
         let shared = call.first().map(|(_, entry)| entry.locale.clone()).unwrap_or_default();
-        let layout =
-            EmailTemplateContent::builder().subject(mail::SUBJECT).text(mail::TEXT).html(mail::HTML).build();
+        let layout = Layout::of(offer);
+        let layout = EmailTemplateContent::builder()
+            .subject(layout.subject)
+            .text(layout.text)
+            .html(layout.html)
+            .build();
         let data = json(&mail::shared_data(offer, &self.shop, &shared));
         let template = Template::builder().template_content(layout).template_data(data).build();
         let mut request = self
@@ -190,15 +194,26 @@ fn json(values: &serde_json::Map<String, serde_json::Value>) -> String {
     serde_json::to_string(values).unwrap_or_default()
 }
 
-/// The From header: the shop's name and the address. A name that is not plain words is an encoded
-/// word (RFC 2047), which SES asks for.
+/// The From header: the shop's name and the address. A name that is not plain words is written in encoded words
+/// (RFC 2047), which SES asks for.
 fn sender(name: &str, address: &str) -> String {
     if name.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ') {
-        format!("{name} <{address}>")
-    } else {
-        format!("=?UTF-8?B?{}?= <{address}>", STANDARD.encode(name))
+        return format!("{name} <{address}>");
     }
+    let mut words = vec![String::new()];
+    for c in name.chars() {
+        match words.last_mut() {
+            Some(word) if word.len() + c.len_utf8() <= ENCODED_WORD_BYTES => word.push(c),
+            _ => words.push(c.to_string()),
+        }
+    }
+    let words: Vec<String> =
+        words.iter().map(|word| format!("=?UTF-8?B?{}?=", STANDARD.encode(word))).collect();
+    format!("{} <{address}>", words.join(" "))
 }
+
+/// What fits into an encoded word: at most 75 characters (RFC 2047, section 2), 12 of them its frame, in base 64.
+const ENCODED_WORD_BYTES: usize = 45;
 
 /// A message tag; SES takes letters, digits, `_` and `-` in its value.
 fn tag(name: &str, value: &str) -> Result<MessageTag, aws_sdk_sesv2::error::BuildError> {
@@ -284,6 +299,15 @@ mod tests {
     fn mails_come_in_the_shops_name_whatever_its_letters() {
         assert_eq!(sender("Corner Shop", "a@example.com"), "Corner Shop <a@example.com>");
         assert_eq!(sender("Käse & Co", "a@example.com"), "=?UTF-8?B?S8Okc2UgJiBDbw==?= <a@example.com>");
+        let long = "Käsekaufhaus für große und kleine Mäuse in Köln und Düsseldorf";
+        let header = sender(long, "a@example.com");
+        let words: Vec<&str> = header.split(' ').take_while(|word| word.starts_with("=?")).collect();
+        assert!(words.len() > 1 && words.iter().all(|word| word.len() <= 75), "{header}");
+        let decoded = words.iter().map(|word| {
+            let text = word.trim_start_matches("=?UTF-8?B?").trim_end_matches("?=");
+            String::from_utf8(STANDARD.decode(text).unwrap_or_default()).unwrap_or_default()
+        });
+        assert_eq!(decoded.collect::<String>(), long);
     }
 
     #[test]

@@ -124,7 +124,7 @@ impl Running {
             .envs(stub.environment())
             .env("TABLE_NAME", table)
             .env("FORM", contender.form.word())
-            .env("LAYOUT_DIR", layouts())
+            .env("LAYOUT_DIR", layouts()?)
             .env("REPORT_BATCH_ITEM_FAILURES", "true")
             // All of the account's rate, as the others have it.
             .env("RESERVED_PERCENT", "0")
@@ -242,7 +242,25 @@ impl Running {
     }
 }
 
-/// Where the mail's layouts are.
-fn layouts() -> PathBuf {
-    crate::rig::root().join("shared/domain/src/mail")
+/// Where the mail's layouts are: as they are sent for a product with picture and price, which is what everybody mails.
+fn layouts() -> anyhow::Result<PathBuf> {
+    let folder = crate::rig::root().join("target/bench-layouts");
+    let text = |text: &str| Some(text.to_owned());
+    let info = domain::stock::ProductInfo {
+        name: text("x"),
+        url: text("x"),
+        image_url: text("x"),
+        price: text("x"),
+    };
+    let id = domain::ProductId::parse("x").map_err(anyhow::Error::msg)?;
+    let shop = domain::mail::Shop {
+        name: String::new(),
+        product_url: String::new(),
+        unsubscribe_url: String::new(),
+    };
+    let layout = domain::mail::Layout::of(&domain::mail::Offer::new(&id, Some(&info), &shop));
+    std::fs::create_dir_all(&folder)?;
+    std::fs::write(folder.join("layout.html"), layout.html)?;
+    std::fs::write(folder.join("layout.txt"), layout.text)?;
+    Ok(folder)
 }

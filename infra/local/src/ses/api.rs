@@ -23,6 +23,7 @@ use ulid::Ulid;
 
 use super::Shared;
 use super::inbox::{Call, Content, Mail, New};
+use super::raw::Envelope;
 use super::serve::DropAnswer;
 use super::template::{Compiled, merge};
 use super::wire::{
@@ -111,6 +112,7 @@ pub(super) async fn send_email(
     body: Bytes,
 ) -> Result<Response, ApiError> {
     let request: SendEmail = parse(&body)?;
+    let (mut from, mut destination) = (request.from_email_address, request.destination);
     let content = request.content.ok_or_else(|| ApiError::bad_request("Content is required."))?;
     let (content, custom) = match (content.simple, content.raw, content.template) {
         (Some(simple), None, None) => {
@@ -118,7 +120,16 @@ pub(super) async fn send_email(
                 (simple.body.text.map(|part| part.data), simple.body.html.map(|part| part.data));
             (Content::Simple { subject: simple.subject.data, text, html }, simple.headers)
         }
-        (None, Some(raw), None) => (Content::Raw { data: raw.data }, Vec::new()),
+        (None, Some(raw), None) => {
+            // What the request does not say stands in the message.
+            let said =
+                Envelope::of(&raw.data).ok_or_else(|| ApiError::bad_request("Raw.Data is not base 64."))?;
+            from = from.or(said.from);
+            if destination.all().next().is_none() {
+                destination = said.to;
+            }
+            (Content::Raw { data: raw.data }, Vec::new())
+        }
         (None, None, Some(template)) => template_content(template)?,
         _ => {
             return Err(ApiError::bad_request("Content has exactly one of Simple, Raw and Template."));
@@ -126,14 +137,14 @@ pub(super) async fn send_email(
     };
     let call = Call {
         region: region(&headers),
-        source: source(request.from_email_address)?,
+        source: source(from)?,
         reply_to: request.reply_to_addresses,
         configuration_set: request.configuration_set_name,
         content,
         headers: custom,
         tags: request.email_tags,
     };
-    let entry = Entry { destination: request.destination, ..Entry::default() };
+    let entry = Entry { destination, ..Entry::default() };
     let (outcomes, drop) = send(&ses, call, vec![entry]).await?;
     match outcomes.into_iter().next() {
         Some(Outcome::Captured(id)) => Ok(answer(&json!({ "MessageId": id.to_string() }), drop)),
@@ -263,7 +274,7 @@ fn judge(
         (Content::Simple { subject, .. }, _) => (None, subject.clone()),
         (Content::Template { .. }, Some(compiled)) => match compiled.render(&data) {
             Ok(rendered) => (None, rendered.subject),
-            Err(error) => (Some(error.to_string()), String::new()),
+            Err(error) => (Some(error), String::new()),
         },
         (Content::Raw { .. } | Content::Template { .. }, _) => (None, String::new()),
     })
@@ -341,8 +352,7 @@ fn compile(call: &Call) -> Result<Option<Arc<Compiled>>, ApiError> {
     let Content::Template { template, .. } = &call.content else {
         return Ok(None);
     };
-    let compiled = Compiled::new(template)
-        .map_err(|error| ApiError::bad_request(format!("The template can't be parsed: {error}")))?;
+    let compiled = Compiled::new(template).map_err(ApiError::bad_request)?;
     Ok(Some(Arc::new(compiled)))
 }
 

@@ -10,6 +10,7 @@ mod command;
 mod faults;
 mod inbox;
 pub mod limits;
+mod raw;
 pub(crate) mod serve;
 mod template;
 #[cfg(test)]

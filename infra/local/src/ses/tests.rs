@@ -97,7 +97,7 @@ fn template() -> Template {
             EmailTemplateContent::builder()
                 .subject("{{product}} is back, {{name}}")
                 .text("Hello {{name}}: {{url}}")
-                .html("<p>Hello {{name}}</p>{{#if price}}<b>{{price}}</b>{{/if}}")
+                .html("<p>Hello {{name}}</p>{{price}}")
                 .build(),
         )
         .template_data(r#"{"product":"Phone","name":"there","url":"http://x/?a=1&b=2","price":""}"#)
@@ -269,7 +269,7 @@ async fn calls_without_sender_or_template_are_refused_with_the_reason() {
     assert!(bad_request(bench.bulk(empty, many(1)).await).contains("Html"));
     let content = EmailTemplateContent::builder().subject("{{#if}").text("t").build();
     let broken = Template::builder().template_content(content).build();
-    assert!(bad_request(bench.bulk(broken, many(1)).await).contains("parsed"));
+    assert!(bad_request(bench.bulk(broken, many(1)).await).contains("unsupported operations"));
     let content = EmailTemplateContent::builder().subject("s").text("t").build();
     let data = Template::builder().template_content(content).template_data("{").build();
     assert!(bad_request(bench.bulk(data, many(1)).await).contains("TemplateData"));
@@ -336,19 +336,37 @@ async fn a_missing_variable_is_accepted_and_kept_as_a_rendering_failure() {
 }
 
 #[tokio::test]
-async fn a_condition_may_ask_for_what_is_missing_and_helpers_that_ses_lacks_fail() {
+async fn an_inline_template_with_a_block_is_refused_in_ses_words() {
     let bench = Bench::new().await;
     let with = |text: &str| {
         Template::builder()
             .template_content(EmailTemplateContent::builder().subject("s").text(text).build())
             .build()
     };
-    let sent = bench.bulk(with("{{#if price}}{{price}}{{else}}no price{{/if}}"), many(1)).await;
-    assert_eq!(statuses(sent), [BulkEmailStatus::Success]);
-    assert_eq!(bench.messages("").await[0]["Body"]["text_part"], "no price");
-    let sent = bench.bulk(with("{{#if (eq 1 1)}}yes{{/if}}"), many(1)).await;
-    assert_eq!(statuses(sent), [BulkEmailStatus::Success]);
-    assert!(bench.messages("").await[1].get("RenderingFailure").is_some());
+    let error = bench.bulk(with("{{#if price}}{{price}}{{/if}}"), many(1)).await.unwrap_err();
+    let error = format!("{error:?}");
+    assert!(error.contains("BadRequestException") && error.contains("unsupported operations"), "{error}");
+    assert!(bench.messages("").await.is_empty());
+}
+
+#[tokio::test]
+async fn an_entry_that_is_not_one_address_in_ses_eyes_is_an_invalid_parameter() {
+    let bench = Bench::new().await;
+    for odd in [
+        "a@example.com,b@example.com",
+        "a@example.com b@example.com",
+        "jo@exa_mple.com",
+        "jo@-example.com",
+        "jo@example..com",
+        "jo@192.0.2.1",
+        "jö@example.com",
+        "jo@ex%61mple.com",
+        ".jo@example.com",
+        "jo",
+    ] {
+        let sent = bench.send(vec![to(odd), to("good@example.com")]).await;
+        assert_eq!(statuses(sent), [BulkEmailStatus::InvalidParameter, BulkEmailStatus::Success], "{odd}");
+    }
 }
 
 #[tokio::test]
@@ -451,6 +469,13 @@ async fn single_mails_are_captured_simple_templated_and_raw() {
     let kept =
         base64::engine::general_purpose::STANDARD.decode(messages[2]["RawData"].as_str().unwrap()).unwrap();
     assert_eq!(kept, mime.as_bytes());
+
+    // What the request leaves out stands in the message.
+    let mime = "From: Shop <shop@example.com>\r\nTo: in-the-message@example.com\r\n\r\nbody";
+    let raw = RawMessage::builder().data(Blob::new(mime)).build().unwrap();
+    bench.client.send_email().content(EmailContent::builder().raw(raw).build()).send().await.unwrap();
+    let messages = bench.messages("?to=in-the-message@example.com").await;
+    assert_eq!(messages[0]["Source"], "Shop <shop@example.com>");
 
     let nobody = bench
         .client

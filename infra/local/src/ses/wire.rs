@@ -192,22 +192,31 @@ pub fn bare(address: &str) -> &str {
     }
 }
 
-/// Whether SES takes this as an address: `user@domain.tld`, the local part in ASCII (SES speaks no SMTPUTF8).
+/// Whether SES takes this as one address: `user@domain.tld`, the local part in ASCII (SES speaks no SMTPUTF8: "Amazon SES
+/// does not support the SMTPUTF8 extension", `Destination` in its API reference), the domain of letters, digits and hyphens
+/// (RFC 5321, 4.1.2; SES answers "Domain contains illegal character" to others).
 pub fn is_address(address: &str) -> bool {
     let address = bare(address);
     let Some((local, domain)) = address.rsplit_once('@') else {
         return false;
     };
-    let plain = |part: &str| {
-        !part.is_empty()
-            && part.is_ascii()
-            && !part.contains(|c: char| c.is_ascii_whitespace() || c.is_ascii_control())
+    let plain = |c: char| c.is_ascii_graphic() && !"\"(),:;<>@[\\]".contains(c);
+    let label = |label: &str| {
+        (1..=63).contains(&label.len())
+            && label.chars().all(|c| c.is_ascii_alphanumeric() || c == '-')
+            && !label.starts_with('-')
+            && !label.ends_with('-')
     };
-    plain(local)
-        && plain(domain)
-        && address.len() <= 320
+    let top = domain.rsplit('.').next().unwrap_or_default();
+    (1..=64).contains(&local.len())
+        && local.chars().all(plain)
+        && !local.starts_with('.')
+        && !local.ends_with('.')
+        && !local.contains("..")
+        && domain.len() <= 255
         && domain.contains('.')
-        && domain.split('.').all(|label| !label.is_empty())
+        && domain.split('.').all(label)
+        && !top.chars().all(|c| c.is_ascii_digit())
 }
 
 /// What the mailbox simulator would do with this address: `bounce`, `complaint`, `suppressionlist`, `success`, `ooto`.

@@ -46,7 +46,7 @@ async fn a_product_may_be_called_anything_that_a_shop_prints_on_it() {
 
         // The link in the mail holds the product, and ends the waiting for it.
         shop.ask(&path, json!({ "email": to })).await;
-        let link = link_after(&mail, "Do not tell me about this product again: ").to_owned();
+        let link = link_after(&mail, "Unsubscribe from this alert: ").to_owned();
         assert_eq!(header(&mail, "List-Unsubscribe"), format!("<{link}>"));
         assert_eq!(shop.request("POST", &link, &[], "").await.status, 200, "{sku}");
         assert_eq!(shop.waiting(&path).await, 0, "{sku}");

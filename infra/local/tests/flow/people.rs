@@ -42,7 +42,7 @@ async fn the_link_in_a_mail_changes_nothing_when_it_is_followed_and_ends_the_wai
     shop.subscribe("leaving", "leaver@example.com").await;
     shop.stock("leaving", json!({ "quantity": 1 })).await;
     let mail = shop.only_mail("leaver@example.com").await;
-    let link = link_after(&mail, "Do not tell me about this product again: ").to_owned();
+    let link = link_after(&mail, "Unsubscribe from this alert: ").to_owned();
     assert!(link.starts_with(&format!("{}/unsubscribe/", shop.api)), "{link}");
     assert_eq!(header(&mail, "List-Unsubscribe"), format!("<{link}>"));
     assert_eq!(header(&mail, "List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");

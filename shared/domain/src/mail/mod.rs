@@ -1,5 +1,5 @@
 //! What a shopper is mailed: one layout for everybody, and the values that fill it, per call and
-//! per recipient. SES fills layouts as Handlebars does and escapes nothing, so every value that
+//! per recipient. SES puts values in for `{{name}}` and escapes nothing, so every value that
 //! goes into HTML is escaped here, under a name that ends in `Html`.
 
 use serde_json::{Map, Value};
@@ -8,12 +8,39 @@ use crate::{Locale, ProductId, stock::ProductInfo};
 
 mod words;
 
-/// The subject line of the layout.
-pub const SUBJECT: &str = "{{subject}}";
-/// The plain text part of the layout.
-pub const TEXT: &str = include_str!("layout.txt");
-/// The HTML part of the layout.
-pub const HTML: &str = include_str!("layout.html");
+const SUBJECT: &str = "{{subject}}";
+/// The plain text part, with `%price%` for what only some mails have.
+const TEXT: &str = include_str!("layout.txt");
+/// The HTML part, with `%image%` and `%price%` likewise.
+const HTML: &str = include_str!("layout.html");
+const IMAGE_HTML: &str = include_str!("image.html");
+const PRICE_HTML: &str = include_str!("price.html");
+const PRICE_TEXT: &str = "{{price}}\n";
+
+/// The layout of an offer's mails. SES takes an inline template only with simple substitutions ("Amazon SES supports only
+/// simple substitutions ... when you provide the full template content in the request": `Template` in its API reference)
+/// and answers 400 "Template contains unsupported operations." to any block, so whether there is a picture and a price is
+/// decided here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layout {
+    /// The subject line.
+    pub subject: &'static str,
+    /// The plain text part.
+    pub text: String,
+    /// The HTML part.
+    pub html: String,
+}
+
+impl Layout {
+    /// The layout for what is known of a product.
+    pub fn of(offer: &Offer) -> Self {
+        let part = |there: bool, part: &'static str| if there { part } else { "" };
+        let (image, price) = (offer.image_url.is_some(), offer.price.is_some());
+        let html =
+            HTML.replace("%image%", part(image, IMAGE_HTML)).replace("%price%", part(price, PRICE_HTML));
+        Self { subject: SUBJECT, text: TEXT.replace("%price%", part(price, PRICE_TEXT)), html }
+    }
+}
 
 /// The shop and its links.
 #[derive(Debug, Clone)]
@@ -54,8 +81,11 @@ pub fn shared_data(offer: &Offer, shop: &Shop, locale: &Locale) -> Map<String, V
     let mut data = Map::new();
     both(&mut data, "product", &offer.name);
     both(&mut data, "productUrl", &offer.url);
-    both(&mut data, "imageUrl", offer.image_url.as_deref().unwrap_or_default());
-    both(&mut data, "price", offer.price.as_deref().unwrap_or_default());
+    for (name, detail) in [("imageUrl", &offer.image_url), ("price", &offer.price)] {
+        if let Some(detail) = detail {
+            both(&mut data, name, detail);
+        }
+    }
     words(&mut data, offer, shop, locale, None);
     data
 }
@@ -162,8 +192,14 @@ mod tests {
         }
     }
 
-    /// What SES makes of the layout: Handlebars without escaping, the recipient's values first.
-    fn rendered(layout: &str, offer: &Offer, locale: &str, name: Option<&str>, shared: &str) -> String {
+    /// What SES makes of the layout: its variables without escaping, the recipient's values first.
+    fn rendered(
+        part: fn(Layout) -> String,
+        offer: &Offer,
+        locale: &str,
+        name: Option<&str>,
+        shared: &str,
+    ) -> String {
         let (locale, shared) = (Locale::parse(locale).unwrap(), Locale::parse(shared).unwrap());
         let recipient =
             Recipient { locale: &locale, name, unsubscribe_url: "https://shop.example/unsubscribe/t0ken" };
@@ -172,7 +208,7 @@ mod tests {
         let mut engine = handlebars::Handlebars::new();
         engine.set_strict_mode(true);
         engine.register_escape_fn(handlebars::no_escape);
-        engine.render_template(layout, &data).unwrap()
+        engine.render_template(&part(Layout::of(offer)), &data).unwrap()
     }
 
     fn offer(name: &str) -> Offer {
@@ -188,40 +224,69 @@ mod tests {
     #[test]
     fn the_text_of_a_mail_in_each_language() {
         for (locale, name) in [("en", Some("Jo")), ("de-AT", None), ("fr", Some("Zoé")), ("pt", None)] {
-            let subject = rendered(SUBJECT, &offer("iPhone 15"), locale, name, "en");
-            let text = rendered(TEXT, &offer("iPhone 15"), locale, name, "en");
+            let subject =
+                rendered(|layout| layout.subject.to_owned(), &offer("iPhone 15"), locale, name, "en");
+            let text = rendered(|layout| layout.text, &offer("iPhone 15"), locale, name, "en");
             insta::assert_snapshot!(format!("mail_{locale}"), format!("Subject: {subject}\n\n{text}"));
         }
     }
 
     #[test]
     fn the_html_of_a_mail() {
-        insta::assert_snapshot!(rendered(HTML, &offer("iPhone 15"), "en", Some("Jo"), "en"));
+        insta::assert_snapshot!(rendered(|layout| layout.html, &offer("iPhone 15"), "en", Some("Jo"), "en"));
     }
 
     #[test]
     fn script_in_a_name_stays_text_and_placeholders_in_names_stay_as_they_are() {
         let nasty = "<script>alert('{shop}')</script> {{subject}}";
-        let html = rendered(HTML, &offer(nasty), "de", Some("<script>\"x\"</script>"), "en");
+        let html = rendered(|layout| layout.html, &offer(nasty), "de", Some("<script>\"x\"</script>"), "en");
         assert!(!html.contains("<script"), "{html}");
         assert!(html.contains("&lt;script&gt;alert(&#39;{shop}&#39;)&lt;/script&gt; {{subject}}"), "{html}");
         assert!(html.contains("&lt;script&gt;&quot;x&quot;&lt;/script&gt;"), "{html}");
-        let text = rendered(TEXT, &offer(nasty), "en", None, "en");
+        let text = rendered(|layout| layout.text, &offer(nasty), "en", None, "en");
         assert!(text.contains(nasty), "{text}");
     }
 
     #[test]
     fn a_recipient_reads_their_own_language_whatever_the_calls_is() {
         for shared in ["en", "de", "fr"] {
-            let text = rendered(SUBJECT, &offer("X"), "de", None, shared);
+            let text = rendered(|layout| layout.subject.to_owned(), &offer("X"), "de", None, shared);
             assert_eq!(text, "X ist wieder da");
+        }
+    }
+
+    #[test]
+    fn a_layout_has_nothing_but_simple_substitutions_whatever_is_known() {
+        let details = |image: bool, price: bool| {
+            let text = |there: bool, text: &str| there.then(|| text.to_owned());
+            let info = ProductInfo {
+                image_url: text(image, "https://shop.example/i.png"),
+                price: text(price, "1 €"),
+                ..ProductInfo::default()
+            };
+            Offer::new(&ProductId::parse("p").unwrap(), Some(&info), &shop())
+        };
+        for (image, price) in [(false, false), (false, true), (true, false), (true, true)] {
+            let layout = Layout::of(&details(image, price));
+            assert_eq!((layout.html.contains("<img"), layout.html.contains("{{priceHtml}}")), (image, price));
+            assert_eq!(layout.text.contains("{{price}}"), price);
+            for part in [layout.subject.to_owned(), layout.text, layout.html] {
+                assert!(
+                    !part.contains('%') || !part.contains("%price%") && !part.contains("%image%"),
+                    "{part}"
+                );
+                for name in part.split("{{").skip(1) {
+                    let (name, _) = name.split_once("}}").unwrap();
+                    assert!(name.chars().all(|c| c.is_ascii_alphanumeric()), "{name}");
+                }
+            }
         }
     }
 
     #[test]
     fn without_details_the_mail_has_the_id_and_the_shops_link() {
         let offer = Offer::new(&ProductId::parse("a+b:c").unwrap(), None, &shop());
-        let html = rendered(HTML, &offer, "en", None, "en");
+        let html = rendered(|layout| layout.html, &offer, "en", None, "en");
         assert!(html.contains("https://shop.example/p/a%2Bb%3Ac"), "{html}");
         assert!(html.contains("a+b:c is back in stock"), "{html}");
         assert!(!html.contains("<img"), "{html}");

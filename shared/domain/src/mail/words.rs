@@ -25,10 +25,10 @@ const ENGLISH: Words = Words {
     greeting: "Hello,",
     greeting_name: "Hello {name},",
     news: "{product} is back in stock at {shop}.",
-    hurry: "Everybody who asked is told in the order they asked, so it may not last.",
+    hurry: "We notify people in the order they signed up. Stock may be limited.",
     action: "See it in the shop",
-    reason: "You get this one mail because you asked {shop} to tell you when {product} is back.",
-    unsubscribe: "Do not tell me about this product again",
+    reason: "You are receiving this email because you asked {shop} to notify you when {product} is back.",
+    unsubscribe: "Unsubscribe from this alert",
 };
 
 const LANGUAGES: [Words; 2] = [
@@ -38,10 +38,10 @@ const LANGUAGES: [Words; 2] = [
         greeting: "Guten Tag,",
         greeting_name: "Guten Tag {name},",
         news: "{product} ist bei {shop} wieder auf Lager.",
-        hurry: "Wir benachrichtigen alle in der Reihenfolge ihrer Anfrage; der Vorrat kann also knapp werden.",
+        hurry: "Wir benachrichtigen in der Reihenfolge der Anmeldungen. Der Vorrat kann begrenzt sein.",
         action: "Im Shop ansehen",
-        reason: "Sie erhalten diese eine E-Mail, weil Sie {shop} gebeten haben, Ihnen Bescheid zu geben, sobald {product} wieder da ist.",
-        unsubscribe: "Zu diesem Produkt nicht mehr benachrichtigen",
+        reason: "Sie erhalten diese E-Mail, weil Sie {shop} gebeten haben, Ihnen Bescheid zu geben, sobald {product} wieder da ist.",
+        unsubscribe: "Von dieser Benachrichtigung abmelden",
     },
     Words {
         language: "fr",
@@ -49,9 +49,9 @@ const LANGUAGES: [Words; 2] = [
         greeting: "Bonjour,",
         greeting_name: "Bonjour {name},",
         news: "{product} est de nouveau disponible chez {shop}.",
-        hurry: "Nous prévenons chacun dans l’ordre des demandes : le stock peut vite s’épuiser.",
+        hurry: "Nous prévenons dans l’ordre des inscriptions. Le stock peut être limité.",
         action: "Voir dans la boutique",
-        reason: "Vous recevez cet unique e-mail parce que vous avez demandé à {shop} de vous prévenir du retour de {product}.",
-        unsubscribe: "Ne plus me prévenir pour ce produit",
+        reason: "Vous recevez cet e-mail parce que vous avez demandé à {shop} de vous prévenir du retour de {product}.",
+        unsubscribe: "Se désabonner de cette alerte",
     },
 ];

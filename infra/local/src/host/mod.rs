@@ -18,6 +18,7 @@ mod parent;
 mod pool;
 pub mod runtime_api;
 mod sandbox;
+mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -168,6 +169,11 @@ impl Host {
         if let Some(pool) = self.pools.get(function) {
             pool.kill(chance);
         }
+    }
+
+    /// How many of a function's processes [`Host::kill`] has hit at work so far.
+    pub(crate) fn hit(&self, function: &str) -> u64 {
+        self.pools.get(function).map_or(0, Pool::hit)
     }
 
     /// Takes no more invocations, lets the running ones finish for up to `grace`, then ends every

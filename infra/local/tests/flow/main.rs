@@ -15,4 +15,5 @@ mod refusals;
 mod restocks;
 mod samples;
 mod simulation;
+mod surroundings;
 mod tutorial;

@@ -137,7 +137,8 @@ impl Host {
     /// # Errors
     /// [`WarmError`] of the first function that does not get there.
     pub(crate) async fn warm(&self) -> Result<(), WarmError> {
-        futures::future::try_join_all(self.pools.values().map(Pool::warm)).await.map(|_| ())
+        // All of them, also after one has failed: each says what it wants, such as all settings that are missing.
+        futures::future::join_all(self.pools.values().map(Pool::warm)).await.into_iter().collect()
     }
 
     /// True if a function of this name exists.

@@ -107,6 +107,8 @@ impl Fault {
                 lab.wire.arm(move |seen| {
                     if seen.what == "Kafka Produce" && !std::mem::replace(&mut fenced, true) {
                         fence();
+                        // It is passed on; that counts it.
+                        return Fate::Delayed(Duration::ZERO);
                     }
                     Fate::Passed
                 });
@@ -145,6 +147,24 @@ impl Fault {
             }
         }
         Ok(())
+    }
+
+    /// How often it hit, when it is mended. What SES does wrong, it does to every call, once there is one.
+    fn hits(self, lab: &Lab) -> u64 {
+        let ses = lab.ses.counts();
+        match self {
+            Self::BrokerDown => u64::from(lab.wire.kafka_is_down.load(Ordering::SeqCst)),
+            Self::SesThrottles | Self::SesInDebt => ses.throttled,
+            Self::HalfOfEachCallFails | Self::SendsUnanswered | Self::DailyQuota | Self::SendingPaused => {
+                ses.calls
+            }
+            Self::ProducerFenced
+            | Self::KafkaAnswersLost
+            | Self::TableThrottled
+            | Self::TableRefuses
+            | Self::TableSlow
+            | Self::WritesLostInTransit => lab.wire.disturbed(),
+        }
     }
 
     fn setup(self) -> Setup {
@@ -199,6 +219,7 @@ async fn disturbed(fault: Fault) -> anyhow::Result<Row> {
     fault.begin(&lab).await?;
     lab.stock(&product, &restock, 1).await?;
     tokio::time::sleep(LASTS).await;
+    let hits = fault.hits(&lab);
     lab.mend().await?;
     let mended = Instant::now();
     let ended = tokio::time::timeout(PATIENCE, async {
@@ -221,6 +242,7 @@ async fn disturbed(fault: Fault) -> anyhow::Result<Row> {
     lab.stop().await;
     Ok(Row(vec![
         ("fault", json!(fault.name())),
+        ("hits", json!(hits)),
         ("people", json!(CROWD)),
         ("ended", json!(in_time)),
         ("secondsAfter", json!((seconds * 10.0).round() / 10.0)),
@@ -235,6 +257,7 @@ async fn disturbed(fault: Fault) -> anyhow::Result<Row> {
 fn judge(fault: Fault, row: &Row, report: &mut Report) {
     let number = |name: &str| row.get(name).as_u64().unwrap_or(u64::MAX);
     let name = fault.name();
+    report.demand(number("hits") > 0, || format!("{name}: it missed, so nothing was shown"));
     report.demand(*row.get("ended") == true, || format!("{name}: it did not end"));
     report.demand(number("lost") == 0, || format!("{name}: {} lost", number("lost")));
     let (twice, in_doubt) = (number("twice"), number("inDoubt"));

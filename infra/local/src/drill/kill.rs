@@ -2,10 +2,12 @@
 //! one run for each, and then at random, with redeliveries and rebalances beside. What people got
 //! is counted from what SES took.
 
+use std::cell::Cell;
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use domain::cursor::MAX_CALL;
 use domain::job::Job;
 use domain::{ProductId, RestockId, Shard};
 use serde_json::json;
@@ -19,7 +21,11 @@ use crate::report::{Plot, Report};
 use crate::up::{MAPPINGS, mapping};
 
 /// The most recipients of a call to SES: what a kill may leave in doubt in a shard.
-const CALL: u64 = 50;
+const CALL: u64 = MAX_CALL as u64;
+/// How long SES takes for a call: so that there is something to hit between a call and its answer.
+const SES_TAKES_MS: u64 = 150;
+/// How often it is looked whether somebody is being told.
+const LOOK: Duration = Duration::from_millis(5);
 /// People who wait for each restock that is killed at a point: three calls.
 const CROWD: usize = 120;
 /// Restocks under way at a time while killing at random, and who waits for each.
@@ -42,16 +48,24 @@ pub(super) struct Args {
 }
 
 /// One run: where `notify` is killed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Point {
     number: u64,
-    what: String,
     after: bool,
+}
+
+impl Point {
+    fn when(self) -> &'static str {
+        if self.after { "after" } else { "before" }
+    }
 }
 
 /// What came of a run.
 struct Outcome {
     point: Point,
+    /// The request that the kill hit. The order differs a little from run to run, so it is noted as it happens; `None`
+    /// where this run had fewer requests.
+    hit: Option<String>,
     got: Got,
     counted: Counted,
     written_down: usize,
@@ -69,7 +83,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
          people of a restock, one run for each request, and then at random among many restocks, while jobs are delivered \
          twice and consumer groups rebalance. Promised: with ON_UNKNOWN=resend nobody is lost and only people of a call in \
          doubt are told twice; with skip nobody is told twice and only people of a call in doubt, who are written down, are \
-         not told; never more than 50 in doubt for each kill and shard.",
+         not told; never more than 50 in doubt for each kill and shard. Kills at random come only while SES has a call that \
+         it has not answered; some leave a call in doubt, or else nothing was shown.",
     );
     let mut lines = Vec::new();
     for mode in ["resend", "skip"] {
@@ -95,6 +110,13 @@ fn setup(mode: &str, processes: usize, shards: u16) -> Setup {
     Setup { environment, processes, shards, ..Setup::default() }
 }
 
+/// A system whose SES takes its time.
+async fn start(mode: &str, processes: usize, shards: u16) -> anyhow::Result<Lab> {
+    let lab = Lab::start(setup(mode, processes, shards)).await?;
+    lab.ses_faults(&json!({ "latencyMs": SES_TAKES_MS })).await?;
+    Ok(lab)
+}
+
 /// One run for each request and moment.
 async fn points(
     mode: &str,
@@ -102,20 +124,15 @@ async fn points(
     report: &mut Report,
 ) -> anyhow::Result<(String, Vec<(f64, f64)>)> {
     // What is asked for when nobody is killed, from a cold start on.
-    let lab = Lab::start(setup(mode, 1, 1)).await?;
+    let lab = start(mode, 1, 1).await?;
     let asked = undisturbed(&lab).await?;
-    let points: VecDeque<Point> = asked
-        .into_iter()
-        .enumerate()
-        .flat_map(|(number, what)| {
-            [false, true].map(|after| Point { number: number as u64, what: what.clone(), after })
-        })
-        .collect();
+    let points: VecDeque<Point> =
+        (0..asked).flat_map(|number| [false, true].map(|after| Point { number, after })).collect();
     let progress = Arc::new(Progress::new(points.len(), "kills, one at each request"));
     let (todo, done) = (Arc::new(Mutex::new(points)), Arc::new(Mutex::new(Vec::new())));
     let mut labs = vec![lab];
     while labs.len() < side_by_side {
-        labs.push(Lab::start(setup(mode, 1, 1)).await?);
+        labs.push(start(mode, 1, 1).await?);
     }
     let workers = labs.into_iter().map(|lab| {
         let (todo, done, progress) = (todo.clone(), done.clone(), progress.clone());
@@ -133,20 +150,33 @@ async fn points(
     });
     futures::future::try_join_all(workers).await?;
     let outcomes = std::mem::take(&mut *done.lock().unwrap_or_else(PoisonError::into_inner));
+    Ok((mode.to_owned(), reported(mode, &outcomes, report)))
+}
+
+/// Reports the runs by what they hit, and gives the people in doubt by where it was.
+fn reported(mode: &str, outcomes: &[Outcome], report: &mut Report) -> Vec<(f64, f64)> {
     let mut line = Vec::new();
-    let mut by_request = BTreeMap::<(String, bool), Vec<&Outcome>>::new();
-    for outcome in &outcomes {
+    let mut by_request = BTreeMap::<(&str, bool), Vec<&Outcome>>::new();
+    for outcome in outcomes {
         judge(mode, outcome, report);
-        let Point { number, what, after } = &outcome.point;
-        line.push((*number as f64 + if *after { 0.5 } else { 0.0 }, outcome.counted.in_doubt as f64));
-        by_request.entry((what.clone(), *after)).or_default().push(outcome);
+        let Point { number, after } = outcome.point;
+        if let Some(hit) = &outcome.hit {
+            line.push((number as f64 + if after { 0.5 } else { 0.0 }, outcome.counted.in_doubt as f64));
+            by_request.entry((hit, after)).or_default().push(outcome);
+        }
     }
     line.sort_by(|a, b| a.0.total_cmp(&b.0));
+    let in_doubt: u64 = outcomes.iter().map(|run| run.counted.in_doubt).sum();
+    report.demand(in_doubt > 0, || format!("{mode}: no kill at a request left a call in doubt"));
+    let missed = outcomes.iter().filter(|run| run.hit.is_none()).count();
+    // The last requests of a run may not come in another.
+    report.demand(missed * 10 <= outcomes.len(), || format!("{mode}: {missed} kills at a request missed"));
     for ((what, after), runs) in by_request {
         report.row(vec![
             ("onUnknown", json!(mode)),
             ("killed", json!(format!("{} {what}", if after { "after" } else { "before" }))),
             ("kills", json!(runs.len())),
+            ("atWork", json!(runs.len())),
             ("people", json!(runs.len() * CROWD)),
             ("lost", json!(runs.iter().map(|run| run.got.lost).sum::<usize>())),
             ("twice", json!(runs.iter().map(|run| run.got.doubled).sum::<usize>())),
@@ -154,17 +184,18 @@ async fn points(
             ("mostInDoubt", json!(runs.iter().map(|run| run.counted.in_doubt).max())),
         ]);
     }
-    Ok((mode.to_owned(), line))
+    line
 }
 
-async fn undisturbed(lab: &Lab) -> anyhow::Result<Vec<String>> {
+/// How many requests a restock takes when nobody is killed.
+async fn undisturbed(lab: &Lab) -> anyhow::Result<u64> {
     let (product, restock) = names("undisturbed")?;
     lab.seed(&product, CROWD, |_| ()).await?;
     lab.kill(1.0);
     lab.wire.arm(|_| Fate::Passed);
     lab.stock(&product, &restock, 1).await?;
     lab.settled(&product, &restock).await?;
-    Ok(lab.wire.disarm())
+    Ok(lab.wire.disarm().len() as u64)
 }
 
 fn names(name: &str) -> anyhow::Result<(ProductId, RestockId)> {
@@ -174,29 +205,32 @@ fn names(name: &str) -> anyhow::Result<(ProductId, RestockId)> {
 
 /// Kills at one request and gives what came of it.
 async fn killed_at(lab: &Lab, point: Point) -> anyhow::Result<Outcome> {
-    let when = if point.after { "after" } else { "before" };
-    let (product, restock) = names(&format!("{when}-{}", point.number))?;
+    let (product, restock) = names(&format!("{}-{}", point.when(), point.number))?;
     lab.seed(&product, CROWD, |_| ()).await?;
     lab.kill(1.0);
-    let Point { number, after, .. } = point;
-    lab.wire.arm(move |seen| match (seen.number == number, after) {
-        (false, _) => Fate::Passed,
-        (true, false) => Fate::KilledBefore,
-        (true, true) => Fate::KilledAfter,
+    let hit = Arc::new(Mutex::new(None));
+    let (Point { number, after }, noted) = (point, hit.clone());
+    lab.wire.arm(move |seen| {
+        if seen.number != number {
+            return Fate::Passed;
+        }
+        *noted.lock().unwrap_or_else(PoisonError::into_inner) = Some(seen.what.clone());
+        if after { Fate::KilledAfter } else { Fate::KilledBefore }
     });
     lab.stock(&product, &restock, 1).await?;
     lab.settled(&product, &restock).await?;
     lab.wire.disarm();
+    let hit = hit.lock().unwrap_or_else(PoisonError::into_inner).take();
     let got = lab.got(&[(product.clone(), CROWD)]).remove(product.as_str()).unwrap_or_default();
     let (counted, written_down) = (lab.counted(&restock).await?, lab.written_down(&restock).await?);
-    Ok(Outcome { point, got, counted, written_down })
+    Ok(Outcome { point, hit, got, counted, written_down })
 }
 
 fn judge(mode: &str, outcome: &Outcome, report: &mut Report) {
-    let Outcome { point, got, counted, written_down } = outcome;
+    let Outcome { point, hit, got, counted, written_down } = outcome;
     let place = || {
-        let when = if point.after { "after" } else { "before" };
-        format!("{mode}, killed {when} request {} ({})", point.number, point.what)
+        let hit = hit.as_deref().unwrap_or("which never came");
+        format!("{mode}, killed {} request {} ({hit})", point.when(), point.number)
     };
     report.demand(counted.in_doubt <= CALL, || format!("{}: {} in doubt", place(), counted.in_doubt));
     demand_of(mode, *got, *counted, *written_down, &place, report);
@@ -229,7 +263,7 @@ fn demand_of(
 
 /// Kills at random while restocks come and go.
 async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Result<()> {
-    let lab = Lab::start(setup(mode, 8, SHARDS_AT_RANDOM)).await?;
+    let lab = start(mode, 8, SHARDS_AT_RANDOM).await?;
     let progress = Progress::new(kills as usize, "kills at random");
     let (mut killed, mut redelivered, mut rebalanced) = (0_u32, 0_u32, 0_u32);
     let mut restocks = Vec::new();
@@ -245,10 +279,12 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
         for (product, restock) in &round {
             lab.stock(product, restock, 1).await?;
         }
+        let over = Cell::new(false);
         let told = async {
             for (product, restock) in &round {
                 lab.settled(product, restock).await?;
             }
+            over.set(true);
             anyhow::Ok(())
         };
         let trouble = async {
@@ -257,6 +293,12 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
             let until = Instant::now() + Duration::from_secs(30);
             while killed < kills && Instant::now() < until {
                 tokio::time::sleep(Duration::from_millis(rand::random_range(20..250))).await;
+                while !lab.wire.is_sending() && !over.get() {
+                    tokio::time::sleep(LOOK).await;
+                }
+                if over.get() {
+                    break;
+                }
                 lab.kill(0.5);
                 killed += 1;
                 progress.at(killed as usize);
@@ -298,6 +340,9 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
         demand_of(mode, got, counted, written_down, &|| format!("{mode}, at random, {product}"), report);
         (lost, doubled, in_doubt) = (lost + got.lost, doubled + got.doubled, in_doubt + counted.in_doubt);
     }
+    let at_work = lab.hit();
+    report.demand(at_work > 0, || format!("{mode}, at random: no kill hit a process at work"));
+    report.demand(in_doubt > 0, || format!("{mode}, at random: no kill left a call in doubt"));
     let most = u64::from(killed) * CALL * u64::from(SHARDS_AT_RANDOM);
     report
         .demand(in_doubt <= most, || format!("{mode}, at random: {in_doubt} in doubt after {killed} kills"));
@@ -311,6 +356,7 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
             )),
         ),
         ("kills", json!(killed)),
+        ("atWork", json!(at_work)),
         ("people", json!(restocks.len() * CROWD_AT_RANDOM)),
         ("lost", json!(lost)),
         ("twice", json!(doubled)),

@@ -22,6 +22,7 @@ mod simulate;
 mod stop;
 mod up;
 
+/// Back-in-stock notifications: the whole system on this machine, and the tools around it.
 #[derive(Parser)]
 #[command(name = "notify-me", version, about, args_conflicts_with_subcommands = true)]
 struct Cli {

@@ -20,7 +20,8 @@ pub(crate) use system::{MAPPINGS, Options, System, Target, aws, mapping};
 /// The port that `sam local start-api` uses as well.
 const PORT: u16 = 3000;
 
-/// The system's settings.
+// No `///` here: it would take the place of the program's own description.
+// The system's settings.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Port of the API and the page on 127.0.0.1; 0 picks a free one.

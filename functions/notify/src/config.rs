@@ -7,35 +7,82 @@ use domain::{
     budget::Rate,
     cursor::OnUnknown,
     mail::Shop,
-    setting::{BadSettings, Settings},
+    setting::{BadSettings, Setting, Settings, url_pattern},
     unsubscribe::Key,
 };
-use platform::kafka::Kafka;
+use platform::{
+    kafka::{DELIVERY_MS, Kafka},
+    settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY},
+};
 
-/// The settings, from the environment.
-///
-/// | variable | default | meaning |
-/// |---|---|---|
-/// | `TABLE_NAME` | `notify-me` | the table |
-/// | `SHARDS` | 8 | shards of each waitlist, 1 to 1024; the same for every function |
-/// | `KAFKA_BOOTSTRAP_SERVERS` | required | where Kafka is |
-/// | `KAFKA_SECURITY` and what belongs to it | `plaintext` | how to log in: [`platform::kafka::Security::read`] |
-/// | `KAFKA_RESTOCK_TOPIC` | `item-restocked` | stock updates; dead letters go to it with `-dlq` |
-/// | `KAFKA_BATCHES_TOPIC` | `notification-batches` | fan-out jobs; dead letters likewise |
-/// | `DELIVERY_TIMEOUT_MS` | 10000 | how long Kafka has to take a record |
-/// | `SENDER` | required | the address mails come from, verified with SES |
-/// | `SHOP_NAME` | required | the shop, as mails name it |
-/// | `PRODUCT_URL` | required | a product's page, with `{productId}` for its id |
-/// | `UNSUBSCRIBE_URL` | required | the unsubscribe link, with `{token}` for its token |
-/// | `UNSUBSCRIBE_KEY` | required | signs unsubscribe links; the same as `subscribe`'s |
-/// | `SES_CONFIGURATION_SET` | none | the SES configuration set |
-/// | `SEND_RATE` | SES's own | mails per second over all workers; unset: what `GetAccount` says |
-/// | `RESERVED_PERCENT` | 10 | the share of SES's own rate that fan-outs leave to other mail of the account, such as confirmations: 0 to 90; no part of `SEND_RATE` |
-/// | `ON_UNKNOWN` | `resend` | a call whose fate a crash left open: `resend` or `skip` |
-/// | `SLICE_SECONDS` | 20 | how long a job works before its rest goes back in line |
-/// | `SLICE_MAILS` | 100000 | how many mails likewise |
-/// | `SWEEP_AFTER_SECONDS` | 300 | how long a fan-out stands still before a sweep puts it back |
-/// | `REPORT_BATCH_ITEM_FAILURES` | false | true where the mapping has that function response type: a failed record is reported by itself instead of failing its batch |
+const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
+    "DELIVERY_TIMEOUT_MS",
+    "10000",
+    "how long Kafka has to take a record, 1 to 900000 ms; below the function's time-out",
+);
+const SENDER: Setting = Setting::required("SENDER", "the address mails come from, verified with SES");
+const SHOP_NAME: Setting = Setting::required("SHOP_NAME", "the shop, as mails name it");
+const PRODUCT_URL: Setting = Setting::required(
+    "PRODUCT_URL",
+    "a product's page, with `{productId}` for its id, where an update brings no link",
+);
+const UNSUBSCRIBE_URL: Setting =
+    Setting::required("UNSUBSCRIBE_URL", "the unsubscribe link, with `{token}` for its token");
+const SES_CONFIGURATION_SET: Setting =
+    Setting::optional("SES_CONFIGURATION_SET", "none", "the SES configuration set");
+const SEND_RATE: Setting = Setting::optional(
+    "SEND_RATE",
+    "the account's own, from `GetAccount`",
+    "mails per second over all workers",
+);
+const RESERVED_PERCENT: Setting = Setting::with_default(
+    "RESERVED_PERCENT",
+    "10",
+    "the share of the account's own rate that fan-outs leave to its other mail, such as confirmations: 0 to 90; no part of \
+     `SEND_RATE`",
+);
+const ON_UNKNOWN: Setting =
+    Setting::with_default("ON_UNKNOWN", "resend", "a call whose fate a crash left open: `resend` or `skip`");
+const SLICE_SECONDS: Setting = Setting::with_default(
+    "SLICE_SECONDS",
+    "20",
+    "how many seconds a job works before its rest goes back in line, 1 to 900",
+);
+const SLICE_MAILS: Setting =
+    Setting::with_default("SLICE_MAILS", "100000", "how many mails likewise, 1 or more");
+const SWEEP_AFTER_SECONDS: Setting = Setting::with_default(
+    "SWEEP_AFTER_SECONDS",
+    "300",
+    "how many seconds a fan-out stands still before a sweep puts it back, 0 to 86400; the schedule's event goes before it",
+);
+const REPORT_BATCH_ITEM_FAILURES: Setting = Setting::with_default(
+    "REPORT_BATCH_ITEM_FAILURES",
+    "false",
+    "`true` only where the mapping has that function response type: a failed record is reported by itself instead of \
+     failing its batch, which every mapping understands",
+);
+
+/// Every setting of this function, beside those of logging and [`platform::kafka::SETTINGS`].
+pub const SETTINGS: &[Setting] = &[
+    TABLE_NAME,
+    SHARDS,
+    DELIVERY_TIMEOUT_MS,
+    SENDER,
+    SHOP_NAME,
+    PRODUCT_URL,
+    UNSUBSCRIBE_URL,
+    UNSUBSCRIBE_KEY,
+    SES_CONFIGURATION_SET,
+    SEND_RATE,
+    RESERVED_PERCENT,
+    ON_UNKNOWN,
+    SLICE_SECONDS,
+    SLICE_MAILS,
+    SWEEP_AFTER_SECONDS,
+    REPORT_BATCH_ITEM_FAILURES,
+];
+
+/// The settings, from the environment: [`SETTINGS`] and Kafka's.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) table: String,
@@ -63,41 +110,41 @@ impl Config {
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadSettings> {
         let mut settings = Settings::new(lookup);
         let kafka = Kafka::read(&mut settings);
-        let sender = settings.required("SENDER");
-        let shop_name = settings.required("SHOP_NAME");
-        let product_url = settings.required_by("PRODUCT_URL", |text| pattern(text, "{productId}"));
-        let unsubscribe_url = settings.required_by("UNSUBSCRIBE_URL", |text| pattern(text, "{token}"));
-        let key = settings.required("UNSUBSCRIBE_KEY");
-        let table = settings.or("TABLE_NAME", "notify-me".to_owned());
-        let shards = settings.or("SHARDS", ShardCount::DEFAULT);
-        let delivery = Duration::from_millis(settings.or("DELIVERY_TIMEOUT_MS", 10_000));
-        let configuration_set = settings.optional("SES_CONFIGURATION_SET");
-        let rate = settings.optional_by("SEND_RATE", rate);
-        let reserved = settings.optional_by("RESERVED_PERCENT", percent);
-        let on_unknown = settings.or("ON_UNKNOWN", OnUnknown::Resend);
-        let slice = Duration::from_secs(settings.or("SLICE_SECONDS", 20));
-        let slice_mails = settings.or("SLICE_MAILS", 100_000);
-        let sweep_after = Duration::from_secs(settings.or("SWEEP_AFTER_SECONDS", 300));
-        let report_failures = settings.or("REPORT_BATCH_ITEM_FAILURES", false);
-        let function_name = settings.or("AWS_LAMBDA_FUNCTION_NAME", "notify".to_owned());
+        let sender = settings.required(SENDER.name);
+        let shop_name = settings.required(SHOP_NAME.name);
+        let product_url = settings.required_by(PRODUCT_URL.name, |text| url_pattern(text, "{productId}"));
+        let unsubscribe_url = settings.required_by(UNSUBSCRIBE_URL.name, |text| url_pattern(text, "{token}"));
+        let key = settings.required(UNSUBSCRIBE_KEY.name);
+        let table = settings.or(&TABLE_NAME);
+        let shards = settings.or(&SHARDS);
+        let delivery = settings.whole_number(&DELIVERY_TIMEOUT_MS, DELIVERY_MS).map(Duration::from_millis);
+        let configuration_set = settings.optional(SES_CONFIGURATION_SET.name);
+        let rate = settings.optional_by(SEND_RATE.name, rate);
+        let reserved = settings.or_by(&RESERVED_PERCENT, percent);
+        let on_unknown = settings.or(&ON_UNKNOWN);
+        let slice = settings.whole_number(&SLICE_SECONDS, 1..=900).map(Duration::from_secs);
+        let slice_mails = settings.whole_number(&SLICE_MAILS, 1..=u64::MAX);
+        let sweep_after = settings.whole_number(&SWEEP_AFTER_SECONDS, 0..=86_400).map(Duration::from_secs);
+        let report_failures = settings.or(&REPORT_BATCH_ITEM_FAILURES);
+        let function_name = settings.optional("AWS_LAMBDA_FUNCTION_NAME");
         let config = (|| {
             Some(Self {
-                table,
-                shards,
+                table: table?,
+                shards: shards?,
                 kafka: kafka?,
-                delivery,
+                delivery: delivery?,
                 sender: sender?,
                 shop: Shop { name: shop_name?, product_url: product_url?, unsubscribe_url: unsubscribe_url? },
                 key: key?,
                 configuration_set,
                 rate,
-                reserved: f64::from(reserved.unwrap_or(10)) / 100.0,
-                on_unknown,
-                slice,
-                slice_mails,
-                sweep_after,
-                report_failures,
-                function_name,
+                reserved: f64::from(reserved?) / 100.0,
+                on_unknown: on_unknown?,
+                slice: slice?,
+                slice_mails: slice_mails?,
+                sweep_after: sweep_after?,
+                report_failures: report_failures?,
+                function_name: function_name.unwrap_or_else(|| "notify".to_owned()),
             })
         })();
         settings.finish(config)
@@ -110,16 +157,6 @@ fn rate(text: &str) -> Result<Rate, &'static str> {
 
 fn percent(text: &str) -> Result<u8, &'static str> {
     text.parse().ok().filter(|percent| *percent <= 90).ok_or("a whole number from 0 to 90")
-}
-
-/// An http(s) URL with `place` in it, to be filled in.
-fn pattern(text: &str, place: &str) -> Result<String, String> {
-    let web = text.starts_with("https://") || text.starts_with("http://");
-    if web && text.contains(place) {
-        Ok(text.to_owned())
-    } else {
-        Err(format!("an http or https URL with {place} in it"))
-    }
 }
 
 #[cfg(test)]
@@ -135,5 +172,15 @@ mod tests {
             assert!(refusal.contains(&format!("{name} is missing")), "{refusal}");
         }
         assert!(refusal.contains("UNSUBSCRIBE_URL is not usable"), "{refusal}");
+    }
+
+    #[test]
+    fn settings_that_can_do_no_work_are_refused_all_at_once() {
+        const IDLE: [&str; 4] = ["SLICE_SECONDS", "SLICE_MAILS", "DELIVERY_TIMEOUT_MS", "SHARDS"];
+        let refusal = Config::read(&|name| IDLE.contains(&name).then(|| "0".to_owned()));
+        let refusal = refusal.unwrap_err().to_string();
+        for name in IDLE {
+            assert!(refusal.contains(&format!("{name} is not usable (a whole number from 1")), "{refusal}");
+        }
     }
 }

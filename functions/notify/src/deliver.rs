@@ -15,6 +15,7 @@ use crate::{App, event::Failed, fanout, metrics, unreadable};
 mod shift;
 mod waitlist;
 
+pub use shift::FLIGHT_LIMIT;
 pub(crate) use shift::Known;
 use shift::{Opening, Shift};
 pub(crate) use waitlist::Addressee;

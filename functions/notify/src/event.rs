@@ -54,6 +54,19 @@ pub enum Failed {
         /// What is wrong with it.
         reason: Invalid,
     },
+    /// The function's time-out is too short for a call to SES.
+    #[error(
+        "{} s are left of the invocation, too few for a call to SES and its commits: the function's time-out must be at \
+         least {} s",
+        left.as_secs(),
+        least.as_secs()
+    )]
+    TimeoutTooShort {
+        /// What is left of it.
+        left: Duration,
+        /// What the time-out must be.
+        least: Duration,
+    },
     /// The table did not do its part.
     #[error(transparent)]
     Table(#[from] TableError),
@@ -76,6 +89,7 @@ impl From<Failed> for lambda_runtime::Diagnostic {
             Failed::AllPoison { .. } => "AllPoison",
             Failed::Table(TableError::Denied { .. }) => "TableDenied",
             Failed::Table(TableError::Corrupt { .. }) => "TableCorrupt",
+            Failed::TimeoutTooShort { .. } => "TimeoutTooShort",
             Failed::Table(_) => "TableUnavailable",
             Failed::Kafka(_) => "KafkaUnavailable",
         };

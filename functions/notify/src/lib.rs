@@ -28,7 +28,8 @@ mod poison;
 mod sweep;
 mod unreadable;
 
-pub use config::Config;
+pub use config::{Config, SETTINGS};
+pub use deliver::FLIGHT_LIMIT;
 
 /// What the function is made of.
 pub struct App {
@@ -51,7 +52,7 @@ impl App {
 
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    platform::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let metrics = metrics::start(config.function_name.clone())?;
     let aws = platform::aws::config().await;
@@ -67,7 +68,10 @@ pub async fn run() -> Result<(), Error> {
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let app = Arc::clone(&app);
         async move {
-            let answer = handle(&app, event.payload, time_limit(&event.context)).await;
+            let answer = match time_limit(&event.context) {
+                Ok(until) => handle(&app, event.payload, until).await,
+                Err(too_short) => Err(too_short),
+            };
             metrics::write(metrics);
             answer
         }
@@ -83,9 +87,45 @@ pub async fn handle(app: &App, payload: Value, until: Instant) -> Result<Value, 
     }
 }
 
-/// How long an invocation may work: its time-out, less what a call to SES and the commits after it
-/// can take.
-fn time_limit(context: &Context) -> Instant {
+/// What is kept of an invocation's time for the end: a call to SES and the commits after it.
+const LAST_CALL: Duration = mailer::CALL_TIMEOUT.saturating_add(Duration::from_secs(5));
+/// The least time to work in beside that.
+const LEAST_WORK: Duration = Duration::from_secs(1);
+/// The least that the function's time-out may be.
+pub const LEAST_TIMEOUT: Duration = LAST_CALL.saturating_add(LEAST_WORK);
+
+/// How long an invocation may work: its time-out, less [`LAST_CALL`]. Lambda tells the time-out with each invocation only.
+///
+/// # Errors
+/// When nothing would be left: each job would go back in line at once, for ever, and nobody would be told.
+fn time_limit(context: &Context) -> Result<Instant, event::Failed> {
     let left = Duration::from_millis(context.deadline.saturating_sub(platform::chance::now_ms()));
-    Instant::now() + left.saturating_sub(mailer::CALL_TIMEOUT + Duration::from_secs(5))
+    // Lambda's clock is this one, but some of the time-out has passed by now.
+    let work = left.saturating_sub(LAST_CALL);
+    if work.is_zero() {
+        return Err(event::Failed::TimeoutTooShort { left, least: LEAST_TIMEOUT });
+    }
+    Ok(Instant::now() + work)
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invocation_that_leaves_no_time_for_a_call_fails_and_says_what_it_needs() {
+        let limit = |seconds: u64| {
+            let mut context = Context::default();
+            context.deadline = platform::chance::now_ms() + seconds * 1_000;
+            time_limit(&context)
+        };
+        for seconds in [0, 1, 10, 15] {
+            let failed = lambda_runtime::Diagnostic::from(limit(seconds).unwrap_err());
+            assert_eq!(failed.error_type, "TimeoutTooShort");
+            assert!(failed.error_message.contains("at least 16 s"), "{}", failed.error_message);
+        }
+        assert!(limit(16).unwrap() > Instant::now());
+        assert!(limit(60).unwrap() > Instant::now() + Duration::from_secs(44));
+    }
 }

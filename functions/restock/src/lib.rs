@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use domain::{
     Invalid, ProductId, RestockId,
-    setting::{BadSettings, Settings},
+    setting::{BadSettings, Setting, Settings},
     stock::{Received, StockUpdate},
 };
 use http::StatusCode;
@@ -16,7 +16,8 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use platform::{
     chance,
     http::Problem,
-    kafka::{Kafka, PublishError, Publisher, Record, Signer, Written},
+    kafka::{DELIVERY_MS, Kafka, PublishError, Publisher, Record, Signer, Written},
+    settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME},
     table::Table,
 };
 use serde::{Deserialize, Serialize, de::IgnoredAny};
@@ -29,16 +30,16 @@ mod over_http;
 /// The most updates of one direct invocation.
 pub const MAX_UPDATES: usize = 1_000;
 
-/// The settings, from the environment.
-///
-/// | variable | default | meaning |
-/// |---|---|---|
-/// | `KAFKA_BOOTSTRAP_SERVERS` | required | where Kafka is |
-/// | `KAFKA_SECURITY` and what belongs to it | `plaintext` | how to log in: [`platform::kafka::Security::read`] |
-/// | `KAFKA_RESTOCK_TOPIC` | `item-restocked` | the topic |
-/// | `DELIVERY_TIMEOUT_MS` | 5000 | how long Kafka has to take an update; below the function's time-out |
-/// | `MAX_BODY_BYTES` | 16384 | the largest body of an HTTP request |
-/// | `TABLE_NAME` | `notify-me` | the table: which requests came under an `Idempotency-Key` |
+const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
+    "DELIVERY_TIMEOUT_MS",
+    "5000",
+    "how long Kafka has to take an update, 1 to 900000 ms; below the function's time-out",
+);
+
+/// Every setting of this function, beside those of logging and [`platform::kafka::SETTINGS`].
+pub const SETTINGS: &[Setting] = &[DELIVERY_TIMEOUT_MS, MAX_BODY_BYTES, TABLE_NAME];
+
+/// The settings, from the environment: [`SETTINGS`] and Kafka's.
 #[derive(Debug, Clone)]
 pub struct Config {
     kafka: Kafka,
@@ -51,10 +52,14 @@ impl Config {
     /// Reads the settings from `lookup`.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadSettings> {
         let mut settings = Settings::new(lookup);
-        let delivery = Duration::from_millis(settings.or("DELIVERY_TIMEOUT_MS", 5_000));
-        let max_body = settings.or("MAX_BODY_BYTES", 16_384);
-        let table = settings.or("TABLE_NAME", "notify-me".to_owned());
-        let config = Kafka::read(&mut settings).map(|kafka| Self { kafka, delivery, max_body, table });
+        let delivery = settings.whole_number(&DELIVERY_TIMEOUT_MS, DELIVERY_MS).map(Duration::from_millis);
+        let max_body = settings.whole_number(&MAX_BODY_BYTES, BODY_BYTES);
+        let table = settings.or(&TABLE_NAME);
+        let kafka = Kafka::read(&mut settings);
+        let config = (|| {
+            let max_body = usize::try_from(max_body?).ok()?;
+            Some(Self { kafka: kafka?, delivery: delivery?, max_body, table: table? })
+        })();
         settings.finish(config)
     }
 }
@@ -79,7 +84,7 @@ impl App {
 
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    platform::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let publisher =
         Publisher::new(&config.kafka, Some(Signer::from_environment()), config.delivery, Duration::ZERO)?;

@@ -2,11 +2,16 @@
 //! (API Gateway HTTP API, payload format 2.0).
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::{ProductId, ShardCount, setting::Settings, unsubscribe::Key};
+use domain::{
+    ProductId, ShardCount,
+    setting::{Setting, Settings},
+    unsubscribe::Key,
+};
 use http::{Method, StatusCode};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use platform::{
     http::{Problem, json, json_body, without_body},
+    settings::{BODY_BYTES, MAX_BODY_BYTES, SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY},
     table::{Table, TableError},
 };
 use serde_json::json;
@@ -21,16 +26,16 @@ mod words;
 
 use route::Route;
 
-/// The settings, from the environment.
-///
-/// | variable | default | meaning |
-/// |---|---|---|
-/// | `TABLE_NAME` | `notify-me` | the table |
-/// | `SHARDS` | 8 | shards of each waitlist, 1 to 1024; the same for every function |
-/// | `UNSUBSCRIBE_KEY` | required | signs unsubscribe links; the same as `notify`'s |
-/// | `UNIFORM_STATUS` | false | true: a subscription is answered 202, new or not |
-/// | `MAX_BODY_BYTES` | 16384 | the largest body |
-/// | `WAIT_DAYS` | 400 | how long somebody waits at most |
+const UNIFORM_STATUS: Setting =
+    Setting::with_default("UNIFORM_STATUS", "false", "`true`: a subscription is answered 202, new or not");
+const WAIT_DAYS: Setting =
+    Setting::with_default("WAIT_DAYS", "400", "how many days somebody waits at most, 1 to 36500");
+
+/// Every setting of this function, beside those of logging.
+pub const SETTINGS: &[Setting] =
+    &[TABLE_NAME, SHARDS, UNSUBSCRIBE_KEY, UNIFORM_STATUS, MAX_BODY_BYTES, WAIT_DAYS];
+
+/// The settings, from the environment: [`SETTINGS`].
 #[derive(Debug, Clone)]
 pub struct Config {
     table: String,
@@ -45,18 +50,23 @@ impl Config {
     /// Reads the settings from `lookup`.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, domain::setting::BadSettings> {
         let mut settings = Settings::new(lookup);
-        let config = Self {
-            table: settings.or("TABLE_NAME", "notify-me".to_owned()),
-            shards: settings.or("SHARDS", ShardCount::DEFAULT),
-            uniform_status: settings.or("UNIFORM_STATUS", false),
-            max_body: settings.or("MAX_BODY_BYTES", 16_384),
-            wait_days: settings.or("WAIT_DAYS", 400),
-            key: match settings.required("UNSUBSCRIBE_KEY") {
-                Some(key) => key,
-                None => return settings.finish(None),
-            },
-        };
-        settings.finish(Some(config))
+        let table = settings.or(&TABLE_NAME);
+        let shards = settings.or(&SHARDS);
+        let key = settings.required(UNSUBSCRIBE_KEY.name);
+        let uniform_status = settings.or(&UNIFORM_STATUS);
+        let max_body = settings.whole_number(&MAX_BODY_BYTES, BODY_BYTES);
+        let wait_days = settings.whole_number(&WAIT_DAYS, 1..=36_500);
+        let config = (|| {
+            Some(Self {
+                table: table?,
+                shards: shards?,
+                key: key?,
+                uniform_status: uniform_status?,
+                max_body: usize::try_from(max_body?).ok()?,
+                wait_days: u32::try_from(wait_days?).ok()?,
+            })
+        })();
+        settings.finish(config)
     }
 }
 
@@ -69,7 +79,7 @@ pub struct App {
 
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
-    lambda_runtime::tracing::init_default_subscriber();
+    platform::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let client = aws_sdk_dynamodb::Client::new(&platform::aws::config().await);
     let table = Table::new(client, config.table.clone());

@@ -19,12 +19,19 @@ pub(crate) fn complain(error: &anyhow::Error) {
 /// Sends what the program logs to standard error, in one line each. `RUST_LOG` overrides the
 /// default, which is what happens on this machine at level info and all else at level warn.
 pub(crate) fn log_to_stderr() {
-    use tracing_subscriber::EnvFilter;
     // The embedded DynamoDB warns of every refusal, a failed condition among them, which is part
     // of normal work.
-    const DEFAULT: &str = "warn,dynoxide=error,notify_me=info,notify_me::poller=warn";
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(DEFAULT));
+    log_to_stderr_at("warn,dynoxide=error,notify_me=info,notify_me::poller=warn");
+}
+
+/// The same with another default. Whatever `RUST_LOG` says, other crates' lines are capped: what passes through this
+/// program holds addresses, and so do detailed lines of what carries it.
+pub(crate) fn log_to_stderr_at(default: &str) {
+    use tracing_subscriber::layer::SubscriberExt as _;
+    use tracing_subscriber::util::SubscriberInitExt as _;
+    use tracing_subscriber::{EnvFilter, fmt};
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
+    let lines = fmt::layer().compact().with_writer(std::io::stderr);
     // Only the first call of a process decides.
-    let _ =
-        tracing_subscriber::fmt().compact().with_env_filter(filter).with_writer(std::io::stderr).try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(filter).with(platform::logs::cap()).try_init();
 }

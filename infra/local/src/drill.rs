@@ -4,9 +4,8 @@
 use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
-use tracing_subscriber::EnvFilter;
 
-use crate::console::say;
+use crate::console::{log_to_stderr_at, say};
 
 mod faults;
 mod http_tap;
@@ -57,7 +56,8 @@ enum Which {
 /// # Errors
 /// When it cannot be run, and when something was not as promised.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    quiet();
+    // What goes wrong here is meant to: only what nobody expects is logged.
+    log_to_stderr_at("off");
     let report = match args.which {
         Which::Kill(args) => kill::run(args).await?,
         Which::Faults(args) => faults::run(args).await?,
@@ -77,11 +77,4 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         bail!("not as promised: {}", report.failures.join("; "));
     }
     Ok(())
-}
-
-/// What goes wrong here is meant to: only what nobody expects is logged.
-fn quiet() {
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
-    // Only the first call of a process decides.
-    let _ = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr).try_init();
 }

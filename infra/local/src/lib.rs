@@ -11,6 +11,7 @@ mod drill;
 pub mod embedded;
 mod front;
 pub mod host;
+mod loopback;
 mod operate;
 mod page;
 mod poll;
@@ -21,11 +22,22 @@ mod simulate;
 mod stop;
 mod up;
 
+/// Back-in-stock notifications: the whole system on this machine, and the tools around it.
 #[derive(Parser)]
-#[command(name = "notify-me", version, about)]
+#[command(name = "notify-me", version, about, args_conflicts_with_subcommands = true)]
 struct Cli {
     #[command(subcommand)]
     command: Option<Command>,
+    /// Without a command the system runs, so its options stand without one as well.
+    #[command(flatten)]
+    up: up::Args,
+}
+
+impl Cli {
+    /// What it asks for.
+    fn wanted(self) -> Command {
+        self.command.unwrap_or(Command::Up(self.up))
+    }
 }
 
 #[derive(Subcommand)]
@@ -58,7 +70,7 @@ enum Command {
 
 /// Does what the command line asks for.
 pub async fn run() -> ExitCode {
-    let ended = match Cli::parse().command.unwrap_or_else(|| Command::Up(up::Args::default())) {
+    let ended = match Cli::parse().wanted() {
         Command::Up(args) => up::run(args).await,
         Command::Simulate(args) => simulate::run(args).await,
         Command::Poll(args) => poll::run(args).await,
@@ -76,5 +88,48 @@ pub async fn run() -> ExitCode {
             console::complain(&error);
             ExitCode::FAILURE
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn the_options_of_up_stand_without_it_too() {
+        Cli::command().debug_assert();
+        for line in [&[][..], &["up"]] {
+            let Command::Up(args) = parsed(line).unwrap() else { panic!("{line:?} is not up") };
+            assert_eq!((args.port(), args.ready_file()), (3000, None), "{line:?}");
+        }
+        for line in
+            [&["--port", "0", "--ready-file", "r.json"][..], &["up", "--ready-file", "r.json", "--port", "0"]]
+        {
+            let Command::Up(args) = parsed(line).unwrap() else { panic!("{line:?} is not up") };
+            let file = std::path::Path::new("r.json");
+            assert_eq!((args.port(), args.ready_file()), (0, Some(file)), "{line:?}");
+        }
+        assert!(matches!(parsed(&["simulate"]), Ok(Command::Simulate(_))));
+    }
+
+    #[test]
+    fn what_nobody_knows_is_refused_by_its_name() {
+        for (line, named) in [
+            (&["--prot", "0"][..], "--prot"),
+            (&["upp"], "upp"),
+            (&["--port", "many"], "many"),
+            (&["--port", "0", "simulate"], "simulate"),
+        ] {
+            let refusal = parsed(line).map(drop).unwrap_err().to_string();
+            assert!(refusal.contains(named), "{line:?}: {refusal}");
+        }
+    }
+
+    fn parsed(line: &[&str]) -> Result<Command, clap::Error> {
+        Cli::try_parse_from(std::iter::once(&"notify-me").chain(line)).map(Cli::wanted)
     }
 }

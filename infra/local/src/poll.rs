@@ -8,6 +8,8 @@ use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::util::SubscriberInitExt as _;
 
 use crate::poller::{LambdaEndpoint, Mapping, Partition, Poller, StartingPosition};
 
@@ -155,6 +157,9 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         .with_env_filter(filter)
         .with_target(false)
         .with_writer(Above(bar.clone()))
+        .finish()
+        // Records hold addresses, and so do detailed lines of what carries them.
+        .with(platform::logs::cap())
         .init();
 
     let mapping = args.mapping();

@@ -20,7 +20,8 @@ pub(crate) use system::{MAPPINGS, Options, System, Target, aws, mapping};
 /// The port that `sam local start-api` uses as well.
 const PORT: u16 = 3000;
 
-/// The system's settings.
+// No `///` here: it would take the place of the program's own description.
+// The system's settings.
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// Port of the API and the page on 127.0.0.1; 0 picks a free one.
@@ -46,9 +47,14 @@ pub(crate) struct Args {
     ses: Option<Target>,
 }
 
-impl Default for Args {
-    fn default() -> Self {
-        Self { port: PORT, data: None, ready_file: None, kafka: None, dynamodb: None, ses: None }
+#[cfg(test)]
+impl Args {
+    pub(crate) fn port(&self) -> u16 {
+        self.port
+    }
+
+    pub(crate) fn ready_file(&self) -> Option<&std::path::Path> {
+        self.ready_file.as_deref()
     }
 }
 
@@ -81,8 +87,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
     stop.asked().await;
     if let Some(file) = &args.ready_file {
-        // It may have been removed by whoever read it.
-        let _ = std::fs::remove_file(file);
+        system.addresses().remove(file);
     }
     say("Finishing what is in flight. Ctrl-C again ends at once.");
     tokio::select! {

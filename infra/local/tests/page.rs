@@ -408,7 +408,7 @@ async fn text_has_the_contrast_that_wcag_aa_asks_for_in_light_and_dark() {
 #[tokio::test]
 async fn the_page_loads_nothing_from_elsewhere_and_its_policy_says_so() {
     let system = System::start().await;
-    let answer = reqwest::get(&system.origin).await.unwrap();
+    let answer = system.page().await;
     let policy = answer.headers()["content-security-policy"].to_str().unwrap().to_owned();
     assert!(policy.starts_with("default-src 'none'; script-src 'self';"), "{policy}");
     assert_eq!(answer.headers()["x-content-type-options"], "nosniff");

@@ -7,6 +7,7 @@ mod fault;
 mod msk_iam;
 mod pem;
 mod security;
+mod settings;
 
 use std::{
     sync::Arc,
@@ -32,6 +33,7 @@ pub use self::{
     fault::{Fault, Kind},
     msk_iam::Signer,
     security::{Mode, Security},
+    settings::{DELIVERY_MS, SETTINGS},
 };
 
 /// Where Kafka is, how to log in, and what its topics are called.
@@ -50,11 +52,16 @@ impl Kafka {
     /// Reads `KAFKA_BOOTSTRAP_SERVERS`, `KAFKA_RESTOCK_TOPIC`, `KAFKA_BATCHES_TOPIC` and what
     /// [`Security::read`] does.
     pub fn read(settings: &mut Settings<'_>) -> Option<Self> {
-        let restocks = settings.or("KAFKA_RESTOCK_TOPIC", "item-restocked".to_owned());
-        let batches = settings.or("KAFKA_BATCHES_TOPIC", "notification-batches".to_owned());
+        let restocks = settings.or(&settings::RESTOCK_TOPIC);
+        let batches = settings.or(&settings::BATCHES_TOPIC);
         let bootstrap_servers = settings.required("KAFKA_BOOTSTRAP_SERVERS");
         let security = Security::read(settings);
-        Some(Self { bootstrap_servers: bootstrap_servers?, security: security?, restocks, batches })
+        Some(Self {
+            bootstrap_servers: bootstrap_servers?,
+            security: security?,
+            restocks: restocks?,
+            batches: batches?,
+        })
     }
 
     /// The topic for records of `topic` that cannot be read.

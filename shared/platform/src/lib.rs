@@ -5,6 +5,8 @@ pub mod aws;
 pub mod chance;
 pub mod http;
 pub mod kafka;
+pub mod logs;
+pub mod settings;
 pub mod table;
 
 use std::fmt;

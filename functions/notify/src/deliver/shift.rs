@@ -38,7 +38,8 @@ use crate::{
 const DEPARTURE: Duration = Duration::from_secs(2);
 /// The longest from a call's announcement until it certainly is over: its departure, the call, and
 /// how far two workers' clocks may differ.
-const FLIGHT_LIMIT: Duration = DEPARTURE.saturating_add(CALL_TIMEOUT).saturating_add(Duration::from_secs(5));
+pub const FLIGHT_LIMIT: Duration =
+    DEPARTURE.saturating_add(CALL_TIMEOUT).saturating_add(Duration::from_secs(5));
 /// How old the product's item may be when a call goes out: what SES has not been handed a second
 /// after a sell-out is not sent.
 const FRESH: Duration = Duration::from_secs(1);

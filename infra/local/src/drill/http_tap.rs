@@ -12,7 +12,7 @@ use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
-use super::wire::{Fate, Wire};
+use super::wire::{Fate, SEND, Sending, Wire};
 use crate::ses::serve::{DropAnswer, serve};
 
 const MAX_BODY: usize = 64 * 1024 * 1024;
@@ -57,19 +57,22 @@ impl HttpTap {
 }
 
 async fn pass(State(shared): State<Arc<Shared>>, request: Request) -> Response {
-    match shared.wire.judge(name(request.headers(), request.uri().path())) {
-        Fate::Passed => forward(&shared, request).await,
+    let what = name(request.headers(), request.uri().path());
+    let sending = (what == SEND).then(|| shared.wire.sends());
+    match shared.wire.judge(what) {
+        Fate::Passed => carry(&shared, request, sending).await,
         Fate::Delayed(time) => {
             tokio::time::sleep(time).await;
-            forward(&shared, request).await
+            carry(&shared, request, sending).await
         }
-        Fate::AnswerLost => lost(forward(&shared, request).await),
+        Fate::AnswerLost => lost(carry(&shared, request, sending).await),
         Fate::KilledBefore => {
+            drop(sending);
             shared.wire.kill();
             never().await
         }
         Fate::KilledAfter => {
-            forward(&shared, request).await;
+            carry(&shared, request, sending).await;
             shared.wire.kill();
             never().await
         }
@@ -87,8 +90,20 @@ fn name(headers: &HeaderMap, path: &str) -> String {
     match target.and_then(|target| target.strip_prefix(TARGET)) {
         Some(operation) => format!("table {operation}"),
         None if path.ends_with("/account") => "SES GetAccount".to_owned(),
-        None => "SES SendBulkEmail".to_owned(),
+        None => SEND.to_owned(),
     }
+}
+
+/// Passes a request on. What has left arrives and is worked on, also when whoever sent it is killed meanwhile: so this is
+/// a task of its own, for the handler ends with the connection.
+async fn carry(shared: &Arc<Shared>, request: Request, sending: Option<Sending>) -> Response {
+    let shared = shared.clone();
+    let carried = tokio::spawn(async move {
+        let answer = forward(&shared, request).await;
+        drop(sending);
+        answer
+    });
+    carried.await.unwrap_or_else(|_| lost(Response::default()))
 }
 
 async fn forward(shared: &Shared, request: Request) -> Response {

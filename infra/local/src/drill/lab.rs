@@ -24,6 +24,7 @@ use super::wire::Wire;
 use crate::embedded::dynamodb::DynamoDb;
 use crate::embedded::kafka::{self, Kafka};
 use crate::host::functions::NOTIFY;
+use crate::loopback::client_for;
 use crate::ses::{self, Ses};
 use crate::up::{self, Options, System, Target};
 
@@ -226,6 +227,11 @@ impl Lab {
         self.system.host().kill(NOTIFY, chance);
     }
 
+    /// How many processes of `notify` were killed at work so far.
+    pub(super) fn hit(&self) -> u64 {
+        self.system.host().hit(NOTIFY)
+    }
+
     /// What answers the next writes of producers as if another one had taken their place.
     pub(super) fn fence(&self, writes: usize) -> impl Fn() + Send + use<> {
         self.kafka.fence(writes)
@@ -237,7 +243,7 @@ impl Lab {
     /// When it does not take that.
     pub(super) async fn ses_faults(&self, faults: &Value) -> anyhow::Result<()> {
         let url = format!("{}/_aws/ses/faults", self.ses.url());
-        reqwest::Client::new().put(url).json(faults).send().await?.error_for_status()?;
+        client_for(&url).build()?.put(url).json(faults).send().await?.error_for_status()?;
         Ok(())
     }
 

@@ -33,16 +33,19 @@ pub(super) enum Fate {
 
 type Rule = Box<dyn FnMut(&Seen) -> Fate + Send>;
 
+/// What a request to send mails is called.
+pub(super) const SEND: &str = "SES SendBulkEmail";
+
 /// The requests of one system.
 #[derive(Default)]
 pub(super) struct Wire {
     armed: AtomicBool,
     count: AtomicU64,
+    disturbed: AtomicU64,
+    sending: AtomicU64,
     rule: Mutex<Option<Rule>>,
     log: Mutex<Vec<String>>,
     kill: OnceLock<Box<dyn Fn() + Send + Sync>>,
-    /// How often a rule has done something since it was armed: a fault that never struck has shown nothing.
-    pub(super) struck: Arc<AtomicU64>,
     /// Kafka takes no connection and keeps none.
     pub(super) kafka_is_down: Arc<AtomicBool>,
 }
@@ -59,7 +62,7 @@ impl Wire {
         *lock(&self.rule) = Some(Box::new(rule));
         lock(&self.log).clear();
         self.count.store(0, Ordering::SeqCst);
-        self.struck.store(0, Ordering::SeqCst);
+        self.disturbed.store(0, Ordering::SeqCst);
         self.armed.store(true, Ordering::SeqCst);
     }
 
@@ -79,9 +82,25 @@ impl Wire {
         lock(&self.log).push(what.clone());
         let fate = lock(&self.rule).as_mut().map_or(Fate::Passed, |rule| rule(&Seen { number, what }));
         if fate != Fate::Passed {
-            self.struck.fetch_add(1, Ordering::SeqCst);
+            self.disturbed.fetch_add(1, Ordering::SeqCst);
         }
         fate
+    }
+
+    /// How many requests were not simply passed on since the wire was armed.
+    pub(super) fn disturbed(&self) -> u64 {
+        self.disturbed.load(Ordering::SeqCst)
+    }
+
+    /// Whether SES has a call that it has not answered: somebody is being told.
+    pub(super) fn is_sending(&self) -> bool {
+        self.sending.load(Ordering::SeqCst) > 0
+    }
+
+    /// A call that SES has, until this is dropped.
+    pub(super) fn sends(self: &Arc<Self>) -> Sending {
+        self.sending.fetch_add(1, Ordering::SeqCst);
+        Sending(self.clone())
     }
 
     /// Kills `notify`.
@@ -89,6 +108,15 @@ impl Wire {
         if let Some(kill) = self.kill.get() {
             kill();
         }
+    }
+}
+
+/// A call that SES has not answered.
+pub(super) struct Sending(Arc<Wire>);
+
+impl Drop for Sending {
+    fn drop(&mut self) {
+        self.0.sending.fetch_sub(1, Ordering::SeqCst);
     }
 }
 

@@ -34,16 +34,21 @@ async fn serve() -> Served {
     Served { front, host, backpressure, url: format!("http://{local}") }
 }
 
+/// A client that asks no proxy.
+fn http() -> reqwest::Client {
+    crate::loopback::client_for("http://127.0.0.1").build().unwrap()
+}
+
 impl Served {
     async fn put_stock(&self, query: &str) -> (u16, HeaderMap, String) {
         let url = format!("{}/products/p/stock{query}", self.url);
-        let json = reqwest::Client::new().put(url).header("content-type", "application/json");
+        let json = http().put(url).header("content-type", "application/json");
         read(json.body("{}").send().await.unwrap()).await
     }
 
     async fn invoke(&self, name: &str, kind: &str, payload: &str) -> (u16, HeaderMap, String) {
         let url = format!("{}/2015-03-31/functions/{name}/invocations", self.url);
-        let request = reqwest::Client::new().post(url).header("x-amz-invocation-type", kind);
+        let request = http().post(url).header("x-amz-invocation-type", kind);
         read(request.body(payload.to_owned()).send().await.unwrap()).await
     }
 }
@@ -79,7 +84,8 @@ async fn a_client_sees_what_api_gateway_would_show_for_each_way_an_invocation_en
 #[tokio::test]
 async fn the_page_goes_before_the_functions_and_everything_else_to_the_default_route() {
     let served = serve().await;
-    let get = async |path: &str| read(reqwest::get(format!("{}{path}", served.url)).await.unwrap()).await.2;
+    let get =
+        async |path: &str| read(http().get(format!("{}{path}", served.url)).send().await.unwrap()).await.2;
     assert_eq!(get("/").await, "the page");
     let event: Value = serde_json::from_str(&get("/products/x/y").await).unwrap();
     assert_eq!(event["payload"]["routeKey"], "$default");
@@ -110,12 +116,12 @@ async fn a_body_over_the_limit_is_refused() {
     let url = format!("{}/products/p/subscriptions", served.url);
     let body = vec![b'x'; MAX_BODY + 1];
     // The refusal comes while the body is still on its way; a client may see either first.
-    if let Ok(response) = reqwest::Client::new().post(&url).body(body).send().await {
+    if let Ok(response) = http().post(&url).body(body).send().await {
         assert_eq!(response.status(), 413);
     }
     // Over Lambda's limit, once it is in base64.
     let body = vec![b'x'; 5 * 1024 * 1024];
-    let response = reqwest::Client::new().post(&url).body(body).send().await.unwrap();
+    let response = http().post(&url).body(body).send().await.unwrap();
     assert_eq!(response.status(), 413);
     assert_eq!(response.headers()["content-type"], "application/problem+json");
     served.host.stop(WAIT).await;

@@ -8,6 +8,8 @@ use std::time::Duration;
 
 use platform::kafka::Security;
 
+use super::settings;
+
 /// Takes subscriptions and answers everything else that comes in over HTTP.
 pub(crate) const SUBSCRIBE: &str = "subscribe";
 /// Takes stock updates.
@@ -145,27 +147,11 @@ fn common(wiring: &Wiring, caller: impl Iterator<Item = (OsString, OsString)>) -
 /// a setting of the functions, and, where it is not the embedded Kafka, the login to it, and, where
 /// real AWS is used, what the AWS SDK reads.
 fn is_handed_on(key: &str, wiring: &Wiring) -> bool {
-    const ALWAYS: [&str; 17] = [
-        "RUST_LOG",
-        "RUST_BACKTRACE",
-        "AWS_LAMBDA_LOG_FORMAT",
-        "SHARDS",
-        "UNIFORM_STATUS",
-        "MAX_BODY_BYTES",
-        "SEND_RATE",
-        "RESERVED_PERCENT",
-        "ON_UNKNOWN",
-        "SENDER",
-        "SHOP_NAME",
-        "PRODUCT_URL",
-        "DELIVERY_TIMEOUT_MS",
-        "WAIT_DAYS",
-        "SLICE_SECONDS",
-        "SLICE_MAILS",
-        "SWEEP_AFTER_SECONDS",
-    ];
+    const SEE_MORE: [&str; 4] =
+        ["RUST_LOG", "RUST_BACKTRACE", "AWS_LAMBDA_LOG_FORMAT", "AWS_LAMBDA_LOG_LEVEL"];
     const FOR_AWS: [&str; 3] = ["HOME", "SES_CONFIGURATION_SET", "SSL_CERT_FILE"];
-    ALWAYS.contains(&key)
+    SEE_MORE.contains(&key)
+        || settings::are_free(key)
         || wiring.kafka_login && Security::VARIABLES.contains(&key)
         || wiring.uses_aws()
             && (FOR_AWS.contains(&key) || key.starts_with("AWS_") && !key.starts_with("AWS_LAMBDA_"))
@@ -203,6 +189,22 @@ mod tests {
         assert!(!environment.contains_key("AWS_PROFILE"));
         assert!(!environment.contains_key("PATH"));
         assert_eq!(environment["SEND_RATE"], "14");
+    }
+
+    #[test]
+    fn a_setting_of_a_function_reaches_it_unless_this_program_has_to_choose_it() {
+        let handed_on = |name: &str| {
+            let caller = std::iter::once((name, "7"));
+            environment(&wiring(Some("http://127.0.0.1:4".to_owned())), &caller.collect::<Vec<_>>())
+                .get(name)
+                .is_some_and(|value| value == "7")
+        };
+        for name in ["SHARDS", "WAIT_DAYS", "SLICE_SECONDS", "SLICE_MAILS", "SWEEP_AFTER_SECONDS", "SENDER"] {
+            assert!(handed_on(name), "{name}");
+        }
+        for name in ["TABLE_NAME", "KAFKA_BOOTSTRAP_SERVERS", "UNSUBSCRIBE_URL", "KAFKA_PASSWORD", "OTHER"] {
+            assert!(!handed_on(name), "{name}");
+        }
     }
 
     #[test]

@@ -18,6 +18,7 @@ mod parent;
 mod pool;
 pub mod runtime_api;
 mod sandbox;
+mod settings;
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -136,7 +137,8 @@ impl Host {
     /// # Errors
     /// [`WarmError`] of the first function that does not get there.
     pub(crate) async fn warm(&self) -> Result<(), WarmError> {
-        futures::future::try_join_all(self.pools.values().map(Pool::warm)).await.map(|_| ())
+        // All of them, also after one has failed: each says what it wants, such as all settings that are missing.
+        futures::future::join_all(self.pools.values().map(Pool::warm)).await.into_iter().collect()
     }
 
     /// True if a function of this name exists.
@@ -168,6 +170,11 @@ impl Host {
         if let Some(pool) = self.pools.get(function) {
             pool.kill(chance);
         }
+    }
+
+    /// How many of a function's processes [`Host::kill`] has hit at work so far.
+    pub(crate) fn hit(&self, function: &str) -> u64 {
+        self.pools.get(function).map_or(0, Pool::hit)
     }
 
     /// Takes no more invocations, lets the running ones finish for up to `grace`, then ends every

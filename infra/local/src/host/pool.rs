@@ -1,7 +1,7 @@
 //! The processes of one function: as many as run at the same time, up to its concurrency, and
 //! kept warm afterwards.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -30,6 +30,8 @@ struct Inner {
     give_up: CancellationToken,
     /// How often processes were to be killed, and the last time with which chance each.
     kills: watch::Sender<(u64, f64)>,
+    /// How many processes were killed at work.
+    hit: AtomicU64,
 }
 
 impl Pool {
@@ -42,6 +44,7 @@ impl Pool {
             stopping: AtomicBool::new(false),
             give_up: CancellationToken::new(),
             kills: watch::Sender::new((0, 0.0)),
+            hit: AtomicU64::new(0),
         };
         Self { inner: Arc::new(inner) }
     }
@@ -78,6 +81,11 @@ impl Pool {
         self.inner.kills.send_modify(|(count, of)| (*count, *of) = (*count + 1, chance));
         // Dropping one kills it.
         drop(std::mem::take(&mut *self.inner.idle()));
+    }
+
+    /// How many processes were killed at work so far.
+    pub(super) fn hit(&self) -> u64 {
+        self.inner.hit.load(Ordering::SeqCst)
     }
 
     pub(super) async fn stop(&self, grace: Duration) {
@@ -129,6 +137,7 @@ impl Inner {
                 outcome = sandbox.invoke(payload.clone()) => outcome,
                 () = killed(self.kills.subscribe()) => {
                     sandbox.kill().await;
+                    self.hit.fetch_add(1, Ordering::SeqCst);
                     let message = "the process was killed";
                     let error = FunctionError::new(Cause::Exited, "Runtime.ExitError", message);
                     return Ok(Outcome::Error(error));

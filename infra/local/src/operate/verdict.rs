@@ -1,14 +1,15 @@
 //! "Was this address told?", decided from what the table keeps: the subscription, the shard's cursor, the product, and
 //! what the restocks that covered the place wrote down. There is no record for each recipient. Without clock or table.
 
+use std::time::Duration;
+
 use domain::cursor::{Cursor, Tally};
 use domain::product::Product;
 use domain::{Position, RestockId};
 use jiff::Timestamp;
+use notify::FLIGHT_LIMIT;
 use platform::table::{Open, Planned};
 
-/// How long after its announcement a call that has no answer is in doubt, in milliseconds: longer than any call takes.
-const LATE_MS: u64 = 60_000;
 /// The reason under which those are written down who were passed because their call was in doubt.
 const IN_DOUBT: &str = "IN_DOUBT";
 
@@ -92,7 +93,7 @@ impl Facts {
             let new = self.cursor.committed < self.at && self.at <= flight.through;
             if flight.retried.contains(&self.at) || (new && self.entry) {
                 let now_ms = u64::try_from(self.now.as_millisecond()).unwrap_or_default();
-                return if now_ms.saturating_sub(flight.since_ms) > LATE_MS {
+                return if Duration::from_millis(now_ms.saturating_sub(flight.since_ms)) >= FLIGHT_LIMIT {
                     let tally = self.cursor.tally.as_ref();
                     Verdict::InDoubt { restock: tally.map(|tally| tally.restock_id.clone()) }
                 } else {
@@ -121,7 +122,7 @@ impl Facts {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-    use domain::cursor::{Answer, OnUnknown};
+    use domain::cursor::{Answer, OnUnknown, Opened};
     use domain::stock::Version;
     use domain::{ProductId, Shard};
 
@@ -207,7 +208,14 @@ mod tests {
         let after = Facts { at: at(21), ..facts };
         assert_eq!(after.verdict(), Verdict::Waiting, "the call is for those before");
         let mut facts = super::tests::facts();
-        facts.cursor = facts.cursor.claim(0, Some(at(20)), 2, NOW_MS - LATE_MS - 1);
+        // The very moment from which a worker settles it.
+        let limit_ms = u64::try_from(FLIGHT_LIMIT.as_millis()).unwrap();
+        facts.cursor = facts.cursor.claim(0, Some(at(20)), 2, NOW_MS - limit_ms + 1);
+        assert!(matches!(facts.cursor.open(NOW_MS, limit_ms), Opened::Busy { .. }));
+        assert!(matches!(facts.verdict(), Verdict::InFlight { .. }));
+        let mut facts = super::tests::facts();
+        facts.cursor = facts.cursor.claim(0, Some(at(20)), 2, NOW_MS - limit_ms);
+        assert!(matches!(facts.cursor.open(NOW_MS, limit_ms), Opened::InDoubt(_)));
         assert_eq!(facts.verdict(), Verdict::InDoubt { restock: Some(restock("r")) });
     }
 

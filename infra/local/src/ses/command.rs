@@ -83,7 +83,7 @@ mod tests {
         let ses = Ses::start(line.args.options()).await.unwrap();
         assert!(ses.url().starts_with(&format!("http://{address}:")), "{}", ses.url());
 
-        let http = reqwest::Client::new();
+        let http = crate::loopback::client_for(&ses.url()).build().unwrap();
         let mail = json!({
             "FromEmailAddress": "shop@example.com",
             "Destination": { "ToAddresses": ["user1@example.com"] },

@@ -51,7 +51,11 @@ impl Bench {
                     .build_https(),
             )
             .build();
-        Self { ses, client: aws_sdk_sesv2::Client::from_conf(config), http: reqwest::Client::new() }
+        Self {
+            ses,
+            client: aws_sdk_sesv2::Client::from_conf(config),
+            http: crate::loopback::client_for("http://localhost").build().unwrap(),
+        }
     }
 
     async fn send(&self, entries: Vec<BulkEmailEntry>) -> BulkResult {

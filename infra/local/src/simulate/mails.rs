@@ -8,6 +8,8 @@ use jiff::Timestamp;
 use reqwest::{Client, Response};
 use serde::Deserialize;
 
+use crate::loopback::client_for;
+
 /// Mails asked for at a time.
 const PAGE: &str = "1000";
 
@@ -68,7 +70,7 @@ impl Inbox {
     /// # Errors
     /// When it cannot be read.
     pub(crate) async fn open(url: String) -> anyhow::Result<Self> {
-        let http = Client::builder().timeout(Duration::from_secs(60)).build()?;
+        let http = client_for(&url).timeout(Duration::from_secs(60)).build()?;
         let mut inbox = Self { url, http, last: None, seen: HashSet::new() };
         let newest = inbox.page(&[("last", "1")]).await?;
         inbox.last = newest.last().map(|message| message.id.clone());

@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 
 use super::judge::{Answer, Ask};
 use super::story::{Product, Shopper};
+use crate::loopback::client_for;
 
 /// Requests of shoppers at a time.
 const AT_ONCE: usize = 32;
@@ -36,7 +37,7 @@ struct Waiting {
 
 impl Shop {
     pub(crate) fn new(api: String) -> anyhow::Result<Self> {
-        let http = Client::builder().timeout(REQUEST_LIMIT).build()?;
+        let http = client_for(&api).timeout(REQUEST_LIMIT).build()?;
         Ok(Self { api, http, room: Semaphore::new(AT_ONCE) })
     }
 

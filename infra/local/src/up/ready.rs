@@ -55,6 +55,14 @@ impl Addresses {
         }
         written
     }
+
+    /// Removes the ready file if it is still this system's: one that was started meanwhile may have put its own in its
+    /// place, and whoever read it may have removed it.
+    pub(crate) fn remove(&self, file: &Path) {
+        if Self::read(file).is_ok_and(|there| there == *self) {
+            let _ = fs::remove_file(file);
+        }
+    }
 }
 
 #[cfg(test)]
@@ -63,17 +71,21 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_ready_file_replaces_an_older_one_and_leaves_nothing_beside_it() {
-        let addresses = Addresses {
+    fn addresses(kafka: u16) -> Addresses {
+        Addresses {
             api: "http://127.0.0.1:3000".to_owned(),
-            kafka: "127.0.0.1:1".to_owned(),
+            kafka: format!("127.0.0.1:{kafka}"),
             dynamodb: "http://127.0.0.1:2".to_owned(),
             ses: "http://127.0.0.1:3".to_owned(),
             inbox: Some("http://127.0.0.1:3000/_aws/ses".to_owned()),
             table: "notify-me".to_owned(),
             region: "us-east-1".to_owned(),
-        };
+        }
+    }
+
+    #[test]
+    fn the_ready_file_replaces_an_older_one_and_leaves_nothing_beside_it() {
+        let addresses = addresses(1);
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("ready.json");
         fs::write(&file, "old").unwrap();
@@ -81,5 +93,22 @@ mod tests {
         assert_eq!(Addresses::read(&file).unwrap(), addresses);
         assert_eq!(fs::read_dir(directory.path()).unwrap().count(), 1);
         assert!(addresses.write(&directory.path().join("missing/ready.json")).is_err());
+    }
+
+    #[test]
+    fn a_system_removes_its_own_ready_file_only() {
+        let directory = tempfile::tempdir().unwrap();
+        let file = directory.path().join("ready.json");
+        let (first, second) = (addresses(1), addresses(2));
+        first.write(&file).unwrap();
+        second.write(&file).unwrap();
+        first.remove(&file);
+        assert_eq!(Addresses::read(&file).unwrap(), second, "the next one's stays");
+        second.remove(&file);
+        assert!(!file.exists());
+        second.remove(&file);
+        fs::write(&file, "somebody else's").unwrap();
+        second.remove(&file);
+        assert!(file.exists());
     }
 }

@@ -18,5 +18,6 @@ mod refusals;
 mod restocks;
 mod samples;
 mod simulation;
+mod surroundings;
 mod tutorial;
 mod unreadable;

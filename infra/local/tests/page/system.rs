@@ -46,7 +46,13 @@ impl System {
             read(&ready_file)
         });
         let Ready { api, ses } = ready.await;
-        Self { origin: api, ses, http: reqwest::Client::new(), process, _folder: folder }
+        Self {
+            origin: api,
+            ses,
+            http: reqwest::Client::builder().no_proxy().build().unwrap(),
+            process,
+            _folder: folder,
+        }
     }
 
     /// Asks the system to stop, as Ctrl-C does, and waits until it has.
@@ -55,6 +61,11 @@ impl System {
         assert!(asked.success());
         let ended = within(|| self.process.try_wait().unwrap()).await;
         assert!(ended.success(), "the system did not stop well: {ended}");
+    }
+
+    /// The page itself, past any proxy.
+    pub(crate) async fn page(&self) -> reqwest::Response {
+        self.http.get(&self.origin).send().await.unwrap()
     }
 
     /// Everything in the inbox, oldest first.

@@ -96,7 +96,7 @@ impl System {
     pub(crate) fn shop(&self) -> Shop {
         Shop {
             ready: self.ready.clone(),
-            http: reqwest::Client::builder().timeout(PATIENCE).build().unwrap(),
+            http: reqwest::Client::builder().no_proxy().timeout(PATIENCE).build().unwrap(),
             from: self.log.length(),
             log: self.log.clone(),
         }

@@ -41,6 +41,7 @@ ROUTES = {
     "POST /unsubscribe/{token}": "NONE",
     "$default": "NONE",
     "PUT /products/{productId}/stock": "AWS_IAM",
+    "PUT /products/{proxy+}": "AWS_IAM",
 }
 
 

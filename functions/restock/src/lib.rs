@@ -237,9 +237,8 @@ async fn in_one_flight(app: &App, payload: &str) -> Result<Value, Refused> {
     if list.is_empty() || list.len() > MAX_UPDATES {
         return Err(Invalid::new("list", format!("has {} updates", list.len()), accepted).into());
     }
-    let read: Vec<Result<usize, Invalid>>;
     let mut good: Vec<Complete> = Vec::new();
-    read = list
+    let read: Vec<Result<usize, Invalid>> = list
         .iter()
         .map(|one| {
             good.push(complete(StockUpdate::from_request(one.get().as_bytes(), None)?));

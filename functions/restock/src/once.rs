@@ -94,7 +94,7 @@ impl Turn {
 
     /// Writes down where the update lies. If that fails, a retry publishes it once more: the same restock, with the same
     /// time.
-    pub(crate) async fn is_done(self, table: &Table, written: &Written) {
+    pub(crate) async fn done(self, table: &Table, written: &Written) {
         let place = Some((written.partition, written.offset));
         let named = Named::now(&self.product, Some(Asked { place, ..self.asked }));
         let noted = Box::pin(async { table.put(item(&ItemKey::named(&self.restock_id), &named)?).await });

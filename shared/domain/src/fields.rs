@@ -81,6 +81,18 @@ impl<'a> Fields<'a> {
             Some(other) => Err(Invalid::new(field, format!("is {}", kind(other)), accepted)),
         }
     }
+
+    /// An optional text, or a number taken as its text.
+    pub fn text_or_number(
+        &self,
+        field: &'static str,
+        accepted: &'static str,
+    ) -> Result<Option<String>, Invalid> {
+        match self.get(field) {
+            Some(Value::Number(number)) => Ok(Some(number.to_string())),
+            _ => Ok(self.text(field, accepted)?.map(str::to_owned)),
+        }
+    }
 }
 
 /// Text without the byte order mark that it may begin with. RFC 8259, section 8.1, lets a reader of JSON ignore it, and

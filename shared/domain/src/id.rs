@@ -85,21 +85,21 @@ fn tag(text: &str) -> String {
         if byte.is_ascii_alphanumeric() || byte == b'-' {
             tag.push(char::from(byte));
         } else {
-            hex(&mut tag, &[b'_'], byte);
+            tag.push('_');
+            hex(&mut tag, byte);
         }
     }
     if tag.len() > MAX_TAG_CHARS {
         tag.truncate(MAX_TAG_CHARS - 2 - 64);
         tag.push_str("_h");
         for byte in Sha256::digest(text.as_bytes()) {
-            hex(&mut tag, &[], byte);
+            hex(&mut tag, byte);
         }
     }
     tag
 }
 
-fn hex(out: &mut String, before: &[u8], byte: u8) {
-    out.extend(before.iter().map(|byte| char::from(*byte)));
+fn hex(out: &mut String, byte: u8) {
     // Writing to a string cannot fail.
     let _ = write!(out, "{byte:02x}");
 }
@@ -204,7 +204,7 @@ impl RestockId {
         hash.update(self.0.as_bytes());
         let mut end = "~".to_owned();
         for byte in hash.finalize().into_iter().take(8) {
-            hex(&mut end, &[], byte);
+            hex(&mut end, byte);
         }
         let room = MAX_ID_BYTES - end.len();
         let name = self.0.char_indices().map(|(at, c)| at + c.len_utf8()).take_while(|to| *to <= room).last();

@@ -532,11 +532,16 @@ impl Table {
             match self.put_if(item(&key, new)?, free, &[("#ttl", "ttl")], vec![(":now", now)]).await? {
                 Ok(()) => return Ok((restock, None)),
                 Err(found) => {
-                    let found: Named = read(found.ok_or_else(|| TableError::contended("a name"))?, "name")?;
-                    if found.product_id == new.product_id {
-                        return Ok((restock, Some(found)));
+                    let found = found.ok_or_else(|| TableError::contended("a name"))?;
+                    match read::<Named>(found, "name") {
+                        Ok(found) if found.product_id == new.product_id => return Ok((restock, Some(found))),
+                        Ok(_) => restock = name.of_product(&new.product_id),
+                        Err(error) => {
+                            // Two restocks may be counted as one then, which is better than that nobody is told.
+                            tracing::warn!(%restock, %error, "whose restock this is cannot be read");
+                            return Ok((restock, None));
+                        }
                     }
-                    restock = name.of_product(&new.product_id);
                 }
             }
         }

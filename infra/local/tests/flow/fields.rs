@@ -192,7 +192,7 @@ async fn a_sell_out_from_the_future_does_not_swallow_the_restock_after_it() {
     .into_iter()
     .enumerate()
     {
-        let (over_http, record) = (format!("early-{n}"), format!("early-record-{n}"));
+        let (over_http, record) = (format!("ahead-{n}"), format!("ahead-record-{n}"));
         let body = |id: &str| json!({ "productId": id, "quantity": 0, "occurredAt": time }).to_string();
         let ignored = put(&shop, &over_http, &body(&over_http)).await;
         assert_eq!(ignored, if named { vec!["occurredAt"] } else { vec![] }, "{time}");

@@ -1,9 +1,10 @@
 //! How many wait for a product. Consumed entries and expired ones are not counted; beyond
 //! [`MOST_READ`] entries the number is a lower bound.
 //!
-//! Anybody may ask, as often as they like, so a count costs a bounded number of reads, and the
-//! count of a long list is kept for [`KEPT_MS`] by whoever counted it. That of a short one costs
-//! next to nothing, and is always the present one.
+//! Anybody may ask, as often as they like, so a count costs a bounded number of reads, and whoever
+//! counted a long list keeps the number for a while, the longer the more was read: of a product,
+//! each process reads 100 entries a second at most. The count of a short list costs next to
+//! nothing, and is always the present one.
 
 use std::{
     collections::HashMap,
@@ -12,7 +13,7 @@ use std::{
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
-use domain::{Position, ProductId, Shard};
+use domain::{Position, ProductId, Shard, ShardCount};
 use futures::future::try_join_all;
 use http::StatusCode;
 use platform::{
@@ -24,12 +25,15 @@ use serde_json::json;
 
 use crate::{App, unavailable};
 
-/// The most entries that a count reads, over all shards; at least one of each.
+/// The most entries that a count reads, over all shards, while that is [`LEAST_OF_SHARD`] of each.
 const MOST_READ: usize = 1_000;
-/// A list of at most so many is counted at every request.
+/// Of each shard, so many entries are read in any case: a query that meets its limit cannot say
+/// that there are no more, so with one of each no number would be exact.
+const LEAST_OF_SHARD: usize = 4;
+/// A list of which at most so many entries are read is counted at every request.
 const SHORT: u64 = 100;
-/// How long the count of a longer one is kept, in milliseconds.
-const KEPT_MS: u64 = 10_000;
+/// How long the count of a longer one is kept for each entry that was read, in milliseconds.
+const KEPT_MS_PER_ENTRY: u64 = 10;
 /// Of how many products a count is kept.
 const KEPT_PRODUCTS: usize = 1_000;
 
@@ -48,26 +52,28 @@ impl Waiting {
     }
 }
 
-/// The counts that are kept: what was counted, and when, in Unix milliseconds.
+/// The counts that are kept, and until when, in Unix milliseconds.
 #[derive(Debug, Default)]
 pub(crate) struct Counts(Mutex<HashMap<ProductId, (u64, Waiting)>>);
 
 impl Counts {
     fn get(&self, product: &ProductId, now_ms: u64) -> Option<Waiting> {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(product).filter(|(at, _)| now_ms.saturating_sub(*at) < KEPT_MS).map(|(_, waiting)| *waiting)
+        kept.get(product).filter(|(until, _)| now_ms < *until).map(|(_, waiting)| *waiting)
     }
 
-    fn keep(&self, product: &ProductId, waiting: Waiting, now_ms: u64) {
-        if waiting.exact && waiting.count <= SHORT {
+    /// Keeps a count that took so many reads.
+    fn keep(&self, product: &ProductId, waiting: Waiting, read: u64, now_ms: u64) {
+        if read <= SHORT {
             return;
         }
+        let until = now_ms + read * KEPT_MS_PER_ENTRY;
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if kept.len() >= KEPT_PRODUCTS {
-            kept.retain(|_, (at, _)| now_ms.saturating_sub(*at) < KEPT_MS);
+            kept.retain(|_, (until, _)| now_ms < *until);
         }
         if kept.len() < KEPT_PRODUCTS {
-            kept.insert(product.clone(), (now_ms, waiting));
+            kept.insert(product.clone(), (until, waiting));
         }
     }
 }
@@ -84,19 +90,28 @@ pub(crate) async fn waiting(app: &App, product: &ProductId) -> Result<Waiting, T
     if let Some(kept) = app.counts.get(product, now_ms) {
         return Ok(kept);
     }
-    let shards = app.config.shards.all().count();
-    let limit = i32::try_from((MOST_READ / shards).max(1)).unwrap_or(1);
+    let limit = most_in_a_shard(app.config.shards);
     let counts = try_join_all(app.config.shards.all().map(|shard| count(app, product, shard, limit))).await?;
     let waiting = Waiting {
-        count: counts.iter().map(|waiting| waiting.count).sum(),
-        exact: counts.iter().all(|waiting| waiting.exact),
+        count: counts.iter().map(|(waiting, _)| waiting.count).sum(),
+        exact: counts.iter().all(|(waiting, _)| waiting.exact),
     };
-    app.counts.keep(product, waiting, now_ms);
+    app.counts.keep(product, waiting, counts.iter().map(|(_, read)| read).sum(), now_ms);
     Ok(waiting)
 }
 
-/// How many wait in a shard, reading at most `limit` entries.
-async fn count(app: &App, product: &ProductId, shard: Shard, limit: i32) -> Result<Waiting, TableError> {
+/// How many entries of each shard are read at most.
+fn most_in_a_shard(shards: ShardCount) -> i32 {
+    i32::try_from((MOST_READ / shards.all().count()).max(LEAST_OF_SHARD)).unwrap_or(i32::MAX)
+}
+
+/// How many wait in a shard, and how many entries were read for it, at most `limit`.
+async fn count(
+    app: &App,
+    product: &ProductId,
+    shard: Shard,
+    limit: i32,
+) -> Result<(Waiting, u64), TableError> {
     let cursor = app.table.cursor(product, shard).await?.cursor;
     let waiting = (entry_sort_key(cursor.committed.next()), entry_sort_key(Position::END));
     let now = chance::now().as_second();
@@ -111,9 +126,11 @@ async fn count(app: &App, product: &ProductId, shard: Shard, limit: i32) -> Resu
         .send()
         .await
         .map_err(|e| TableError::of("Query", &e))?;
-    let owed = cursor.carried.len() as u64;
-    let count = u64::try_from(counted.count).unwrap_or_default() + owed;
-    Ok(Waiting { count, exact: counted.last_evaluated_key.is_none() })
+    let number = |count: i32| u64::try_from(count).unwrap_or_default();
+    let count = number(counted.count) + cursor.carried.len() as u64;
+    let exact = counted.last_evaluated_key.is_none();
+    // Those that the filter left out were read as well.
+    Ok((Waiting { count, exact }, number(counted.scanned_count)))
 }
 
 #[cfg(test)]
@@ -128,23 +145,33 @@ mod tests {
     const LONG: Waiting = Waiting { count: 1_000, exact: false };
 
     #[test]
-    fn the_count_of_a_long_list_is_kept_for_a_while_and_that_of_a_short_one_is_not() {
+    fn the_count_of_a_list_is_kept_the_longer_the_more_it_cost_and_that_of_a_short_one_is_not() {
+        for (read, ms) in [(101, 1_010), (160, 1_600), (1_000, 10_000)] {
+            let counts = Counts::default();
+            counts.keep(&id(1), LONG, read, 5_000);
+            assert_eq!(counts.get(&id(1), 5_000 + ms - 1), Some(LONG), "{read}");
+            assert_eq!(counts.get(&id(1), 5_000 + ms), None, "{read}");
+        }
         let counts = Counts::default();
-        counts.keep(&id(1), LONG, 5_000);
-        assert_eq!(counts.get(&id(1), 5_000 + KEPT_MS - 1), Some(LONG));
-        assert_eq!(counts.get(&id(1), 5_000 + KEPT_MS), None);
-        counts.keep(&id(2), Waiting { count: SHORT, exact: true }, 5_000);
-        assert_eq!(counts.get(&id(2), 5_000), None);
+        counts.keep(&id(1), LONG, SHORT, 5_000);
+        assert_eq!(counts.get(&id(1), 5_000), None);
+    }
+
+    #[test]
+    fn a_count_reads_a_bounded_number_of_entries_however_many_shards_there_are() {
+        for (shards, most) in [(1, 1_000), (8, 125), (250, 4), (1_024, 4)] {
+            assert_eq!(most_in_a_shard(ShardCount::new(shards).unwrap()), most, "{shards}");
+        }
     }
 
     #[test]
     fn no_more_than_so_many_counts_are_kept() {
         let counts = Counts::default();
         for n in 0..KEPT_PRODUCTS + 10 {
-            counts.keep(&id(n), LONG, 0);
+            counts.keep(&id(n), LONG, 1_000, 0);
         }
         assert_eq!(counts.0.lock().unwrap().len(), KEPT_PRODUCTS);
-        counts.keep(&id(KEPT_PRODUCTS), LONG, KEPT_MS);
-        assert_eq!(counts.get(&id(KEPT_PRODUCTS), KEPT_MS), Some(LONG), "what has expired makes room");
+        counts.keep(&id(KEPT_PRODUCTS), LONG, 1_000, 10_000);
+        assert_eq!(counts.get(&id(KEPT_PRODUCTS), 10_000), Some(LONG), "what has expired makes room");
     }
 }

@@ -1,7 +1,8 @@
 //! Which request is meant. API Gateway has matched the route and decoded its parameters once. What
 //! it could not match comes here as `$default`, and is answered as the route that it means where
-//! only a slash at its end is in the way: HTTP APIs match `/x` and not `/x/`. All else gets its 404
-//! or 405.
+//! only a slash at its end is in the way: HTTP APIs match `/x` and not `/x/` (storacha/w3infra#166),
+//! and take no route that ends in a slash (aws/serverless-application-model#1949). All else gets
+//! its 404 or 405.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use domain::{Invalid, ProductId, id::ACCEPTED_ID};

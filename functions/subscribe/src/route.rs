@@ -75,7 +75,7 @@ impl<'a> Resource<'a> {
                 // Here a second segment is as likely a resource that there is not.
                 return (!rest.is_empty() && !rest.contains('/')).then_some(Self::Product(rest));
             };
-        (had_slash || !id.contains('/')).then_some(make(id))
+        Some(make(id))
     }
 
     /// What `method` does here. HEAD is GET, whose body the caller of this leaves out.

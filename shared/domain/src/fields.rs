@@ -53,18 +53,6 @@ impl<'a> Fields<'a> {
         self.text(field, accepted)?.ok_or_else(|| Invalid::new(field, "is missing", accepted))
     }
 
-    /// An optional text, or a number taken as its text.
-    pub fn text_or_number(
-        &self,
-        field: &'static str,
-        accepted: &'static str,
-    ) -> Result<Option<String>, Invalid> {
-        match self.get(field) {
-            Some(Value::Number(number)) => Ok(Some(number.to_string())),
-            _ => Ok(self.text(field, accepted)?.map(str::to_owned)),
-        }
-    }
-
     /// What a field holds, `null` too; `None` where it is absent.
     pub fn raw(&self, field: &str) -> Option<&'a Value> {
         self.0.get(field)

@@ -72,7 +72,12 @@ impl Budget {
                 let mut known = self.account.lock().await;
                 match *known {
                     Some((rate, at)) if now.saturating_sub(at) < RATE_AGE_US => rate,
-                    _ => known.insert((ask().await?.without(self.reserved), now)).0,
+                    last => match (ask().await, last) {
+                        (Ok(rate), _) => known.insert((rate.without(self.reserved), now)).0,
+                        // A lost answer is no reason to stop: what was true a few minutes ago serves until the next try.
+                        (Err(_), Some((rate, _))) => rate,
+                        (Err(error), None) => return Err(error),
+                    },
                 }
             }
         };

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use crate::{App, event::Failed, fanout, metrics, unreadable};
 
+mod refusals;
 mod shift;
 mod waitlist;
 

@@ -71,12 +71,43 @@ pub(crate) enum Refusal {
     Away(String),
     /// Something a person must mend, or a quota that time mends: nobody is consumed meanwhile.
     Stopped(String),
+    /// The call as it is: one of its recipients may be to blame, or all that they have in common.
+    Spoiled(String),
+}
+
+impl Refusal {
+    /// Whether it says something of one recipient, where `accepted` others of the same call were taken.
+    pub(crate) fn is_the_recipients(&self, accepted: usize) -> bool {
+        match self {
+            Self::Throttled => false,
+            Self::Away(_) | Self::Spoiled(_) => true,
+            Self::Stopped(_) => accepted > 0,
+        }
+    }
+
+    /// SES's word for it.
+    pub(crate) fn word(&self) -> &str {
+        match self {
+            Self::Throttled => "throttled",
+            Self::Away(word) | Self::Stopped(word) | Self::Spoiled(word) => word,
+        }
+    }
 }
 
 /// Asking SES for the account's rate failed.
 #[derive(Debug, thiserror::Error)]
-#[error("SES does not tell the account's send rate: {0}")]
-pub(crate) struct NoRate(String);
+#[error("SES does not tell the account's send rate: {said}")]
+pub(crate) struct NoRate {
+    said: String,
+    denied: bool,
+}
+
+impl NoRate {
+    /// Whether only a person can mend it; else it passes.
+    pub(crate) fn needs_a_person(&self) -> bool {
+        self.denied
+    }
+}
 
 impl Mailer {
     pub(crate) fn new(aws: &SdkConfig, config: &Config) -> Self {
@@ -103,12 +134,14 @@ impl Mailer {
 
     /// The rate that the account may send at.
     pub(crate) async fn account_rate(&self) -> Result<Rate, NoRate> {
-        let account =
-            self.client.get_account().send().await.map_err(|error: SdkError<GetAccountError>| {
-                NoRate(error.code().map_or_else(|| platform::causes(&error).to_string(), str::to_owned))
-            })?;
+        let patient = aws_sdk_sesv2::config::Builder::new().retry_config(RetryConfig::standard());
+        let asked = self.client.get_account().customize().config_override(patient).send().await;
+        let account = asked.map_err(|error: SdkError<GetAccountError>| NoRate {
+            denied: error.code().is_some_and(|code| code.contains("AccessDenied")),
+            said: error.code().map_or_else(|| platform::causes(&error).to_string(), str::to_owned),
+        })?;
         let rate = account.send_quota().map(|quota| quota.max_send_rate()).and_then(Rate::new);
-        rate.ok_or_else(|| NoRate("the account has none".to_owned()))
+        rate.ok_or_else(|| NoRate { said: "the account has none".to_owned(), denied: true })
     }
 
     /// Mails everybody in `call` of the offer, in one call of at most 50.
@@ -226,23 +259,44 @@ fn answered(output: &SendBulkEmailOutput, asked: usize) -> Sent {
     if results.len() != asked {
         return Sent::Unknown(format!("SES answered for {} of {asked}", results.len()));
     }
-    Sent::Answered(results.iter().map(|result| fate(result.status())).collect())
+    Sent::Answered(results.iter().map(|result| fate(result.status(), result.error())).collect())
 }
 
-fn fate(status: Option<&BulkEmailStatus>) -> Fate {
-    let Some(status) = status else { return Fate::Again(Refusal::Stopped("no status".to_owned())) };
-    let word = status.as_str().to_owned();
+/// What a recipient's status means; `said` is what SES adds in words.
+fn fate(status: Option<&BulkEmailStatus>, said: Option<&str>) -> Fate {
+    let Some(status) = status else { return Fate::Again(Refusal::Away("no status".to_owned())) };
+    let word = match said.filter(|said| said.contains("not verified")) {
+        // The sandbox: whom it is about is not repeated.
+        Some(_) => format!("{}: Email address is not verified", status.as_str()),
+        None => status.as_str().to_owned(),
+    };
     match status {
         BulkEmailStatus::Success => Fate::Accepted,
         BulkEmailStatus::AccountThrottled => Fate::Again(Refusal::Throttled),
-        BulkEmailStatus::TransientFailure => Fate::Again(Refusal::Away(word)),
+        // FAILED is "SES was unable to process your request": nobody's own fault for certain, so it is tried again too.
+        BulkEmailStatus::TransientFailure | BulkEmailStatus::Failed => Fate::Again(Refusal::Away(word)),
         // They fail this recipient, not the account: a second try would fail as well.
-        BulkEmailStatus::MessageRejected | BulkEmailStatus::InvalidParameter | BulkEmailStatus::Failed => {
-            Fate::Rejected(word)
-        }
+        BulkEmailStatus::MessageRejected => Fate::Rejected(word),
         // The account, the sender, the template or the configuration set: nobody's own fault.
-        _ => Fate::Again(Refusal::Stopped(word)),
+        BulkEmailStatus::AccountDailyQuotaExceeded
+        | BulkEmailStatus::AccountSendingPaused
+        | BulkEmailStatus::AccountSuspended
+        | BulkEmailStatus::ConfigurationSetNotFound
+        | BulkEmailStatus::ConfigurationSetSendingPaused
+        | BulkEmailStatus::InvalidSendingPoolName
+        | BulkEmailStatus::MailFromDomainNotVerified
+        | BulkEmailStatus::TemplateNotFound => Fate::Again(Refusal::Stopped(word)),
+        // The documentation has it in two spellings.
+        odd if odd.as_str().starts_with("INVALID_PARAMETER") => Fate::Rejected(word),
+        // New, and no reason to stop for all.
+        _ => Fate::Again(Refusal::Away(word)),
     }
+}
+
+/// What SES says, without what looks like an address.
+fn words(said: &str) -> String {
+    let hidden = |word: &str| if word.contains('@') { "…".to_owned() } else { word.to_owned() };
+    said.split(' ').map(hidden).collect::<Vec<_>>().join(" ")
 }
 
 fn failed<R: std::fmt::Debug + Send + Sync + 'static>(error: &SdkError<SendBulkEmailError, R>) -> Sent {
@@ -254,21 +308,29 @@ fn failed<R: std::fmt::Debug + Send + Sync + 'static>(error: &SdkError<SendBulkE
         }
         SdkError::ServiceError(refused) => {
             let code = refused.err().code().unwrap_or("error without a code").to_owned();
+            let message = words(refused.err().message().unwrap_or_default());
+            let said = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
             match refused.err() {
+                // It has been seen under both codes: the day's quota is no throttle, and must not cut the rate.
+                _ if message.contains("Daily message quota") => Sent::Refused(Refusal::Stopped(said)),
                 SendBulkEmailError::TooManyRequestsException(_) => Sent::Refused(Refusal::Throttled),
+                SendBulkEmailError::BadRequestException(_) if message.contains("emplate") => {
+                    Sent::Refused(Refusal::Stopped(said))
+                }
+                SendBulkEmailError::BadRequestException(_) | SendBulkEmailError::MessageRejected(_) => {
+                    Sent::Refused(Refusal::Spoiled(said))
+                }
                 _ if code.contains("Throttl") => Sent::Refused(Refusal::Throttled),
                 SendBulkEmailError::AccountSuspendedException(_)
-                | SendBulkEmailError::BadRequestException(_)
                 | SendBulkEmailError::LimitExceededException(_)
                 | SendBulkEmailError::MailFromDomainNotVerifiedException(_)
-                | SendBulkEmailError::MessageRejected(_)
                 | SendBulkEmailError::NotFoundException(_)
-                | SendBulkEmailError::SendingPausedException(_) => Sent::Refused(Refusal::Stopped(code)),
+                | SendBulkEmailError::SendingPausedException(_) => Sent::Refused(Refusal::Stopped(said)),
                 // Credentials, permissions, unknown 4xx: SES looked at the call and refused it.
                 _ if code.ends_with("Exception") && !code.starts_with("Internal") => {
-                    Sent::Refused(Refusal::Stopped(code))
+                    Sent::Refused(Refusal::Stopped(said))
                 }
-                _ => Sent::Unknown(code),
+                _ => Sent::Unknown(said),
             }
         }
         _ => Sent::Unknown(causes()),
@@ -318,15 +380,17 @@ mod tests {
             (S::AccountThrottled, Fate::Again(Refusal::Throttled)),
             (S::TransientFailure, Fate::Again(Refusal::Away("TRANSIENT_FAILURE".to_owned()))),
             (S::MessageRejected, Fate::Rejected("MESSAGE_REJECTED".to_owned())),
-            (S::Failed, Fate::Rejected("FAILED".to_owned())),
+            (S::Failed, Fate::Again(Refusal::Away("FAILED".to_owned()))),
+            (S::InvalidParameter, Fate::Rejected("INVALID_PARAMETER".to_owned())),
+            (S::from("INVALID_PARAMETER_VALUE"), Fate::Rejected("INVALID_PARAMETER_VALUE".to_owned())),
             (
                 S::AccountDailyQuotaExceeded,
                 Fate::Again(Refusal::Stopped("ACCOUNT_DAILY_QUOTA_EXCEEDED".to_owned())),
             ),
             (S::TemplateNotFound, Fate::Again(Refusal::Stopped("TEMPLATE_NOT_FOUND".to_owned()))),
-            (S::from("NEW_STATUS"), Fate::Again(Refusal::Stopped("NEW_STATUS".to_owned()))),
+            (S::from("NEW_STATUS"), Fate::Again(Refusal::Away("NEW_STATUS".to_owned()))),
         ] {
-            assert_eq!(fate(Some(&status)), expected);
+            assert_eq!(fate(Some(&status), None), expected);
         }
     }
 }

@@ -57,9 +57,8 @@ impl<'a> Resource<'a> {
     /// The resource at a path without the slashes around it.
     ///
     /// API Gateway gives the path decoded, so that a product's id with a slash is two segments or
-    /// more. Where it matched the route it gives the parameter too; where the slash at the end kept
-    /// it from that (`had_slash`), all between `products` and the rest is the id.
-    fn of_path(path: &'a str, had_slash: bool) -> Option<Self> {
+    /// more: all between `products` and the rest is the id.
+    fn of_path(path: &'a str) -> Option<Self> {
         if let Some(token) = path.strip_prefix("unsubscribe/") {
             return (!token.contains('/')).then_some(Self::Unsubscribe(token));
         }
@@ -114,7 +113,7 @@ fn unmatched(request: &ApiGatewayV2httpRequest) -> Result<Route, Problem> {
     let bare = path.trim_end_matches('/');
     let slashes = path.len() - bare.len();
     let method = request.request_context.http.method.as_str();
-    match Resource::of_path(bare, slashes > 0) {
+    match Resource::of_path(bare) {
         Some(Resource::Stock(_)) if method == "PUT" => Err(stock(slashes)),
         Some(resource) => resource.route(method),
         None => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such resource").accepting(

@@ -5,6 +5,8 @@
 //! An entry is consumed exactly when its position is at or below `committed` and it is not among
 //! the few that SES throttled and that are owed a mail still.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use crate::{Position, RestockId};
@@ -85,6 +87,9 @@ pub struct Cursor {
     /// The call in flight.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flight: Option<Flight>,
+    /// How often SES has failed each of those carried by itself, without a throttle.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tries: BTreeMap<Position, u32>,
     /// The count for the restock that was last told here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tally: Option<Tally>,
@@ -92,7 +97,13 @@ pub struct Cursor {
 
 impl Default for Cursor {
     fn default() -> Self {
-        Self { committed: Position::START, carried: Vec::new(), flight: None, tally: None }
+        Self {
+            committed: Position::START,
+            carried: Vec::new(),
+            flight: None,
+            tries: BTreeMap::new(),
+            tally: None,
+        }
     }
 }
 
@@ -121,6 +132,8 @@ pub struct Answer {
     pub skipped: u64,
     /// Those to try again.
     pub again: Vec<Position>,
+    /// Those among them who were tried in vain, for whatever is their own.
+    pub vain: Vec<Position>,
 }
 
 impl Cursor {
@@ -195,6 +208,11 @@ impl Cursor {
         let mut carried = answer.again;
         carried.append(&mut next.carried);
         next.carried = carried;
+        for position in answer.vain {
+            *next.tries.entry(position).or_default() += 1;
+        }
+        let carried = &next.carried;
+        next.tries.retain(|position, _| carried.contains(position));
         if let Some(tally) = &mut next.tally {
             tally.sent += answer.accepted;
             tally.failed += answer.rejected;
@@ -223,6 +241,14 @@ impl Cursor {
         if let Some(tally) = &mut next.tally {
             tally.skipped += count;
         }
+        next
+    }
+
+    /// The cursor with these of those carried after all others.
+    #[must_use]
+    pub fn putting_last(&self, last: &[Position]) -> Self {
+        let mut next = self.clone();
+        next.carried.sort_by_key(|position| last.contains(position));
         next
     }
 
@@ -269,7 +295,13 @@ mod tests {
     #[test]
     fn a_call_commits_all_but_the_throttled_and_they_go_first_in_the_next() {
         let cursor = counting().claim(0, Some(at(3)), 3, 1_000);
-        let cursor = cursor.answered(Answer { accepted: 1, rejected: 1, skipped: 0, again: vec![at(2)] });
+        let cursor = cursor.answered(Answer {
+            accepted: 1,
+            rejected: 1,
+            skipped: 0,
+            again: vec![at(2)],
+            vain: vec![],
+        });
         assert_eq!((cursor.committed, cursor.carried.clone()), (at(3), vec![at(2)]));
         assert!(cursor.is_consumed(at(1)) && !cursor.is_consumed(at(2)));
         let cursor = cursor.claim(1, Some(at(5)), 3, 2_000);

@@ -16,10 +16,14 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 /// How long a call to the table may take with its retries.
 const OPERATION: Duration = Duration::from_secs(8);
 
+/// How long a connection is kept that nobody uses: a function that thaws finds older ones dead.
+const IDLE: Duration = Duration::from_secs(20);
+
 /// The configuration that all clients of a process are made from. Region, credentials and
 /// endpoints come from the SDK's usual environment (`AWS_REGION`, `AWS_ENDPOINT_URL_DYNAMODB`, …).
 pub async fn config() -> SdkConfig {
-    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
+    let http =
+        Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).pool_idle_timeout(IDLE).build_https();
     aws_config::defaults(BehaviorVersion::latest())
         .http_client(http)
         .retry_config(RetryConfig::standard().with_max_attempts(4))

@@ -23,6 +23,7 @@ use tokio::time::Instant;
 
 use super::{
     End,
+    refusals::{AtTheEnd, Refusals},
     waitlist::{self, Addressee, Row},
 };
 use crate::{
@@ -51,7 +52,9 @@ const MAX_PAGE: usize = 1_000;
 /// How often the last write of a slice is tried, and how long it is waited after the first time.
 const COMMIT_TRIES: u32 = 5;
 const COMMIT_PAUSE: Duration = Duration::from_millis(300);
-/// How many calls in a row may come to nothing before the job waits for the sweep.
+/// How often SES may fail a recipient before they are written down as failed.
+const MOST_TRIES: u32 = 20;
+/// How many calls in a row may come to nothing before the job goes back in line.
 const MAX_STUCK: u32 = 5;
 
 /// What a worker begins with.
@@ -113,6 +116,7 @@ pub(super) struct Shift<'a> {
     next_lease: Option<Lease>,
     handed: u64,
     stuck: u32,
+    refusals: Refusals,
     /// How long send slots were waited for.
     waited: Duration,
 }
@@ -168,6 +172,7 @@ impl<'a> Shift<'a> {
             next_lease: None,
             handed: 0,
             stuck: 0,
+            refusals: Refusals::default(),
             waited: Duration::ZERO,
         })))
     }
@@ -184,15 +189,29 @@ impl<'a> Shift<'a> {
             let mailer = &self.app.mailer;
             let rate = match self.app.budget.rate(async || mailer.account_rate().await).await {
                 Ok(rate) => rate,
-                Err(error) => return Ok(End::Stopped(error.to_string())),
+                Err(error) if error.needs_a_person() => return Ok(End::Stopped(error.to_string())),
+                Err(error) => {
+                    tracing::warn!(%error, "SES does not tell the rate; asked again");
+                    match self.lag(until).await? {
+                        Some(end) => return Ok(end),
+                        None => continue,
+                    }
+                }
             };
-            let size = rate.call_size(MAX_CALL);
+            let size = rate.call_size(MAX_CALL).min(self.refusals.size());
             self.read_ahead(rate, size).await?;
             self.find_owed().await?;
-            if self.cursor.carried.is_empty() && self.ahead.is_empty() {
-                return Ok(End::Told);
+            let wanted = self.sendable().min(size);
+            if wanted == 0 {
+                match self.refusals.at_the_end() {
+                    AtTheEnd::Nobody => return Ok(End::Told),
+                    AtTheEnd::Stop(reason) => return Ok(End::Stopped(reason)),
+                    AtTheEnd::TheirOwnFault => {
+                        self.reject_set_aside().await?;
+                        continue;
+                    }
+                }
             }
-            let wanted = (self.cursor.carried.len() + self.ahead.len()).min(size);
             let Some(departure_us) = self.slots(rate, wanted, until).await? else { return Ok(End::More) };
             let wait = Duration::from_micros(departure_us.saturating_sub(chance::now_us()));
             self.waited += wait;
@@ -259,6 +278,26 @@ impl<'a> Shift<'a> {
         if !self.lost && self.changed && self.cursor.flight.is_none() {
             self.write(self.cursor.clone()).await?;
         }
+        Ok(())
+    }
+
+    /// How many can be sent to now: those set aside are not among them.
+    fn sendable(&self) -> usize {
+        self.cursor.carried.len().saturating_sub(self.refusals.set_aside().len()) + self.ahead.len()
+    }
+
+    /// Writes those down as failed whom SES refused while it takes others: it was their own fault.
+    async fn reject_set_aside(&mut self) -> Result<(), TableError> {
+        let rejected = self.refusals.take();
+        if rejected.is_empty() {
+            return Ok(());
+        }
+        metrics::answered(0, rejected.len() as u64);
+        waitlist::write_failed(self.app, self.job, &rejected).await?;
+        let gone: Vec<Position> = rejected.into_iter().map(|(position, _)| position).collect();
+        self.owed.retain(|position, _| !gone.contains(position));
+        self.cursor = self.cursor.forgetting(&gone).failing(gone.len() as u64);
+        self.changed = true;
         Ok(())
     }
 
@@ -333,7 +372,7 @@ impl<'a> Shift<'a> {
 
     /// When `wanted` slots may be used, in Unix microseconds; `None` where that is after `until`.
     async fn slots(&mut self, rate: Rate, wanted: usize, until: Instant) -> Result<Option<u64>, TableError> {
-        let known = self.cursor.carried.len() + self.ahead.len();
+        let known = self.sendable();
         let mut at = self.lease.as_mut().and_then(|lease| lease.take(wanted));
         if at.is_none() {
             self.lease = match self.next_lease.take().filter(|lease| lease.left() >= wanted) {
@@ -380,7 +419,9 @@ impl<'a> Shift<'a> {
             skipped: 0,
             unreadable: Vec::new(),
         };
-        for position in self.cursor.carried.iter().take(wanted) {
+        // Those set aside stand last.
+        let first = self.cursor.carried.len().saturating_sub(self.refusals.set_aside().len());
+        for position in self.cursor.carried.iter().take(wanted.min(first)) {
             let Some(entry) = self.owed.remove(position) else { break };
             call.recipients.push((*position, entry));
             call.retried += 1;
@@ -440,6 +481,7 @@ impl<'a> Shift<'a> {
         let offer = Offer::new(&self.job.product_id, self.product.product.as_ref(), self.app.mailer.shop());
         match self.app.mailer.send(self.job, &offer, &call.recipients).await {
             Sent::Answered(fates) => self.answered(call, fates, rate, until).await,
+            Sent::Refused(Refusal::Spoiled(reason)) => self.spoiled(call, reason).await,
             Sent::Refused(refusal) => {
                 self.take_back(call);
                 self.refused(&refusal, rate, until).await
@@ -460,6 +502,41 @@ impl<'a> Shift<'a> {
         }
     }
 
+    /// SES refused a whole call for something that may be one recipient's: it is halved until that one stands alone, who is
+    /// set aside then, so that the others are told first.
+    async fn spoiled(&mut self, call: Call, reason: String) -> Result<Option<End>, Failed> {
+        let count = call.recipients.len();
+        tracing::warn!(product = %self.job.product_id, shard = %self.job.shard, count, reason, "SES refuses a whole call");
+        if count > 1 {
+            self.take_back(call);
+            self.refusals.halve(count);
+            return Ok(None);
+        }
+        let unreadable = waitlist::failures(&call.unreadable, waitlist::UNREADABLE);
+        waitlist::write_failed(self.app, self.job, &unreadable).await?;
+        let mut again = Vec::new();
+        for (position, entry) in call.recipients {
+            self.owed.insert(position, entry);
+            self.refusals.set_one_aside(position, reason.clone());
+            again.push(position);
+        }
+        let answer = Answer { skipped: call.skipped, again, ..Answer::default() };
+        self.cursor = self.cursor.answered(answer).failing(unreadable.len() as u64);
+        self.settle_set_aside().await
+    }
+
+    /// What is done about those set aside after a call: nothing yet, or they are rejected, or SES takes nobody.
+    async fn settle_set_aside(&mut self) -> Result<Option<End>, Failed> {
+        if self.refusals.others_were_taken() {
+            self.reject_set_aside().await?;
+        } else if let Some(reason) = self.refusals.too_many_alone() {
+            return Ok(Some(End::Stopped(reason)));
+        }
+        let last: Vec<Position> = self.refusals.set_aside().iter().map(|(position, _)| *position).collect();
+        self.cursor = self.cursor.putting_last(&last);
+        Ok(None)
+    }
+
     async fn answered(
         &mut self,
         call: Call,
@@ -470,12 +547,29 @@ impl<'a> Shift<'a> {
         let mut answer = Answer { skipped: call.skipped, ..Answer::default() };
         let (mut rejected, mut worst) = (Vec::new(), None);
         let unreadable = waitlist::failures(&call.unreadable, waitlist::UNREADABLE);
+        let accepted = fates.iter().filter(|fate| **fate == Fate::Accepted).count();
+        self.refusals.answered(accepted);
         for ((position, entry), fate) in call.recipients.into_iter().zip(fates) {
+            let tried = self.cursor.tries.get(&position).copied().unwrap_or_default();
             match fate {
                 Fate::Accepted => answer.accepted += 1,
-                Fate::Rejected(reason) => rejected.push((position, reason)),
+                Fate::Rejected(reason) if self.refusals.others_were_taken() => {
+                    rejected.push((position, reason))
+                }
+                Fate::Rejected(reason) => {
+                    // Nobody was taken yet: it may be everybody's. Others are tried first.
+                    answer.again.push(position);
+                    self.owed.insert(position, entry);
+                    self.refusals.set_one_aside(position, reason);
+                }
+                Fate::Again(refusal) if tried + 1 >= MOST_TRIES && refusal.is_the_recipients(accepted) => {
+                    rejected.push((position, format!("{} (tried {MOST_TRIES} times)", refusal.word())));
+                }
                 Fate::Again(refusal) => {
                     answer.again.push(position);
+                    if refusal.is_the_recipients(accepted) {
+                        answer.vain.push(position);
+                    }
                     self.owed.insert(position, entry);
                     let stop = matches!(refusal, Refusal::Stopped(_));
                     if worst.is_none() || stop {
@@ -493,6 +587,9 @@ impl<'a> Shift<'a> {
         self.cursor = self.cursor.answered(answer).failing(unreadable.len() as u64);
         rejected.extend(unreadable);
         waitlist::write_failed(self.app, self.job, &rejected).await?;
+        if let Some(end) = self.settle_set_aside().await? {
+            return Ok(Some(end));
+        }
         if progress {
             self.stuck = 0;
         }
@@ -503,7 +600,8 @@ impl<'a> Shift<'a> {
                 self.app.budget.cut(rate, of_all).await?;
                 Ok(None)
             }
-            Some(Refusal::Away(_)) if progress => Ok(None),
+            // Somebody was taken, so it is no reason to stop for all.
+            Some(_) if progress => Ok(None),
             Some(refusal) => self.refused(&refusal, rate, until).await,
         }
     }
@@ -515,7 +613,9 @@ impl<'a> Shift<'a> {
         until: Instant,
     ) -> Result<Option<End>, Failed> {
         match refusal {
-            Refusal::Stopped(reason) => return Ok(Some(End::Stopped(reason.clone()))),
+            Refusal::Stopped(reason) | Refusal::Spoiled(reason) => {
+                return Ok(Some(End::Stopped(reason.clone())));
+            }
             Refusal::Throttled => {
                 metrics::throttled();
                 tracing::warn!(rate = rate.per_second(), "SES throttles; the rate is cut");
@@ -528,11 +628,12 @@ impl<'a> Shift<'a> {
         self.lag(until).await
     }
 
-    /// Waits after a call that came to nothing, longer each time, and in the end for the sweep.
+    /// Waits after a call that came to nothing, longer each time, and in the end goes back in line: an outage or a throttle
+    /// delays an email by seconds, and only what a person must mend waits for the sweep.
     async fn lag(&mut self, until: Instant) -> Result<Option<End>, Failed> {
         self.stuck += 1;
         if self.stuck >= MAX_STUCK {
-            return Ok(Some(End::Stopped(format!("{} calls in a row came to nothing", self.stuck))));
+            return Ok(Some(End::More));
         }
         let pause = Duration::from_millis(250 << self.stuck.min(5));
         let ours = self.pause(pause.min(until.saturating_duration_since(Instant::now()))).await?;

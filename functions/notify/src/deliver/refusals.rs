@@ -1,0 +1,183 @@
+//! What a worker makes of refusals: whether they are one recipient's own, or everybody's. SES says too little to tell by one
+//! answer alone ("if a recipient email address is invalid ... the entire message is rejected": its documentation of bulk
+//! sending), so others are tried first: as long as nobody was taken, whom SES refused is set aside and nobody is consumed;
+//! once somebody is taken, it was the refused ones' own fault.
+
+use domain::{Position, cursor::MAX_CALL};
+
+/// How many are tried where a whole call came to nothing and one by one is not needed.
+const PROBE: usize = 5;
+/// So many set aside, and nobody taken, is everybody's.
+const MANY: usize = 8;
+
+/// What was learnt of refusals in a worker's time with a shard.
+#[derive(Debug)]
+pub(super) struct Refusals {
+    size: usize,
+    taken: bool,
+    set_aside: Vec<(Position, String)>,
+}
+
+/// What becomes of those set aside where nobody is left to try first.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum AtTheEnd {
+    /// There are none.
+    Nobody,
+    /// It is their own fault: they are written down as failed.
+    TheirOwnFault,
+    /// It looks like everybody's: nobody is consumed.
+    Stop(String),
+}
+
+impl Default for Refusals {
+    fn default() -> Self {
+        Self { size: MAX_CALL, taken: false, set_aside: Vec::new() }
+    }
+}
+
+impl Refusals {
+    /// The most recipients of the next call.
+    pub(super) fn size(&self) -> usize {
+        if self.set_aside.is_empty() || self.taken { self.size } else { self.size.min(PROBE) }
+    }
+
+    /// A call to `count` was refused as a whole.
+    pub(super) fn halve(&mut self, count: usize) {
+        self.size = (count / 2).max(1);
+    }
+
+    /// SES answered for each recipient, and took so many.
+    pub(super) fn answered(&mut self, accepted: usize) {
+        if accepted > 0 {
+            self.taken = true;
+            self.size = self.size.saturating_mul(2).min(MAX_CALL);
+        }
+    }
+
+    /// SES refused one by themselves.
+    pub(super) fn set_one_aside(&mut self, position: Position, reason: String) {
+        self.set_aside.push((position, reason));
+        // Who comes next is as likely to be good as any.
+        self.size = self.size.max(PROBE);
+    }
+
+    /// Whether SES has taken anybody.
+    pub(super) fn others_were_taken(&self) -> bool {
+        self.taken
+    }
+
+    /// Those set aside, with SES's words.
+    pub(super) fn set_aside(&self) -> &[(Position, String)] {
+        &self.set_aside
+    }
+
+    /// Takes them out.
+    pub(super) fn take(&mut self) -> Vec<(Position, String)> {
+        std::mem::take(&mut self.set_aside)
+    }
+
+    /// SES's words, where so many were refused before anybody was taken that it is everybody's.
+    pub(super) fn too_many_alone(&self) -> Option<String> {
+        let first = self.set_aside.first().filter(|_| !self.taken && self.set_aside.len() >= MANY);
+        first.map(|(_, reason)| reason.clone())
+    }
+
+    /// Nobody else is left to try.
+    pub(super) fn at_the_end(&self) -> AtTheEnd {
+        match self.set_aside.first() {
+            None => AtTheEnd::Nobody,
+            Some((_, reason)) if !self.taken && (self.set_aside.len() >= PROBE || is_everybodys(reason)) => {
+                AtTheEnd::Stop(reason.clone())
+            }
+            Some(_) => AtTheEnd::TheirOwnFault,
+        }
+    }
+}
+
+/// What SES says in its sandbox, whoever the recipient is.
+fn is_everybodys(reason: &str) -> bool {
+    reason.contains("not verified")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(n: u64) -> Position {
+        Position::new(n, 0)
+    }
+
+    /// Works off `people`, of whom SES refuses the `bad`: whole calls where `whole`, else one by one. Gives who was taken, who
+    /// was rejected, whether it was stopped, and after how many calls.
+    fn worked_off(people: u64, bad: &[u64], whole: bool) -> (usize, usize, bool, usize) {
+        let (mut refusals, mut left) = (Refusals::default(), (0..people).collect::<Vec<_>>());
+        let (mut taken, mut rejected, mut calls) = (0, 0, 0);
+        loop {
+            if left.is_empty() {
+                match refusals.at_the_end() {
+                    AtTheEnd::Nobody => return (taken, rejected, false, calls),
+                    AtTheEnd::Stop(_) => return (taken, rejected, true, calls),
+                    AtTheEnd::TheirOwnFault => rejected += refusals.take().len(),
+                }
+                continue;
+            }
+            calls += 1;
+            let call: Vec<u64> = left.iter().copied().take(refusals.size()).collect();
+            let spoiled = call.iter().any(|one| bad.contains(one));
+            if whole && spoiled && call.len() > 1 {
+                refusals.halve(call.len());
+                continue;
+            }
+            left.drain(..call.len());
+            let accepted =
+                if whole && spoiled { 0 } else { call.iter().filter(|one| !bad.contains(one)).count() };
+            refusals.answered(accepted);
+            for one in call.iter().filter(|one| bad.contains(one)) {
+                refusals.set_one_aside(at(*one), "MESSAGE_REJECTED".to_owned());
+            }
+            taken += accepted;
+            if refusals.others_were_taken() {
+                rejected += refusals.take().len();
+            } else if refusals.too_many_alone().is_some() {
+                return (taken, rejected, true, calls);
+            }
+        }
+    }
+
+    #[test]
+    fn those_whom_ses_refuses_are_found_and_all_others_are_told() {
+        for whole in [true, false] {
+            for bad in [&[0, 1, 2, 3][..], &[0], &[159], &[10, 50, 99, 158], &[49, 50, 51, 52], &[]] {
+                let (taken, rejected, stopped, calls) = worked_off(160, bad, whole);
+                assert_eq!(
+                    (taken, rejected, stopped),
+                    (160 - bad.len(), bad.len(), false),
+                    "{bad:?} {whole}"
+                );
+                assert!(calls <= 60, "{calls} calls for {bad:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_refusal_of_everybody_consumes_nobody_and_takes_a_handful_of_calls() {
+        let everybody: Vec<u64> = (0..200).collect();
+        for whole in [true, false] {
+            let (taken, rejected, stopped, calls) = worked_off(200, &everybody, whole);
+            assert_eq!((taken, rejected, stopped), (0, 0, true), "{whole}");
+            assert!(calls <= 40, "{calls}");
+        }
+    }
+
+    #[test]
+    fn one_alone_is_their_own_fault_unless_ses_says_otherwise() {
+        for (reason, end) in [
+            ("MESSAGE_REJECTED", AtTheEnd::TheirOwnFault),
+            ("Email address is not verified.", AtTheEnd::Stop("Email address is not verified.".to_owned())),
+        ] {
+            let mut refusals = Refusals::default();
+            refusals.set_one_aside(at(1), reason.to_owned());
+            assert_eq!(refusals.at_the_end(), end);
+        }
+    }
+}

@@ -94,7 +94,7 @@ async fn no_log_of_a_function_at_its_most_detailed_level_holds_what_belongs_to_p
     assert_eq!(shop.ask("secret", wish).await.status, 200);
     shop.subscribe("secret", other).await;
     for unusable in
-        [json!({ "email": "broken.private@@example" }), json!({ "email": email, "userId": ["private"] })]
+        [json!({ "email": "broken.private@@example" }), json!({ "email": ["private"], "name": name })]
     {
         assert_eq!(shop.ask("secret", unusable).await.status, 400);
     }

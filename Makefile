@@ -14,7 +14,11 @@ export CFLAGS ?= -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwin
 
 .PHONY: binaries native build-SubscribeFunction build-RestockFunction build-NotifyFunction
 
+# librdkafka's configure asks this machine's compiler, so the functions are built on the processor that they run on.
+HOST_ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
 binaries:
+	@test "$(ARCH)" = "$(HOST_ARCH)" || { echo "ARCH=$(ARCH) cannot be built on this machine ($(HOST_ARCH)). Either build for it:" \
+	  "ARCH=$(HOST_ARCH) sam build, then deploy with Architecture=$(HOST_ARCH); or build on a $(ARCH) machine." >&2; exit 1; }
 	cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) $(FUNCTIONS)
 
 # The same for this machine and its own libraries, in a folder of their own: what the benchmarks measure.

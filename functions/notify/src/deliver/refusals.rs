@@ -15,6 +15,8 @@ const MANY: usize = 8;
 pub(super) struct Refusals {
     size: usize,
     taken: bool,
+    /// Calls of which nobody was taken.
+    in_vain: u32,
     set_aside: Vec<(Position, String)>,
 }
 
@@ -31,7 +33,7 @@ pub(super) enum AtTheEnd {
 
 impl Default for Refusals {
     fn default() -> Self {
-        Self { size: MAX_CALL, taken: false, set_aside: Vec::new() }
+        Self { size: MAX_CALL, taken: false, in_vain: 0, set_aside: Vec::new() }
     }
 }
 
@@ -51,6 +53,8 @@ impl Refusals {
         if accepted > 0 {
             self.taken = true;
             self.size = self.size.saturating_mul(2).min(MAX_CALL);
+        } else {
+            self.in_vain += 1;
         }
     }
 
@@ -76,9 +80,13 @@ impl Refusals {
         std::mem::take(&mut self.set_aside)
     }
 
-    /// SES's words, where so many were refused before anybody was taken that it is everybody's.
+    /// SES's words, where so many were refused before anybody was taken, others after the first ones too, that it is
+    /// everybody's.
     pub(super) fn too_many_alone(&self) -> Option<String> {
-        let first = self.set_aside.first().filter(|_| !self.taken && self.set_aside.len() >= MANY);
+        let first = self
+            .set_aside
+            .first()
+            .filter(|_| !self.taken && self.in_vain >= 2 && self.set_aside.len() >= MANY);
         first.map(|(_, reason)| reason.clone())
     }
 

@@ -520,6 +520,7 @@ impl<'a> Shift<'a> {
             self.refusals.set_one_aside(position, reason.clone());
             again.push(position);
         }
+        self.refusals.answered(0);
         let answer = Answer { skipped: call.skipped, again, ..Answer::default() };
         self.cursor = self.cursor.answered(answer).failing(unreadable.len() as u64);
         self.settle_set_aside().await

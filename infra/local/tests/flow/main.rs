@@ -13,6 +13,7 @@ mod operator;
 mod outages;
 mod people;
 mod real_parts;
+mod recipients;
 mod records;
 mod refusals;
 mod restocks;

@@ -79,7 +79,7 @@ async fn a_link_that_nobody_signed_ends_nothing() {
     shop.subscribe("forged", "forged@example.com").await;
     shop.stock("forged", json!({ "quantity": 1 })).await;
     let mail = shop.only_mail("forged@example.com").await;
-    let link = link_after(&mail, "again: ").to_owned();
+    let link = link_after(&mail, "alert: ").to_owned();
     shop.subscribe("forged", "forged@example.com").await;
     let last = if link.ends_with('A') { "E" } else { "A" };
     let forged = format!("{}{last}", &link[..link.len() - 1]);
@@ -149,9 +149,9 @@ async fn an_optional_field_that_is_empty_counts_as_none() {
     for (n, field) in ["name", "userId", "locale"].into_iter().enumerate() {
         for (m, empty) in [json!(""), json!(" "), json!(null)].into_iter().enumerate() {
             let answer = shop
-                .ask("empty-fields", json!({ "email": format!("empty{n}{m}@example.com"), field: empty }))
+                .ask("empty-wishes", json!({ "email": format!("empty{n}{m}@example.com"), field: empty }))
                 .await;
-            let expected = json!({ "productId": "empty-fields", "status": "waiting", "inStock": false });
+            let expected = json!({ "productId": "empty-wishes", "status": "waiting", "inStock": false });
             assert_eq!((answer.status, answer.json()), (201, expected), "{field}: {answer:?}");
         }
     }

@@ -105,7 +105,7 @@ async fn no_log_of_a_function_at_its_most_detailed_level_holds_what_belongs_to_p
     shop.ses_faults(faults).await;
     shop.stock("secret", json!({ "quantity": 1 })).await;
     let mail = shop.only_mail(email).await;
-    let link = link_after(&mail, "Do not tell me about this product again: ").to_owned();
+    let link = link_after(&mail, "Unsubscribe from this alert: ").to_owned();
     let token = link.rsplit('/').next().unwrap().to_owned();
     assert_eq!(shop.request("GET", &link, &[], "").await.status, 200);
     assert_eq!(shop.request("POST", &link, &FORM, "List-Unsubscribe=One-Click").await.status, 200);

@@ -70,7 +70,7 @@ impl Kind {
             Self::OtherLogin
         } else if says(&["SASL"]) && says(&["uthentication error", "uthentication failure"]) {
             match mode {
-                Mode::Scram => Self::Password,
+                Mode::Plain | Mode::Scram256 | Mode::Scram => Self::Password,
                 Mode::MskIam => Self::Token,
                 _ => Self::OtherLogin,
             }

@@ -24,7 +24,11 @@ pub enum Mode {
     Plaintext,
     /// TLS with the broker's certificate, and no login.
     Tls,
-    /// SASL/SCRAM-SHA-512 over TLS: a user name and a password.
+    /// SASL/PLAIN over TLS: a user name and a password, as Confluent Cloud, WarpStream and Event Hubs have it.
+    Plain,
+    /// SASL/SCRAM-SHA-256 over TLS: likewise.
+    Scram256,
+    /// SASL/SCRAM-SHA-512 over TLS: likewise.
     Scram,
     /// TLS with certificates on both sides.
     Mtls,
@@ -38,7 +42,9 @@ impl Mode {
         match self {
             Self::Plaintext => &[],
             Self::Tls | Self::MskIam => &[(CA_CERTIFICATE, false)],
-            Self::Scram => &[(USERNAME, true), (PASSWORD, true), (CA_CERTIFICATE, false)],
+            Self::Plain | Self::Scram256 | Self::Scram => {
+                &[(USERNAME, true), (PASSWORD, true), (CA_CERTIFICATE, false)]
+            }
             Self::Mtls => &[(CLIENT_CERTIFICATE, true), (CLIENT_KEY, true), (CA_CERTIFICATE, false)],
         }
     }
@@ -53,9 +59,18 @@ impl Mode {
         if words.is_empty() { "nothing".to_owned() } else { words.join(", ") }
     }
 
+    /// What SASL calls it, where there is a password.
+    fn mechanism(self) -> &'static str {
+        match self {
+            Self::Plain => "PLAIN",
+            Self::Scram256 => "SCRAM-SHA-256",
+            _ => "SCRAM-SHA-512",
+        }
+    }
+
     /// Whether there is a login by SASL once the connection stands.
     pub(super) fn logs_in(self) -> bool {
-        matches!(self, Self::Scram | Self::MskIam)
+        matches!(self, Self::Plain | Self::Scram256 | Self::Scram | Self::MskIam)
     }
 }
 
@@ -66,10 +81,12 @@ impl FromStr for Mode {
         match text {
             "plaintext" => Ok(Self::Plaintext),
             "tls" => Ok(Self::Tls),
+            "plain" => Ok(Self::Plain),
+            "scram-256" => Ok(Self::Scram256),
             "scram" => Ok(Self::Scram),
             "mtls" => Ok(Self::Mtls),
             "msk-iam" => Ok(Self::MskIam),
-            _ => Err("plaintext, tls, scram, mtls or msk-iam"),
+            _ => Err("plaintext, tls, plain, scram-256, scram, mtls or msk-iam"),
         }
     }
 }
@@ -79,6 +96,8 @@ impl fmt::Display for Mode {
         f.write_str(match self {
             Self::Plaintext => "plaintext",
             Self::Tls => "tls",
+            Self::Plain => "plain",
+            Self::Scram256 => "scram-256",
             Self::Scram => "scram",
             Self::Mtls => "mtls",
             Self::MskIam => "msk-iam",
@@ -98,9 +117,19 @@ pub struct Security {
 enum Login {
     Plaintext,
     Tls,
-    Scram { username: String, password: SecretString },
-    Mtls { certificate: String, key: SecretString },
-    MskIam { region: String },
+    /// Of the modes with a password, this one.
+    Password {
+        mode: Mode,
+        username: String,
+        password: SecretString,
+    },
+    Mtls {
+        certificate: String,
+        key: SecretString,
+    },
+    MskIam {
+        region: String,
+    },
 }
 
 impl Security {
@@ -112,10 +141,10 @@ impl Security {
     ///
     /// | variable | for | meaning |
     /// |---|---|---|
-    /// | `KAFKA_SECURITY` | | `plaintext` (default), `tls`, `scram`, `mtls` or `msk-iam` |
-    /// | `KAFKA_USERNAME`, `KAFKA_PASSWORD` | scram | required there |
+    /// | `KAFKA_SECURITY` | | `plaintext` (default), `tls`, `plain`, `scram-256`, `scram`, `mtls` or `msk-iam` |
+    /// | `KAFKA_USERNAME`, `KAFKA_PASSWORD` | plain, scram-256, scram | required there |
     /// | `KAFKA_CLIENT_CERTIFICATE` | mtls | required there: PEM, the client's own certificate first |
-    /// | `KAFKA_CLIENT_KEY` | mtls | required there: PEM, not encrypted |
+    /// | `KAFKA_CLIENT_KEY` | mtls | required there: PKCS#8 in PEM, not encrypted |
     /// | `KAFKA_CA_CERTIFICATE` | all but plaintext | PEM; without it, the CAs that the system trusts |
     /// | `AWS_REGION` | msk-iam | required there: the cluster's region. Lambda sets it |
     ///
@@ -141,10 +170,10 @@ impl Security {
         let login = match mode {
             Mode::Plaintext => Login::Plaintext,
             Mode::Tls => Login::Tls,
-            Mode::Scram => {
+            Mode::Plain | Mode::Scram256 | Mode::Scram => {
                 let username = settings.required(USERNAME);
                 let password = settings.required::<String>(PASSWORD);
-                Login::Scram { username: username?, password: password?.into() }
+                Login::Password { mode, username: username?, password: password?.into() }
             }
             Mode::Mtls => {
                 let certificate = settings.required_by(CLIENT_CERTIFICATE, pem::certificates);
@@ -161,7 +190,7 @@ impl Security {
         match self.login {
             Login::Plaintext => Mode::Plaintext,
             Login::Tls => Mode::Tls,
-            Login::Scram { .. } => Mode::Scram,
+            Login::Password { mode, .. } => mode,
             Login::Mtls { .. } => Mode::Mtls,
             Login::MskIam { .. } => Mode::MskIam,
         }
@@ -182,13 +211,13 @@ impl Security {
         let protocol = match self.login {
             Login::Plaintext => "plaintext",
             Login::Tls | Login::Mtls { .. } => "ssl",
-            Login::Scram { .. } | Login::MskIam { .. } => "sasl_ssl",
+            Login::Password { .. } | Login::MskIam { .. } => "sasl_ssl",
         };
         let mut settings = vec![("security.protocol", protocol.to_owned())];
         match &self.login {
             Login::Plaintext | Login::Tls => {}
-            Login::Scram { username, password } => settings.extend([
-                ("sasl.mechanisms", "SCRAM-SHA-512".to_owned()),
+            Login::Password { mode, username, password } => settings.extend([
+                ("sasl.mechanisms", mode.mechanism().to_owned()),
                 ("sasl.username", username.clone()),
                 ("sasl.password", password.expose_secret().to_owned()),
             ]),
@@ -245,6 +274,14 @@ mod tests {
         assert_eq!(value(&tls, "security.protocol"), Some("ssl"));
         assert_eq!(value(&tls, "ssl.ca.location"), Some("probe"));
 
+        for (mode, mechanism) in
+            [("plain", "PLAIN"), ("scram-256", "SCRAM-SHA-256"), ("scram", "SCRAM-SHA-512")]
+        {
+            let login = client(&[("KAFKA_SECURITY", mode), (USERNAME, "shop"), (PASSWORD, "hunter2")]);
+            assert_eq!(value(&login, "security.protocol"), Some("sasl_ssl"), "{mode}");
+            assert_eq!(value(&login, "sasl.mechanisms"), Some(mechanism));
+            assert_eq!(mode.parse::<Mode>().unwrap().to_string(), mode);
+        }
         let scram = client(&[
             ("KAFKA_SECURITY", "scram"),
             (USERNAME, "shop"),
@@ -273,7 +310,7 @@ mod tests {
         let refusal = read(&[("KAFKA_SECURITY", "ssl"), (PASSWORD, "hunter2")]).unwrap_err();
         assert_eq!(
             refusal,
-            "settings: KAFKA_SECURITY is not usable (plaintext, tls, scram, mtls or msk-iam)"
+            "settings: KAFKA_SECURITY is not usable (plaintext, tls, plain, scram-256, scram, mtls or msk-iam)"
         );
     }
 

@@ -135,7 +135,7 @@ class System:
         self.logs = logs
         self.program = ROOT / "target" / "debug" / "notify-me"
         self.parts = json.loads(run("infra/real-parts", "start", "--name", INSTANCE, "--bridge", bridge))
-        run("infra/create-topics", "--bootstrap-server", self.parts["kafka"])
+        run(self.program, "topics", "--kafka", self.parts["kafka"])
         run("infra/create-table", "--endpoint", self.parts["dynamodb"])
         port = free_port(bridge)
         self.ses = f"http://{bridge}:{port}"

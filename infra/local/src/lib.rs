@@ -20,6 +20,7 @@ pub mod report;
 pub mod ses;
 mod simulate;
 mod stop;
+mod topics;
 mod up;
 
 /// Back-in-stock notifications: the whole system on this machine, and the tools around it.
@@ -60,6 +61,8 @@ enum Command {
     Waitlist(operate::Waitlist),
     /// Was this address told?
     Told(operate::told::Args),
+    /// Make the topics on any Kafka, or say what is missing.
+    Topics(topics::Args),
     /// Look at the records that could not be read, and write them back.
     #[command(subcommand)]
     DeadLetters(operate::DeadLetters),
@@ -79,6 +82,7 @@ pub async fn run() -> ExitCode {
         Command::Restock(command) => command.run().await,
         Command::Waitlist(command) => command.run().await,
         Command::Told(args) => operate::told::run(args).await,
+        Command::Topics(args) => topics::run(args).await,
         Command::DeadLetters(command) => command.run().await,
         Command::Function(args) => host::function::run(args).await,
     };

@@ -1,6 +1,7 @@
 //! Writing to Kafka: an idempotent producer whose every delivery is awaited, because a function's
 //! sandbox is frozen once it answers and would take unsent records along.
 
+mod admin;
 mod context;
 mod deliveries;
 mod fault;
@@ -25,15 +26,16 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use self::{
-    context::{Context, LastFault},
-    deliveries::Deliveries,
-};
 pub use self::{
+    admin::admin,
     fault::{Fault, Kind},
     msk_iam::Signer,
     security::{Mode, Security},
     settings::{DELIVERY_MS, SETTINGS},
+};
+use self::{
+    context::{Context, LastFault},
+    deliveries::Deliveries,
 };
 
 /// Where Kafka is, how to log in, and what its topics are called.

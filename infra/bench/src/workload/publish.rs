@@ -20,7 +20,7 @@ const UPDATES: usize = 10_000;
 const TIMES: usize = 9;
 /// What the function takes in one invocation.
 const AT_ONCE: usize = 1_000;
-/// Partitions of the topic, as `infra/create-topics` makes it.
+/// Partitions of the topic, as `notify-me topics` makes it.
 const PARTITIONS: i32 = 3;
 const LIMIT: Duration = Duration::from_secs(30);
 

@@ -1,10 +1,8 @@
 //! The wire to Kafka: passes the protocol on, frame by frame, as the wire's rule has it. Only what
 //! the functions' producers ask is put to the rule; everything else passes.
 //!
-//! Answers that name the broker (Metadata, FindCoordinator) name this wire's port instead, so that
-//! clients stay on it: the host is the same, so the port is changed in place. Frames are as in the
-//! Kafka protocol guide: a length of four bytes, then for a request its key (2), version (2),
-//! correlation id (4) and client id (2 and text), for an answer the correlation id (4).
+//! Answers that name the broker name this wire's port instead, so that clients stay on it. How frames are read is
+//! `embedded/kafka_frames.rs`'s.
 
 use std::collections::HashMap;
 use std::io;
@@ -12,20 +10,17 @@ use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
 use super::wire::{Fate, Wire};
+use crate::embedded::kafka_frames::{
+    API_VERSIONS, METADATA, names_brokers, read_frame, redirect, write_frame,
+};
 
 /// The client id of `platform::kafka`'s producer.
 const CLIENT: &[u8] = b"notify-me";
-const HOST: &[u8] = b"127.0.0.1";
-const METADATA: i16 = 3;
-const FIND_COORDINATOR: i16 = 10;
-/// Longer ones are not Kafka's.
-const MAX_FRAME: usize = 128 * 1024 * 1024;
 
 /// A server that passes on what it gets.
 pub(super) struct KafkaTap {
@@ -128,7 +123,7 @@ async fn answers(
         let correlation = frame.first_chunk().map(|bytes| i32::from_be_bytes(*bytes)).unwrap_or_default();
         let asked = awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&correlation);
         let (key, fate) = asked.unwrap_or((-1, Fate::Passed));
-        if matches!(key, METADATA | FIND_COORDINATOR) {
+        if names_brokers(key) {
             redirect(&mut frame, ports);
         }
         match fate {
@@ -142,20 +137,6 @@ async fn answers(
     }
 }
 
-async fn read_frame(from: &mut OwnedReadHalf) -> io::Result<Vec<u8>> {
-    let length = usize::try_from(from.read_i32().await?).ok().filter(|length| *length <= MAX_FRAME);
-    let mut frame = vec![0; length.ok_or(io::ErrorKind::InvalidData)?];
-    from.read_exact(&mut frame).await?;
-    Ok(frame)
-}
-
-async fn write_frame(to: &mut OwnedWriteHalf, frame: &[u8]) -> io::Result<()> {
-    let length = i32::try_from(frame.len()).map_err(|_| io::ErrorKind::InvalidData)?;
-    let mut whole = length.to_be_bytes().to_vec();
-    whole.extend_from_slice(frame);
-    to.write_all(&whole).await
-}
-
 /// A request's key and correlation id, and whether it is one of the functions' producers.
 fn head(frame: &[u8]) -> Option<(i16, i32, bool)> {
     let key = i16::from_be_bytes(*frame.first_chunk()?);
@@ -165,23 +146,12 @@ fn head(frame: &[u8]) -> Option<(i16, i32, bool)> {
     Some((key, correlation, client == Some(CLIENT)))
 }
 
-/// Puts this wire's port in the place of the broker's, behind each mention of its host.
-fn redirect(frame: &mut [u8], (broker, own): (u16, u16)) {
-    let (broker, own) = (i32::from(broker).to_be_bytes(), i32::from(own).to_be_bytes());
-    let length = HOST.len() + broker.len();
-    for at in 0..frame.len().saturating_sub(length - 1) {
-        if frame[at..].starts_with(HOST) && frame[at + HOST.len()..].starts_with(&broker) {
-            frame[at + HOST.len()..at + length].copy_from_slice(&own);
-        }
-    }
-}
-
 /// What a key asks for; the numbers are the protocol's.
 fn name(key: i16) -> String {
     match key {
         0 => "Produce".to_owned(),
         METADATA => "Metadata".to_owned(),
-        18 => "ApiVersions".to_owned(),
+        API_VERSIONS => "ApiVersions".to_owned(),
         22 => "InitProducerId".to_owned(),
         other => format!("request {other}"),
     }
@@ -191,15 +161,6 @@ fn name(key: i16) -> String {
 #[expect(clippy::unwrap_used)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn an_answer_names_the_wires_port_and_stays_as_long() {
-        let mut frame = b"\x00\x00\x00\x07xx\x00\x09127.0.0.1\x00\x00\x23\x84yy".to_vec();
-        let length = frame.len();
-        redirect(&mut frame, (0x2384, 0x1234));
-        assert_eq!(frame, b"\x00\x00\x00\x07xx\x00\x09127.0.0.1\x00\x00\x12\x34yy");
-        assert_eq!(frame.len(), length);
-    }
 
     #[test]
     fn a_producer_is_known_by_its_client_id() {

@@ -1,4 +1,4 @@
-//! The embedded Kafka, and the topics, wherever Kafka is.
+//! The embedded Kafka, and what the topics are, wherever Kafka is.
 //!
 //! The embedded one is librdkafka's mock cluster: it speaks the protocol to any client, keeps
 //! nothing on disk, and drops the oldest records of a partition beyond 5 MiB or 100,000 batches
@@ -8,16 +8,15 @@ use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use platform::kafka::{ClientError, Publisher, Unanswered};
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::mocking::MockCluster;
 use rdkafka::producer::DefaultProducerContext;
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use rdkafka::{Offset, TopicPartitionList};
+
+use super::kafka_front::Front;
 
 /// Where stock updates go.
 pub(crate) const RESTOCKS: &str = "item-restocked";
@@ -34,55 +33,24 @@ pub(crate) const TOPICS: [(&str, i32); 4] =
 
 /// How long a broker may take to answer.
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
-/// Copies of a partition, where there are brokers enough.
-const REPLICAS: i32 = 3;
 
-/// Why there is no Kafka, or no topic in it.
+/// Why there is no embedded Kafka.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The embedded Kafka could not be started.
+    /// It could not be started.
     #[error("cannot start the embedded Kafka")]
     Start(#[source] KafkaError),
+    /// Nothing could be put in front of it.
+    #[error("cannot start the embedded Kafka's front")]
+    Front(#[source] std::io::Error),
     /// Its thread could not be started, or ended at once.
     #[error("cannot start the thread of the embedded Kafka")]
     Thread,
-    /// The brokers do not answer.
-    #[error("Kafka at {servers} does not answer")]
-    Unreachable {
-        /// The bootstrap servers.
-        servers: String,
-        #[source]
-        source: KafkaError,
-    },
-    /// The settings make no client.
-    #[error("cannot log in to Kafka at {servers}")]
-    Login {
-        /// The bootstrap servers.
-        servers: String,
-        #[source]
-        source: ClientError,
-    },
-    /// The brokers do not answer, or not to this login.
-    #[error("Kafka at {servers} does not answer")]
-    Unanswered {
-        /// The bootstrap servers.
-        servers: String,
-        #[source]
-        source: Box<Unanswered>,
-    },
-    /// A topic could not be made.
-    #[error("cannot create topic {topic}: {code}")]
-    Topic {
-        /// Its name.
-        topic: String,
-        /// What the broker had against it.
-        code: RDKafkaErrorCode,
-    },
 }
 
 /// A Kafka inside this process, on a port of the loopback interface.
 pub struct Kafka {
-    servers: String,
+    front: Front,
     /// What its thread is to do with it; dropping it ends the thread.
     orders: Sender<Order>,
     thread: JoinHandle<()>,
@@ -94,7 +62,7 @@ impl Kafka {
     /// Starts one broker with all topics.
     ///
     /// # Errors
-    /// [`Error::Start`] and [`Error::Thread`].
+    /// Any of [`Error`].
     pub fn start() -> Result<Self, Error> {
         // The cluster cannot move between threads, so it lives and ends on one of its own.
         let (orders, ordered) = channel();
@@ -104,12 +72,13 @@ impl Kafka {
             .spawn(move || run(&tell, &ordered))
             .map_err(|_| Error::Thread)?;
         let servers = told.recv().map_err(|_| Error::Thread)?.map_err(Error::Start)?;
-        Ok(Self { servers, orders, thread })
+        let front = Front::start(servers).map_err(Error::Front)?;
+        Ok(Self { front, orders, thread })
     }
 
     /// Its bootstrap servers, `127.0.0.1:port`.
     pub fn servers(&self) -> &str {
-        &self.servers
+        self.front.servers()
     }
 
     /// What, when called, answers the next so many writes as those of a producer whose time is over.
@@ -125,6 +94,7 @@ impl Kafka {
 
     /// Ends it; everything in it is gone.
     pub(crate) fn stop(self) {
+        self.front.stop();
         drop(self.orders);
         if self.thread.join().is_err() {
             tracing::error!("the embedded Kafka ended badly");
@@ -151,54 +121,6 @@ fn run(tell: &Sender<Result<String, KafkaError>>, ordered: &Receiver<Order>) {
             let _ = tell.send(Err(error));
         }
     }
-}
-
-/// Makes the topics that are missing. Works with any Kafka that lets this client create topics,
-/// except with MSK's IAM login: an [`AdminClient`] asks nobody for a token.
-///
-/// # Errors
-/// Any but [`Error::Start`] and [`Error::Thread`]; a login that fails is told as such.
-pub(crate) async fn create_missing_topics(servers: &str, at: &platform::kafka::Kafka) -> Result<(), Error> {
-    let unreachable = |source| Error::Unreachable { servers: servers.to_owned(), source };
-    // The admin client does not say why brokers do not answer. The publisher does.
-    Publisher::new(at, None, ANSWER_LIMIT, Duration::ZERO)
-        .map_err(|source| Error::Login { servers: servers.to_owned(), source })?
-        .reach(None, ANSWER_LIMIT)
-        .await
-        .map_err(|source| Error::Unanswered { servers: servers.to_owned(), source: Box::new(source) })?;
-    let mut config = ClientConfig::new();
-    config.set("bootstrap.servers", servers).set_log_level(rdkafka::config::RDKafkaLogLevel::Emerg);
-    for (name, value) in at.security.client_settings() {
-        config.set(name, value);
-    }
-    let admin: AdminClient<DefaultClientContext> = config.create().map_err(unreachable)?;
-    let (admin, metadata) = tokio::task::spawn_blocking(move || {
-        let metadata = admin.inner().fetch_metadata(None, ANSWER_LIMIT);
-        (admin, metadata)
-    })
-    .await
-    .map_err(|_| Error::Thread)?;
-    let metadata = metadata.map_err(unreachable)?;
-    let brokers = i32::try_from(metadata.brokers().len()).unwrap_or(1);
-    let replicas = brokers.clamp(1, REPLICAS);
-    let missing: Vec<_> = TOPICS
-        .iter()
-        .filter(|(topic, _)| !metadata.topics().iter().any(|known| known.name() == *topic))
-        .map(|(topic, partitions)| NewTopic::new(topic, *partitions, TopicReplication::Fixed(replicas)))
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let options = AdminOptions::new().operation_timeout(Some(ANSWER_LIMIT));
-    for created in admin.create_topics(&missing, &options).await.map_err(unreachable)? {
-        match created {
-            Ok(topic) => tracing::info!(topic, "created the topic"),
-            // Somebody else was faster.
-            Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
-            Err((topic, code)) => return Err(Error::Topic { topic, code }),
-        }
-    }
-    Ok(())
 }
 
 /// A client that asks about topics and groups and reads no records. Its calls block.

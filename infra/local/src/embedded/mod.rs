@@ -2,6 +2,8 @@
 
 pub(crate) mod dynamodb;
 pub mod kafka;
+pub(crate) mod kafka_frames;
+mod kafka_front;
 pub(crate) mod watch;
 
 use std::sync::{Arc, PoisonError, RwLock};

@@ -19,7 +19,7 @@ pub(super) fn read(servers: &str, lookup: &dyn Fn(&str) -> Option<String>) -> an
     if kafka.security.mode() == Mode::MskIam {
         bail!(
             "KAFKA_SECURITY=msk-iam is for the functions on AWS: here, the pollers could not log in. \
-             notify-me up takes plaintext, tls, scram or mtls"
+             notify-me up takes plaintext, tls, plain, scram-256, scram or mtls"
         );
     }
     Ok(kafka)
@@ -48,7 +48,7 @@ mod tests {
             _ => None,
         };
         let refusal = read("127.0.0.1:1", &set).unwrap_err().to_string();
-        assert!(refusal.contains("plaintext, tls, scram or mtls"), "{refusal}");
+        assert!(refusal.contains("plaintext, tls, plain, scram-256, scram or mtls"), "{refusal}");
     }
 
     #[test]

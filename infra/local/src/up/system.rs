@@ -138,7 +138,8 @@ impl System {
         let (kafka, servers, login) = match options.kafka {
             Some(servers) => {
                 let at = login::read(&servers, &variable)?;
-                kafka::create_missing_topics(&servers, &at).await?;
+                let made = crate::topics::make_missing(&at).await;
+                made.with_context(|| format!("no topics on Kafka at {servers}"))?;
                 (None, servers, at.security.client_settings())
             }
             None => {

@@ -14,6 +14,10 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use crate::poller::{LambdaEndpoint, Mapping, Partition, Poller, StartingPosition};
 
 const REFRESH: Duration = Duration::from_millis(200);
+/// How long `--once` waits for a partition: a Kafka that is there assigns one within seconds.
+const ONCE_LIMIT: Duration = Duration::from_secs(30);
+/// How long the poller may take to end where Kafka does not answer.
+const FAREWELL: Duration = Duration::from_secs(5);
 
 const MORE: &str = "\
 What this is:
@@ -172,6 +176,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         "polling; Ctrl-C finishes what is in flight"
     );
     let poller = Poller::start(mapping, args.endpoint.clone()).await.context("cannot start polling")?;
+    let started = tokio::time::Instant::now();
     let mut refresh = tokio::time::interval(REFRESH);
     let interrupted = loop {
         tokio::select! {
@@ -182,6 +187,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             _ = refresh.tick() => {
                 let partitions = poller.progress();
                 bar.set_message(summary(&poller, &partitions));
+                if args.once && partitions.is_empty() && started.elapsed() > ONCE_LIMIT {
+                    // There may be nobody to take leave of.
+                    let _ = tokio::time::timeout(FAREWELL, poller.stop()).await;
+                    bar.finish_and_clear();
+                    anyhow::bail!(
+                        "no partition of {} was assigned within {} s: does Kafka at {} answer, and has it the topic?",
+                        args.topics.join(", "),
+                        ONCE_LIMIT.as_secs(),
+                        args.kafka
+                    );
+                }
                 if args.once && !partitions.is_empty() && partitions.iter().all(|partition| partition.at_end) {
                     break false;
                 }

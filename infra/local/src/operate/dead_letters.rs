@@ -1,6 +1,7 @@
 //! `notify-me dead-letters`: what could not be read, to be looked at and written back. Reads by partition and offset
 //! and joins no group, so that looking changes nothing.
 
+mod envelope;
 mod letter;
 mod list;
 mod read;

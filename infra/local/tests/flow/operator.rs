@@ -3,6 +3,8 @@
 use std::io::Write as _;
 use std::process::{Command, Output, Stdio};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use futures::future::join_all;
 use serde_json::{Value, json};
 
@@ -278,4 +280,41 @@ async fn poison_that_is_too_large_for_the_dead_letters_goes_there_shortened_and_
         (done["replayed"].as_array().unwrap().len(), done["passed"].as_array().unwrap().len()),
         (0, 1)
     );
+}
+
+#[tokio::test]
+async fn a_batch_that_lambda_itself_gave_up_is_listed_and_replayed_record_by_record() {
+    let system = System::start(&[], &[]);
+    let shop = system.shop();
+    for product in ["given-up-1", "given-up-2"] {
+        shop.subscribe(product, &format!("{product}@example.com")).await;
+    }
+    let record = |offset: u64, product: &str| {
+        let value = STANDARD.encode(json!({ "productId": product, "quantity": 1 }).to_string());
+        json!({ "topic": "item-restocked", "partition": 0, "offset": offset, "timestamp": 1, "value": value, "headers": [] })
+    };
+    let records = json!({ "item-restocked-0": [record(41, "given-up-1"), record(42, "given-up-2")] });
+    let letter = json!({
+        "requestContext": { "condition": "RetryAttemptsExhausted", "approximateInvokeCount": 101 },
+        "responseContext": { "statusCode": 200, "functionError": "Unhandled" },
+        "version": "1.0",
+        "KafkaBatchInfo": { "batchSize": 2 },
+        "payload": { "eventSource": "aws:kafka", "records": records },
+    });
+    shop.produce("item-restocked-dlq", &[Record::text(&letter.to_string())]);
+
+    let list = document(&system, &["dead-letters", "list", "--topic", "item-restocked"]);
+    let sources: Vec<&str> = list["deadLetters"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|letter| letter["source"].as_str().unwrap())
+        .collect();
+    assert_eq!(sources, ["item-restocked-0@41", "item-restocked-0@42"], "{list:#}");
+    assert_eq!(list["deadLetters"][0]["reason"], "RetryAttemptsExhausted: Unhandled");
+    let done = document(&system, &["dead-letters", "replay", "--topic", "item-restocked", "--all"]);
+    assert_eq!(done["replayed"].as_array().unwrap().len(), 2, "{done:#}");
+    for product in ["given-up-1", "given-up-2"] {
+        shop.only_mail(&format!("{product}@example.com")).await;
+    }
 }

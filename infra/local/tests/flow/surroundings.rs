@@ -33,6 +33,22 @@ fn a_proxy_in_the_environment_is_not_asked_for_what_is_on_this_machine() {
     assert!(ran.status.success(), "{}", said(&ran));
 }
 
+#[test]
+fn a_poll_to_the_end_of_a_kafka_that_is_not_there_ends_with_what_is_wrong() {
+    // Nothing listens on a port that was free a moment ago.
+    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let started = Instant::now();
+    let mut command = program();
+    command.args(["poll", "--kafka", &nobody.to_string(), "--topic", "orders", "--function", "f", "--once"]);
+    let ran = command.output().unwrap();
+    assert!(!ran.status.success() && started.elapsed() < PATIENCE, "{}", said(&ran));
+    assert!(
+        said(&ran).contains("no partition of orders") && said(&ran).contains(&nobody.to_string()),
+        "{}",
+        said(&ran)
+    );
+}
+
 /// `up` without saying so, once it is ready.
 fn start(ready_file: &Path) -> Child {
     let mut process = program()

@@ -8,7 +8,7 @@ use crate::operate::{preview::preview, show};
 /// The header on a record that was written back: where the dead letter lies, `TOPIC-PARTITION@OFFSET`.
 pub(super) const REPLAYED_FROM: &str = "notify-me-replayed-from";
 /// The header on a dead letter whose value was too large for the topic: the value's size.
-const VALUE_BYTES: &str = "notify-me-value-bytes";
+pub(super) const VALUE_BYTES: &str = "notify-me-value-bytes";
 /// How the headers begin that `notify` adds.
 const OURS: &str = "notify-me-";
 /// The headers that `notify-me poll` adds to a record that was given up.
@@ -110,6 +110,11 @@ impl Letter {
     /// Whether the value was too large to be kept, and lies at the source only.
     pub(super) fn is_stand_in(&self) -> bool {
         self.value.is_none() && self.header(VALUE_BYTES).is_some()
+    }
+
+    /// The topic that it came from, where the letter says so.
+    pub(super) fn own_topic(&self) -> Option<String> {
+        self.header("failure.topic")
     }
 
     pub(super) fn replayed_from(&self) -> Option<String> {

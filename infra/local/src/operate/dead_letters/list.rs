@@ -95,13 +95,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         let mut list = List { dead_letters: Vec::new(), not_shown: 0 };
         for topic in topics {
             let topic = Topic::open(&config, &platform::kafka::Kafka::dead_letters(&topic))?;
-            let before = list.dead_letters.len();
+            let mut read = 0_u64;
             topic.read(Some(args.limit), |letter| {
-                list.dead_letters.push(Shown::of(&letter));
+                read += 1;
+                list.dead_letters.extend(letter.unwrapped().iter().map(Shown::of));
                 true
             })?;
-            let shown = u64::try_from(list.dead_letters.len() - before).unwrap_or_default();
-            list.not_shown += topic.length().saturating_sub(shown);
+            list.not_shown += topic.length().saturating_sub(read);
         }
         list.dead_letters
             .sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));

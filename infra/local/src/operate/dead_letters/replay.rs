@@ -29,6 +29,8 @@ notify-me-replayed-from, which says where the dead letter lies. The dead letter 
 writes it twice. That is harmless for a stock update with a restockId and for a fan-out job, which are known again. A
 stock update without one is a new restock each time.
 
+A letter that Lambda's own failure destination wrote has the records of a batch in it: each goes back to its own topic.
+
 A dead letter whose value was too large to be kept is passed: its value is at its source only.
 
 --json: {replayed: [{topic, partition, offset, to: {topic, partition, offset}}], passed: [{topic, partition, offset,
@@ -195,7 +197,9 @@ async fn replay(
     });
     while let Some(letter) = letters.recv().await {
         wanted.remove(&Place { partition: letter.partition, offset: letter.offset });
-        put_back(&producer, topic, letter, quiet, done).await?;
+        for letter in letter.unwrapped() {
+            put_back(&producer, topic, letter, quiet, done).await?;
+        }
     }
     reading.await.context("the reading broke off")??;
     let missing =
@@ -223,6 +227,9 @@ async fn put_back(
         done.passed.push(Passed { topic, partition, offset, why });
         return Ok(());
     }
+    // A record knows its topic where Lambda wrote the letter; else it is the one that the letters are of.
+    let own = letter.own_topic().filter(|own| TOPICS.contains(&own.as_str()));
+    let to = own.as_deref().unwrap_or(to);
     let mut record = FutureRecord::<[u8], [u8]>::to(to).headers(letter.original_headers());
     record.key = letter.key.as_deref();
     record.payload = letter.value.as_deref();

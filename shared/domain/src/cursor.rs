@@ -88,8 +88,9 @@ pub struct Cursor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flight: Option<Flight>,
     /// How often SES has failed each of those carried by itself, without a throttle.
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    pub tries: BTreeMap<Position, u32>,
+    /// Boxed and mostly absent: every step copies the cursor.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tries: Option<Box<BTreeMap<Position, u32>>>,
     /// The count for the restock that was last told here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tally: Option<Tally>,
@@ -97,13 +98,7 @@ pub struct Cursor {
 
 impl Default for Cursor {
     fn default() -> Self {
-        Self {
-            committed: Position::START,
-            carried: Vec::new(),
-            flight: None,
-            tries: BTreeMap::new(),
-            tally: None,
-        }
+        Self { committed: Position::START, carried: Vec::new(), flight: None, tries: None, tally: None }
     }
 }
 
@@ -142,6 +137,11 @@ impl Cursor {
         let owed = |list: &[Position]| list.contains(&position);
         let in_flight = self.flight.as_ref().is_some_and(|flight| owed(&flight.retried));
         position <= self.committed && !owed(&self.carried) && !in_flight
+    }
+
+    /// How often SES has failed this one of those carried.
+    pub fn tries_of(&self, position: Position) -> u32 {
+        self.tries.as_ref().and_then(|tries| tries.get(&position)).copied().unwrap_or_default()
     }
 
     /// What there is to do for somebody who takes the shard over at `now_ms`. `limit_ms` is the
@@ -208,11 +208,15 @@ impl Cursor {
         let mut carried = answer.again;
         carried.append(&mut next.carried);
         next.carried = carried;
-        for position in answer.vain {
-            *next.tries.entry(position).or_default() += 1;
+        // Seldom: most calls fail nobody.
+        if !answer.vain.is_empty() || next.tries.is_some() {
+            let mut tries = next.tries.take().unwrap_or_default();
+            for position in answer.vain {
+                *tries.entry(position).or_default() += 1;
+            }
+            tries.retain(|position, _| next.carried.contains(position));
+            next.tries = Some(tries).filter(|tries| !tries.is_empty());
         }
-        let carried = &next.carried;
-        next.tries.retain(|position, _| carried.contains(position));
         if let Some(tally) = &mut next.tally {
             tally.sent += answer.accepted;
             tally.failed += answer.rejected;

@@ -551,7 +551,7 @@ impl<'a> Shift<'a> {
         let accepted = fates.iter().filter(|fate| **fate == Fate::Accepted).count();
         self.refusals.answered(accepted);
         for ((position, entry), fate) in call.recipients.into_iter().zip(fates) {
-            let tried = self.cursor.tries.get(&position).copied().unwrap_or_default();
+            let tried = self.cursor.tries_of(position);
             match fate {
                 Fate::Accepted => answer.accepted += 1,
                 Fate::Rejected(reason) if self.refusals.others_were_taken() => {

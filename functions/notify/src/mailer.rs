@@ -2,20 +2,20 @@
 //! idempotency token, so a call that may have left must not be repeated by anybody who does not
 //! write that down.
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use crate::{Config, deliver::Addressee};
 use aws_config::SdkConfig;
 use aws_sdk_sesv2::{
     Client,
     error::{ProvideErrorMetadata, SdkError},
-    operation::{
-        get_account::GetAccountError,
-        send_bulk_email::{SendBulkEmailError, SendBulkEmailOutput},
-    },
+    operation::{RequestId, get_account::GetAccountError},
     types::{
-        BulkEmailContent, BulkEmailEntry, BulkEmailStatus, Destination, EmailTemplateContent, MessageHeader,
-        MessageTag, ReplacementEmailContent, ReplacementTemplate, Template,
+        BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, MessageHeader, MessageTag,
+        ReplacementEmailContent, ReplacementTemplate, Template,
     },
 };
 use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
@@ -27,9 +27,19 @@ use domain::{
     mail::{self, Layout, Offer, Recipient, Shop},
     unsubscribe::{Key, Ticket},
 };
+use platform::chance;
+
+mod outcome;
+
+pub(crate) use outcome::{Fate, Refusal, Sent};
 
 /// The longest a call to SES may take.
 pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long SES may have been silent before its connections are tried with a call that may be repeated. By the wall clock: the
+/// pool's own clock stands still while Lambda freezes the function.
+const SILENCE: Duration = Duration::from_secs(20);
+/// The longest that is waited for that.
+const GREETING: Duration = Duration::from_secs(3);
 
 /// SES, with the shop that mails.
 pub(crate) struct Mailer {
@@ -38,60 +48,8 @@ pub(crate) struct Mailer {
     configuration_set: Option<String>,
     shop: Shop,
     key: Key,
-}
-
-/// What came of a call.
-#[derive(Debug)]
-pub(crate) enum Sent {
-    /// SES answered for every recipient, in their order.
-    Answered(Vec<Fate>),
-    /// SES took nobody: the whole call was refused, or it provably never left.
-    Refused(Refusal),
-    /// Nobody knows: the call left and no answer came.
-    Unknown(String),
-}
-
-/// What SES said of one recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It will mail them.
-    Accepted,
-    /// It will not, now; try again.
-    Again(Refusal),
-    /// It never will; the reason is SES's word for it.
-    Rejected(String),
-}
-
-/// Why SES takes nobody right now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Too fast.
-    Throttled,
-    /// It does not answer, or not yet; nothing left.
-    Away(String),
-    /// Something a person must mend, or a quota that time mends: nobody is consumed meanwhile.
-    Stopped(String),
-    /// The call as it is: one of its recipients may be to blame, or all that they have in common.
-    Spoiled(String),
-}
-
-impl Refusal {
-    /// Whether it says something of one recipient, where `accepted` others of the same call were taken.
-    pub(crate) fn is_the_recipients(&self, accepted: usize) -> bool {
-        match self {
-            Self::Throttled => false,
-            Self::Away(_) | Self::Spoiled(_) => true,
-            Self::Stopped(_) => accepted > 0,
-        }
-    }
-
-    /// SES's word for it.
-    pub(crate) fn word(&self) -> &str {
-        match self {
-            Self::Throttled => "throttled",
-            Self::Away(word) | Self::Stopped(word) | Self::Spoiled(word) => word,
-        }
-    }
+    /// When SES last answered, in Unix milliseconds; 0: never, so that there is no connection yet.
+    heard_ms: AtomicU64,
 }
 
 /// Asking SES for the account's rate failed.
@@ -125,6 +83,7 @@ impl Mailer {
             configuration_set: config.configuration_set.clone(),
             shop: config.shop.clone(),
             key: config.key.clone(),
+            heard_ms: AtomicU64::new(0),
         }
     }
 
@@ -136,12 +95,29 @@ impl Mailer {
     pub(crate) async fn account_rate(&self) -> Result<Rate, NoRate> {
         let patient = aws_sdk_sesv2::config::Builder::new().retry_config(RetryConfig::standard());
         let asked = self.client.get_account().customize().config_override(patient).send().await;
+        self.heard(&asked);
         let account = asked.map_err(|error: SdkError<GetAccountError>| NoRate {
             denied: error.code().is_some_and(|code| code.contains("AccessDenied")),
             said: error.code().map_or_else(|| platform::causes(&error).to_string(), str::to_owned),
         })?;
         let rate = account.send_quota().map(|quota| quota.max_send_rate()).and_then(Rate::new);
         rate.ok_or_else(|| NoRate { said: "the account has none".to_owned(), denied: true })
+    }
+
+    /// Makes sure of a living connection where SES was silent for long. A function that thaws has connections that died while it
+    /// was frozen, and whatever is sent on one of them is in doubt: better a question that may be repeated than a call that may
+    /// not. What SES answers does not matter, nor whether it does: the call that follows says so.
+    pub(crate) async fn greet(&self) {
+        if is_silent(self.heard_ms.load(Ordering::Relaxed), chance::now_ms()) {
+            let _ = tokio::time::timeout(GREETING, self.account_rate()).await;
+        }
+    }
+
+    /// Notes that SES answered, if it did.
+    fn heard<T, E, R>(&self, asked: &Result<T, SdkError<E, R>>) {
+        if matches!(asked, Ok(_) | Err(SdkError::ServiceError(_))) {
+            self.heard_ms.store(chance::now_ms(), Ordering::Relaxed);
+        }
     }
 
     /// Mails everybody in `call` of the offer, in one call of at most 50.
@@ -152,9 +128,19 @@ impl Mailer {
                 return Sent::Refused(Refusal::Stopped(format!("the call cannot be built: {error}")));
             }
         };
-        match request.send().await {
-            Ok(output) => answered(&output, call.len()),
-            Err(error) => failed(&error),
+        let asked = request.send().await;
+        self.heard(&asked);
+        let request_id = asked.request_id().unwrap_or_default();
+        match &asked {
+            Ok(output) => {
+                tracing::debug!(request_id, count = call.len(), "SES answered a call");
+                outcome::answered(output, call.len())
+            }
+            Err(error) => {
+                let sent = outcome::failed(error);
+                tracing::warn!(request_id, count = call.len(), outcome = ?sent, "SES did not take a call");
+                sent
+            }
         }
     }
 
@@ -221,6 +207,11 @@ impl Mailer {
     }
 }
 
+/// Whether SES, last heard then, was silent for so long that its connections may be dead. Where it never answered there are none.
+fn is_silent(heard_ms: u64, now_ms: u64) -> bool {
+    heard_ms > 0 && u128::from(now_ms.saturating_sub(heard_ms)) > SILENCE.as_millis()
+}
+
 /// Values as SES takes them. Their `Display` says the same and takes three times as long.
 fn json(values: &serde_json::Map<String, serde_json::Value>) -> String {
     // There is nothing in them that JSON cannot hold.
@@ -254,105 +245,6 @@ fn tag(name: &str, value: &str) -> Result<MessageTag, aws_sdk_sesv2::error::Buil
     MessageTag::builder().name(name).value(value.chars().map(fits).collect::<String>()).build()
 }
 
-fn answered(output: &SendBulkEmailOutput, asked: usize) -> Sent {
-    let results = output.bulk_email_entry_results();
-    if results.len() != asked {
-        return Sent::Unknown(format!("SES answered for {} of {asked}", results.len()));
-    }
-    Sent::Answered(results.iter().map(|result| fate(result.status(), result.error())).collect())
-}
-
-/// What a recipient's status means; `said` is what SES adds in words.
-fn fate(status: Option<&BulkEmailStatus>, said: Option<&str>) -> Fate {
-    let Some(status) = status else { return Fate::Again(Refusal::Away("no status".to_owned())) };
-    let word = match said.filter(|said| said.contains("not verified")) {
-        // The sandbox: whom it is about is not repeated.
-        Some(_) => format!("{}: Email address is not verified", status.as_str()),
-        None => status.as_str().to_owned(),
-    };
-    match status {
-        BulkEmailStatus::Success => Fate::Accepted,
-        BulkEmailStatus::AccountThrottled => Fate::Again(Refusal::Throttled),
-        // FAILED is "SES was unable to process your request": nobody's own fault for certain, so it is tried again too.
-        BulkEmailStatus::TransientFailure | BulkEmailStatus::Failed => Fate::Again(Refusal::Away(word)),
-        // They fail this recipient, not the account: a second try would fail as well.
-        BulkEmailStatus::MessageRejected => Fate::Rejected(word),
-        // The account, the sender, the template or the configuration set: nobody's own fault.
-        BulkEmailStatus::AccountDailyQuotaExceeded
-        | BulkEmailStatus::AccountSendingPaused
-        | BulkEmailStatus::AccountSuspended
-        | BulkEmailStatus::ConfigurationSetNotFound
-        | BulkEmailStatus::ConfigurationSetSendingPaused
-        | BulkEmailStatus::InvalidSendingPoolName
-        | BulkEmailStatus::MailFromDomainNotVerified
-        | BulkEmailStatus::TemplateNotFound => Fate::Again(Refusal::Stopped(word)),
-        // The documentation has it in two spellings.
-        odd if odd.as_str().starts_with("INVALID_PARAMETER") => Fate::Rejected(word),
-        // New, and no reason to stop for all.
-        _ => Fate::Again(Refusal::Away(word)),
-    }
-}
-
-/// What SES says, without what looks like an address.
-fn words(said: &str) -> String {
-    let hidden = |word: &str| if word.contains('@') { "…".to_owned() } else { word.to_owned() };
-    said.split(' ').map(hidden).collect::<Vec<_>>().join(" ")
-}
-
-fn failed<R: std::fmt::Debug + Send + Sync + 'static>(error: &SdkError<SendBulkEmailError, R>) -> Sent {
-    let causes = || platform::causes(error).to_string();
-    match error {
-        SdkError::ConstructionFailure(_) => Sent::Refused(Refusal::Stopped(causes())),
-        SdkError::DispatchFailure(failure) if failure.as_connector_error().is_some_and(|e| never_left(e)) => {
-            Sent::Refused(Refusal::Away(causes()))
-        }
-        SdkError::ServiceError(refused) => {
-            let code = refused.err().code().unwrap_or("error without a code").to_owned();
-            let message = words(refused.err().message().unwrap_or_default());
-            let said = if message.is_empty() { code.clone() } else { format!("{code}: {message}") };
-            match refused.err() {
-                // It has been seen under both codes: the day's quota is no throttle, and must not cut the rate.
-                _ if message.contains("Daily message quota") => Sent::Refused(Refusal::Stopped(said)),
-                SendBulkEmailError::TooManyRequestsException(_) => Sent::Refused(Refusal::Throttled),
-                SendBulkEmailError::BadRequestException(_) if message.contains("emplate") => {
-                    Sent::Refused(Refusal::Stopped(said))
-                }
-                SendBulkEmailError::BadRequestException(_) | SendBulkEmailError::MessageRejected(_) => {
-                    Sent::Refused(Refusal::Spoiled(said))
-                }
-                _ if code.contains("Throttl") => Sent::Refused(Refusal::Throttled),
-                SendBulkEmailError::AccountSuspendedException(_)
-                | SendBulkEmailError::LimitExceededException(_)
-                | SendBulkEmailError::MailFromDomainNotVerifiedException(_)
-                | SendBulkEmailError::NotFoundException(_)
-                | SendBulkEmailError::SendingPausedException(_) => Sent::Refused(Refusal::Stopped(said)),
-                // Credentials, permissions, unknown 4xx: SES looked at the call and refused it.
-                _ if code.ends_with("Exception") && !code.starts_with("Internal") => {
-                    Sent::Refused(Refusal::Stopped(said))
-                }
-                _ => Sent::Unknown(said),
-            }
-        }
-        _ => Sent::Unknown(causes()),
-    }
-}
-
-/// Whether a call that could not be dispatched certainly did not reach SES: no connection came
-/// about. A time-out while connecting counts; one after that does not.
-fn never_left(failure: &(dyn std::error::Error + 'static)) -> bool {
-    let mut cause = Some(failure);
-    while let Some(error) = cause {
-        if let Some(io) = error.downcast_ref::<std::io::Error>() {
-            return io.kind() == std::io::ErrorKind::ConnectionRefused;
-        }
-        if error.to_string().contains("connect timeout") {
-            return true;
-        }
-        cause = error.source();
-    }
-    false
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -373,24 +265,10 @@ mod tests {
     }
 
     #[test]
-    fn every_status_of_a_recipient_has_its_fate() {
-        use BulkEmailStatus as S;
-        for (status, expected) in [
-            (S::Success, Fate::Accepted),
-            (S::AccountThrottled, Fate::Again(Refusal::Throttled)),
-            (S::TransientFailure, Fate::Again(Refusal::Away("TRANSIENT_FAILURE".to_owned()))),
-            (S::MessageRejected, Fate::Rejected("MESSAGE_REJECTED".to_owned())),
-            (S::Failed, Fate::Again(Refusal::Away("FAILED".to_owned()))),
-            (S::InvalidParameter, Fate::Rejected("INVALID_PARAMETER".to_owned())),
-            (S::from("INVALID_PARAMETER_VALUE"), Fate::Rejected("INVALID_PARAMETER_VALUE".to_owned())),
-            (
-                S::AccountDailyQuotaExceeded,
-                Fate::Again(Refusal::Stopped("ACCOUNT_DAILY_QUOTA_EXCEEDED".to_owned())),
-            ),
-            (S::TemplateNotFound, Fate::Again(Refusal::Stopped("TEMPLATE_NOT_FOUND".to_owned()))),
-            (S::from("NEW_STATUS"), Fate::Again(Refusal::Away("NEW_STATUS".to_owned()))),
-        ] {
-            assert_eq!(fate(Some(&status), None), expected);
-        }
+    fn connections_are_tried_after_twenty_seconds_of_silence_and_not_before_the_first_call() {
+        assert!(!is_silent(0, 1_000_000));
+        assert!(!is_silent(1_000_000, 1_020_000));
+        assert!(is_silent(1_000_000, 1_020_001));
+        assert!(!is_silent(1_000_000, 999_000), "a clock that was set back");
     }
 }

@@ -1,7 +1,8 @@
 //! What a worker makes of refusals: whether they are one recipient's own, or everybody's. SES says too little to tell by one
 //! answer alone ("if a recipient email address is invalid ... the entire message is rejected": its documentation of bulk
 //! sending), so others are tried first: as long as nobody was taken, whom SES refused is set aside and nobody is consumed;
-//! once somebody is taken, it was the refused ones' own fault.
+//! once somebody is taken, it was the refused ones' own fault. The one exception is an address that is not verified: that is
+//! said in SES's sandbox only, where some are taken and some not, and it consumes nobody whoever else was taken.
 
 use domain::{Position, cursor::MAX_CALL};
 
@@ -9,6 +10,8 @@ use domain::{Position, cursor::MAX_CALL};
 const PROBE: usize = 5;
 /// So many set aside, and nobody taken, is everybody's.
 const MANY: usize = 8;
+/// So many are set aside at most: they stand in the cursor, an item of the table.
+const MOST: usize = 2 * MAX_CALL;
 
 /// What was learnt of refusals in a worker's time with a shard.
 #[derive(Debug)]
@@ -75,29 +78,33 @@ impl Refusals {
         &self.set_aside
     }
 
-    /// Takes them out.
-    pub(super) fn take(&mut self) -> Vec<(Position, String)> {
-        std::mem::take(&mut self.set_aside)
+    /// Whether a refusal for this reason is known to be the recipient's own fault.
+    pub(super) fn is_their_own_fault(&self, reason: &str) -> bool {
+        self.taken && !is_everybodys(reason)
     }
 
-    /// SES's words, where so many were refused before anybody was taken, others after the first ones too, that it is
-    /// everybody's.
-    pub(super) fn too_many_alone(&self) -> Option<String> {
-        let first = self
-            .set_aside
-            .first()
-            .filter(|_| !self.taken && self.in_vain >= 2 && self.set_aside.len() >= MANY);
+    /// Takes those out whose own fault it was, somebody else having been taken.
+    pub(super) fn take(&mut self) -> Vec<(Position, String)> {
+        self.set_aside.extract_if(.., |(_, reason)| !is_everybodys(reason)).collect()
+    }
+
+    /// SES's words, where so many were refused that it is everybody's: others after the first ones too and before anybody was
+    /// taken, or more than the cursor should hold.
+    pub(super) fn too_many(&self) -> Option<String> {
+        let many = self.set_aside.len() >= MANY && self.in_vain >= 2 && !self.taken;
+        let first = self.set_aside.first().filter(|_| many || self.set_aside.len() >= MOST);
         first.map(|(_, reason)| reason.clone())
     }
 
     /// Nobody else is left to try.
     pub(super) fn at_the_end(&self) -> AtTheEnd {
-        match self.set_aside.first() {
-            None => AtTheEnd::Nobody,
-            Some((_, reason)) if !self.taken && (self.set_aside.len() >= PROBE || is_everybodys(reason)) => {
-                AtTheEnd::Stop(reason.clone())
-            }
+        let Some((_, first)) = self.set_aside.first() else { return AtTheEnd::Nobody };
+        if !self.taken && self.set_aside.len() >= PROBE {
+            return AtTheEnd::Stop(first.clone());
+        }
+        match self.set_aside.iter().find(|(_, reason)| !is_everybodys(reason)) {
             Some(_) => AtTheEnd::TheirOwnFault,
+            None => AtTheEnd::Stop(first.clone()),
         }
     }
 }
@@ -146,7 +153,8 @@ mod tests {
             taken += accepted;
             if refusals.others_were_taken() {
                 rejected += refusals.take().len();
-            } else if refusals.too_many_alone().is_some() {
+            }
+            if refusals.too_many().is_some() {
                 return (taken, rejected, true, calls);
             }
         }
@@ -187,5 +195,21 @@ mod tests {
             refusals.set_one_aside(at(1), reason.to_owned());
             assert_eq!(refusals.at_the_end(), end);
         }
+    }
+
+    #[test]
+    fn whom_the_sandbox_refuses_is_not_consumed_though_others_are_taken() {
+        let mut refusals = Refusals::default();
+        refusals.set_one_aside(at(1), "MESSAGE_REJECTED: Email address is not verified".to_owned());
+        refusals.set_one_aside(at(2), "INVALID_PARAMETER".to_owned());
+        refusals.answered(1);
+        assert!(!refusals.is_their_own_fault("MESSAGE_REJECTED: Email address is not verified"));
+        assert_eq!(refusals.take(), [(at(2), "INVALID_PARAMETER".to_owned())]);
+        assert!(matches!(refusals.at_the_end(), AtTheEnd::Stop(reason) if reason.contains("not verified")));
+        assert_eq!(refusals.too_many(), None, "others are told meanwhile");
+        for n in 3..200 {
+            refusals.set_one_aside(at(n), "MESSAGE_REJECTED: Email address is not verified".to_owned());
+        }
+        assert!(refusals.too_many().is_some(), "the cursor holds only so many");
     }
 }

@@ -41,6 +41,8 @@ const DEPARTURE: Duration = Duration::from_secs(2);
 /// how far two workers' clocks may differ.
 pub const FLIGHT_LIMIT: Duration =
     DEPARTURE.saturating_add(CALL_TIMEOUT).saturating_add(Duration::from_secs(5));
+/// How long after its announcement a call's answer is committed at once.
+const LATE: Duration = Duration::from_secs(5);
 /// How old the product's item may be when a call goes out: what SES has not been handed a second
 /// after a sell-out is not sent.
 const FRESH: Duration = Duration::from_secs(1);
@@ -183,6 +185,8 @@ impl<'a> Shift<'a> {
             if Instant::now() >= until || self.handed >= self.app.config.slice_mails {
                 return Ok(if self.nobody_left().await? { End::Told } else { End::More });
             }
+            // Before the look at the stock and the announcement, both of which must be young when a call departs.
+            self.app.mailer.greet().await;
             if !self.in_stock().await? {
                 return Ok(End::SoldOut);
             }
@@ -480,7 +484,16 @@ impl<'a> Shift<'a> {
         }
         let offer = Offer::new(&self.job.product_id, self.product.product.as_ref(), self.app.mailer.shop());
         match self.app.mailer.send(self.job, &offer, &call.recipients).await {
-            Sent::Answered(fates) => self.answered(call, fates, rate, until).await,
+            Sent::Answered(fates) => {
+                let end = self.answered(call, fates, rate, until).await?;
+                if end.is_none()
+                    && is_late(since_ms, chance::now_ms())
+                    && !self.write(self.cursor.clone()).await?
+                {
+                    return Ok(Some(End::More));
+                }
+                Ok(end)
+            }
             Sent::Refused(Refusal::Spoiled(reason)) => self.spoiled(call, reason).await,
             Sent::Refused(refusal) => {
                 self.take_back(call);
@@ -530,7 +543,8 @@ impl<'a> Shift<'a> {
     async fn settle_set_aside(&mut self) -> Result<Option<End>, Failed> {
         if self.refusals.others_were_taken() {
             self.reject_set_aside().await?;
-        } else if let Some(reason) = self.refusals.too_many_alone() {
+        }
+        if let Some(reason) = self.refusals.too_many() {
             return Ok(Some(End::Stopped(reason)));
         }
         let last: Vec<Position> = self.refusals.set_aside().iter().map(|(position, _)| *position).collect();
@@ -554,11 +568,11 @@ impl<'a> Shift<'a> {
             let tried = self.cursor.tries_of(position);
             match fate {
                 Fate::Accepted => answer.accepted += 1,
-                Fate::Rejected(reason) if self.refusals.others_were_taken() => {
+                Fate::Rejected(reason) if self.refusals.is_their_own_fault(&reason) => {
                     rejected.push((position, reason))
                 }
                 Fate::Rejected(reason) => {
-                    // Nobody was taken yet: it may be everybody's. Others are tried first.
+                    // It may be everybody's, or is: others are tried first.
                     answer.again.push(position);
                     self.owed.insert(position, entry);
                     self.refusals.set_one_aside(position, reason);
@@ -669,6 +683,12 @@ impl<'a> Shift<'a> {
             self.ahead.push_front(row);
         }
     }
+}
+
+/// Whether the answer to a call announced then came so late that it is committed at once, and not with the next announcement: what
+/// is read and reserved before that may take until the call looks like one whose worker is gone ([`FLIGHT_LIMIT`]).
+fn is_late(since_ms: u64, now_ms: u64) -> bool {
+    u128::from(now_ms.saturating_sub(since_ms)) > LATE.as_millis()
 }
 
 /// Settles the call in flight as the setting says. Whoever is passed is written down first.

@@ -24,7 +24,11 @@ struct Ses {
     throttled: Mutex<usize>,
     /// How many of the next requests for the account it leaves unanswered.
     accounts_lost: Mutex<usize>,
-    /// Whether every recipient is refused by itself, as in the sandbox.
+    /// How often it was asked for the account.
+    accounts: Mutex<usize>,
+    /// How many of the next calls fail at SES, under a name that a refusal might have.
+    failing: Mutex<usize>,
+    /// Whether every recipient is refused by itself, as in the sandbox, but those verified.
     sandbox: Mutex<bool>,
 }
 
@@ -33,6 +37,7 @@ fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
 }
 
 async fn account(State(ses): State<Arc<Ses>>) -> Response {
+    *ses.accounts.lock().unwrap() += 1;
     let mut lost = ses.accounts_lost.lock().unwrap();
     if *lost > 0 {
         *lost -= 1;
@@ -60,15 +65,24 @@ async fn send(State(ses): State<Arc<Ses>>, body: String) -> Response {
             );
         }
     }
+    {
+        let mut failing = ses.failing.lock().unwrap();
+        if *failing > 0 {
+            *failing -= 1;
+            return refused(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailableException", "");
+        }
+    }
     if to.iter().any(|one| one.starts_with("refused")) {
         return refused(StatusCode::BAD_REQUEST, "BadRequestException", "Domain contains illegal character");
     }
-    if *ses.sandbox.lock().unwrap() {
-        let result = json!({ "Status": "MESSAGE_REJECTED", "Error": "Email address is not verified." });
-        return json!({ "BulkEmailEntryResults": vec![result; to.len()] }).to_string().into_response();
-    }
-    let results: Vec<Value> = to.iter().map(|_| json!({ "Status": "SUCCESS", "MessageId": "m" })).collect();
+    let sandbox = *ses.sandbox.lock().unwrap();
+    let mut results = Vec::new();
     for one in to {
+        if sandbox && !one.starts_with("verified") {
+            results.push(json!({ "Status": "MESSAGE_REJECTED", "Error": "Email address is not verified." }));
+            continue;
+        }
+        results.push(json!({ "Status": "SUCCESS", "MessageId": "m" }));
         *ses.taken.lock().unwrap().entry(one).or_default() += 1;
     }
     json!({ "BulkEmailEntryResults": results }).to_string().into_response()
@@ -76,6 +90,11 @@ async fn send(State(ses): State<Arc<Ses>>, body: String) -> Response {
 
 /// Such an SES, and a system that sends through it with this many shards.
 async fn system(shards: &str) -> (Arc<Ses>, System) {
+    system_with(&[("SHARDS", shards)]).await
+}
+
+/// The same, with these settings.
+async fn system_with(settings: &[(&'static str, &str)]) -> (Arc<Ses>, System) {
     let ses = Arc::new(Ses::default());
     let router = Router::new()
         .route("/v2/email/account", get(account))
@@ -85,8 +104,13 @@ async fn system(shards: &str) -> (Arc<Ses>, System) {
     let url = format!("http://{}", listener.local_addr().unwrap());
     tokio::spawn(async move { axum::serve(listener, router).await });
     let started = tokio::task::spawn_blocking({
-        let shards = shards.to_owned();
-        move || System::start(&["--ses", &url], &[("SHARDS", shards.as_str())])
+        let settings: Vec<(&str, String)> =
+            settings.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
+        move || {
+            let settings: Vec<(&str, &str)> =
+                settings.iter().map(|(name, value)| (*name, value.as_str())).collect();
+            System::start(&["--ses", &url], &settings)
+        }
     });
     (ses, started.await.unwrap())
 }
@@ -157,4 +181,52 @@ async fn a_throttle_and_a_lost_answer_of_get_account_delay_an_email_without_a_sw
     until("told without a sweep", async || (taken(&ses).len() == 1).then_some(())).await;
     shop.rest().await;
     assert!(taken(&ses).values().all(|times| *times == 1));
+}
+
+#[tokio::test]
+async fn a_sandbox_tells_those_verified_and_keeps_the_others_for_later() {
+    let (ses, system) = system("1").await;
+    let shop = system.shop();
+    *ses.sandbox.lock().unwrap() = true;
+    let name = |n: usize| if n % 4 == 0 { format!("verified{n}") } else { format!("other{n}") };
+    wait_for(&shop, "mixed", (0..40).map(name).collect()).await;
+    shop.stock("mixed", json!({ "quantity": 5 })).await;
+    until("the 10 verified are told", async || (taken(&ses).len() >= 10).then_some(())).await;
+    shop.rest().await;
+    assert_eq!(taken(&ses).len(), 10);
+    *ses.sandbox.lock().unwrap() = false;
+    let sweep = json!({ "detail-type": "Scheduled Event", "detail": { "olderThanSeconds": 0 } });
+    shop.invoke("notify", &sweep).await.unwrap();
+    until("all 40 told", async || (taken(&ses).len() >= 40).then_some(())).await;
+    shop.rest().await;
+    assert!(taken(&ses).values().all(|times| *times == 1));
+}
+
+#[tokio::test]
+async fn a_call_at_which_ses_fails_is_in_doubt_whatever_the_failure_is_called_and_waits_for_no_sweep() {
+    let (ses, system) = system("1").await;
+    let shop = system.shop();
+    *ses.failing.lock().unwrap() = 1;
+    wait_for(&shop, "failing", vec!["a".to_owned()]).await;
+    shop.stock("failing", json!({ "quantity": 5 })).await;
+    until("told without a sweep", async || (taken(&ses).len() == 1).then_some(())).await;
+    shop.rest().await;
+    assert!(system.log().contains("a call is in doubt"));
+}
+
+#[tokio::test]
+async fn ses_is_greeted_before_the_first_call_after_twenty_seconds_of_silence() {
+    let (ses, system) = system_with(&[("SHARDS", "1"), ("SEND_RATE", "100")]).await;
+    let shop = system.shop();
+    for (product, asked) in [("first", 0), ("at-once", 0), ("after-silence", 1)] {
+        if product == "after-silence" {
+            tokio::time::sleep(std::time::Duration::from_secs(21)).await;
+        }
+        wait_for(&shop, product, vec!["a".to_owned()]).await;
+        let before = taken(&ses).len();
+        shop.stock(product, json!({ "quantity": 5 })).await;
+        until("told", async || (taken(&ses).len() > before).then_some(())).await;
+        shop.rest().await;
+        assert_eq!(*ses.accounts.lock().unwrap(), asked, "{product}");
+    }
 }

@@ -188,7 +188,7 @@ async fn a_sandbox_tells_those_verified_and_keeps_the_others_for_later() {
     let (ses, system) = system("1").await;
     let shop = system.shop();
     *ses.sandbox.lock().unwrap() = true;
-    let name = |n: usize| if n % 4 == 0 { format!("verified{n}") } else { format!("other{n}") };
+    let name = |n: usize| if n.is_multiple_of(4) { format!("verified{n}") } else { format!("other{n}") };
     wait_for(&shop, "mixed", (0..40).map(name).collect()).await;
     shop.stock("mixed", json!({ "quantity": 5 })).await;
     until("the 10 verified are told", async || (taken(&ses).len() >= 10).then_some(())).await;

@@ -255,8 +255,8 @@ def denied(stack, product):
         "Condition": {"ForAnyValue:StringEquals": {"dynamodb:LeadingKeys": [f"P#{product}"]}},
     }
     policy = {"Version": "2012-10-17", "Statement": [deny]}
+    iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
     try:
-        iam.put_role_policy(RoleName=role, PolicyName=name, PolicyDocument=json.dumps(policy))
         # IAM says of no policy when it holds everywhere.
         time.sleep(30)
         yield

@@ -51,6 +51,8 @@ def main(folder):
             assert f"`{path.name}`" in readme, "not in the README"
             if path.name.startswith("kafka-"):
                 kafka(event)
+            elif path.name.startswith("dead-letter-"):
+                kafka(event["payload"])
             elif path.name.startswith("http-"):
                 http(event)
         except (AssertionError, KeyError, ValueError) as problem:

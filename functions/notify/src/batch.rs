@@ -3,7 +3,7 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use domain::{Invalid, job::Job, stock::StockUpdate};
+use domain::{Invalid, job::Job, record::Record, stock::StockUpdate};
 use futures::{StreamExt, stream};
 use platform::{
     chance,
@@ -14,7 +14,7 @@ use tokio::time::Instant;
 
 use crate::{
     App, deliver,
-    event::{Failed, PartialResponse, Record},
+    event::{Failed, PartialResponse},
     metrics, plan,
     poison::PoisonPolicy,
 };
@@ -30,8 +30,8 @@ enum Task {
 
 /// Works off a batch and gives the partial response.
 pub(crate) async fn work(app: &App, records: Vec<Record>, until: Instant) -> Result<Value, Failed> {
-    if let Some(oldest_ms) = records.iter().filter_map(|record| u64::try_from(record.written_ms).ok()).min() {
-        metrics::lag(Duration::from_millis(chance::now_ms().saturating_sub(oldest_ms)));
+    if let Some(age) = age(&records, chance::now_ms()) {
+        metrics::lag(age);
     }
     let count = records.len();
     let (mut lanes, mut poison) = (BTreeMap::<String, Vec<(Record, Task)>>::new(), Vec::new());
@@ -65,6 +65,13 @@ pub(crate) async fn work(app: &App, records: Vec<Record>, until: Instant) -> Res
     #[expect(clippy::expect_used, reason = "names and numbers; an empty answer would say that all is done")]
     let response = serde_json::to_value(response).expect("a partial response is JSON");
     Ok(response)
+}
+
+/// How old the oldest record is. One without a time (-1, or 0 from some writers) has no age, and one from the future none yet.
+fn age(records: &[Record], now_ms: u64) -> Option<Duration> {
+    let times = records.iter().filter_map(|record| u64::try_from(record.written_ms).ok());
+    let oldest_ms = times.filter(|ms| *ms > 0).min()?;
+    Some(Duration::from_millis(now_ms.saturating_sub(oldest_ms)))
 }
 
 impl Task {
@@ -122,7 +129,8 @@ const MAX_KEPT_KEY: usize = 1_024;
 /// was wrong. What is too large for that topic goes there shortened: it would fail its batch for
 /// ever otherwise, and its partition with it.
 async fn bury(app: &App, poison: Vec<(Record, Invalid)>) -> Vec<(Record, Failed)> {
-    let topics: Vec<String> = poison.iter().map(|(record, _)| Kafka::dead_letters(&record.topic)).collect();
+    let topics: Vec<String> =
+        poison.iter().map(|(record, _)| dead_letters_of(app.kafka(), &record.topic)).collect();
     let outgoing: Vec<Outgoing<'_>> =
         poison.iter().zip(&topics).map(|((record, reason), topic)| whole(record, reason, topic)).collect();
     let mut written = app.publisher.publish(&outgoing).await;
@@ -149,6 +157,12 @@ async fn bury(app: &App, poison: Vec<(Record, Invalid)>) -> Vec<(Record, Failed)
         }
     }
     failed
+}
+
+/// Where a record's dead letter goes. What is no job is taken for a stock update, so it lies with those whatever its topic
+/// is called: the function may write to no other topic, and a record that can go nowhere would come again for ever.
+fn dead_letters_of(kafka: &Kafka, topic: &str) -> String {
+    Kafka::dead_letters(if topic == kafka.batches { topic } else { &kafka.restocks })
 }
 
 fn too_large(written: &Result<Written, PublishError>) -> bool {
@@ -196,6 +210,25 @@ mod tests {
             headers: vec![("trace".to_owned(), vec![b'h'; 1_000_000])],
             fault: None,
         }
+    }
+
+    #[test]
+    fn the_oldest_record_with_a_time_gives_the_age_whatever_times_the_others_have() {
+        let ages = |times: &[i64]| {
+            let records: Vec<Record> = times
+                .iter()
+                .map(|ms| Record { written_ms: *ms, value: None, headers: Vec::new(), ..record(1) })
+                .collect();
+            age(&records, 1_795_426_200_000).map(|age| age.as_millis())
+        };
+        assert_eq!(ages(&[]), None);
+        for odd in [-1, 0, i64::MIN] {
+            assert_eq!(ages(&[odd]), None, "{odd}");
+        }
+        for odd in [-1, 0, i64::MIN, i64::MAX, 1_795_426_200_000_000_000] {
+            assert_eq!(ages(&[odd, 1_795_426_199_750]), Some(250), "{odd}");
+        }
+        assert_eq!(ages(&[i64::MAX]), Some(0));
     }
 
     #[test]

@@ -3,28 +3,13 @@
 
 use std::{collections::BTreeMap, time::Duration};
 
-use domain::Invalid;
+use domain::{
+    Invalid,
+    record::{self, Record},
+};
 use platform::{kafka::PublishError, table::TableError};
 use serde::Serialize;
 use serde_json::Value;
-
-use crate::decode;
-
-/// A record of a topic.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) struct Record {
-    pub(crate) topic: String,
-    pub(crate) partition: i64,
-    pub(crate) offset: i64,
-    /// When it was written, in Unix milliseconds; not to be trusted further than its writer. -1 where nobody knows.
-    pub(crate) written_ms: i64,
-    pub(crate) key: Option<Vec<u8>>,
-    /// `None` is a tombstone.
-    pub(crate) value: Option<Vec<u8>>,
-    pub(crate) headers: Vec<(String, Vec<u8>)>,
-    /// Why it is of no use, where that is known already: it goes to the dead letters, by itself.
-    pub(crate) fault: Option<Invalid>,
-}
 
 /// What invoked the function.
 #[derive(Debug)]
@@ -75,13 +60,6 @@ pub enum Failed {
     Kafka(#[from] PublishError),
 }
 
-impl Record {
-    /// Where it lies: topic, partition and offset.
-    pub(crate) fn place(&self) -> String {
-        format!("{}-{}@{}", self.topic, self.partition, self.offset)
-    }
-}
-
 impl From<Failed> for lambda_runtime::Diagnostic {
     fn from(failed: Failed) -> Self {
         let error_type = match &failed {
@@ -107,7 +85,7 @@ impl Trigger {
         let Value::Object(mut event) = payload else { return Err(refuse("is not an object")) };
         if let Some(Value::Object(topics)) = event.remove("records") {
             let mut records: Vec<Record> =
-                topics.into_iter().flat_map(|(lane, list)| decode::lane(&lane, list)).collect();
+                topics.into_iter().flat_map(|(lane, list)| record::lane(&lane, list)).collect();
             records.sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
             return Ok(Self::Records(records));
         }

@@ -17,7 +17,6 @@ use tokio::time::Instant;
 mod batch;
 mod budget;
 mod config;
-mod decode;
 mod deliver;
 mod event;
 mod fanout;

@@ -12,6 +12,7 @@ use domain::{
     Position, ProductId, RestockId, Shard,
     job::Job,
     product::{Product, Standing},
+    record::Record,
     stock::{ProductInfo, StockUpdate, Version},
 };
 use futures::future::{join_all, try_join_all};
@@ -25,7 +26,7 @@ use tokio::time::Instant;
 use crate::{
     App,
     deliver::{self, Kept},
-    event::{Failed, Record},
+    event::Failed,
     fanout,
 };
 

@@ -1,6 +1,8 @@
 //! `notify-me poll`: the poller by itself, from its command line.
 //! Only reads arguments, shows progress and decides when to end; the poller does the rest.
 
+mod once;
+
 use std::io::{self, IsTerminal, Write};
 use std::time::{Duration, SystemTime};
 
@@ -11,11 +13,10 @@ use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
+use self::once::Standing;
 use crate::poller::{LambdaEndpoint, Mapping, Partition, Poller, StartingPosition};
 
 const REFRESH: Duration = Duration::from_millis(200);
-/// How long `--once` waits for a partition: a Kafka that is there assigns one within seconds.
-const ONCE_LIMIT: Duration = Duration::from_secs(30);
 /// How long the poller may take to end where Kafka does not answer.
 const FAREWELL: Duration = Duration::from_secs(5);
 
@@ -113,7 +114,7 @@ pub(crate) struct Args {
     #[arg(long = "kafka-config", value_name = "KEY=VALUE", value_parser = setting, hide_default_value = true)]
     kafka_config: Vec<Setting>,
 
-    /// End when everything is done that is in the topics.
+    /// End when everything is done that is in the topics; with an error where Kafka does not answer, or gives no partition.
     #[arg(long)]
     once: bool,
 }
@@ -176,7 +177,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         "polling; Ctrl-C finishes what is in flight"
     );
     let poller = Poller::start(mapping, args.endpoint.clone()).await.context("cannot start polling")?;
-    let started = tokio::time::Instant::now();
+    let (started, mut had_partitions) = (tokio::time::Instant::now(), false);
     let mut refresh = tokio::time::interval(REFRESH);
     let interrupted = loop {
         tokio::select! {
@@ -187,16 +188,16 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             _ = refresh.tick() => {
                 let partitions = poller.progress();
                 bar.set_message(summary(&poller, &partitions));
-                if args.once && partitions.is_empty() && started.elapsed() > ONCE_LIMIT {
+                had_partitions |= !partitions.is_empty();
+                let standing =
+                    Standing { running: started.elapsed(), heard: poller.heard(), had_partitions };
+                if let Some(given_up) = standing.given_up().filter(|_| args.once) {
+                    let trouble = poller.trouble();
                     // There may be nobody to take leave of.
                     let _ = tokio::time::timeout(FAREWELL, poller.stop()).await;
                     bar.finish_and_clear();
-                    anyhow::bail!(
-                        "no partition of {} was assigned within {} s: does Kafka at {} answer, and has it the topic?",
-                        args.topics.join(", "),
-                        ONCE_LIMIT.as_secs(),
-                        args.kafka
-                    );
+                    let topics = args.topics.join(", ");
+                    return Err(given_up.error(&args.kafka, &topics, &args.group, trouble.as_deref()));
                 }
                 if args.once && !partitions.is_empty() && partitions.iter().all(|partition| partition.at_end) {
                     break false;

@@ -14,6 +14,7 @@ pub mod mail;
 pub mod name;
 pub mod position;
 pub mod product;
+pub mod record;
 pub mod setting;
 pub mod shard;
 pub mod stock;

@@ -102,6 +102,10 @@ pub(super) struct Shared {
     topics: Vec<String>,
     assigned: Mutex<Vec<Assigned>>,
     said: Mutex<HashMap<String, Instant>>,
+    /// When a broker was last connected, as the statistics say it.
+    heard: Mutex<Option<Instant>>,
+    /// What the client complained of last.
+    trouble: Mutex<Option<String>>,
     /// Something is done that is not committed, or the phase changed.
     news: Mutex<bool>,
     wake: Condvar,
@@ -129,6 +133,8 @@ impl Shared {
             topics: mapping.topics.clone(),
             assigned: Mutex::new(Vec::new()),
             said: Mutex::new(HashMap::new()),
+            heard: Mutex::new(None),
+            trouble: Mutex::new(None),
             news: Mutex::new(false),
             wake: Condvar::new(),
             committing: Mutex::new(()),
@@ -138,6 +144,14 @@ impl Shared {
     pub(super) fn set_phase(&self, phase: Phase) {
         self.phase.store(phase as u8, Ordering::SeqCst);
         self.wake_committer();
+    }
+
+    pub(super) fn heard(&self) -> Option<Duration> {
+        self.heard.lock().unwrap_or_else(PoisonError::into_inner).map(|at| at.elapsed())
+    }
+
+    pub(super) fn trouble(&self) -> Option<String> {
+        self.trouble.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn wake_committer(&self) {
@@ -346,12 +360,21 @@ impl ClientContext for Context {
 
     fn error(&self, error: KafkaError, reason: &str) {
         let kind = error.rdkafka_error_code().map_or_else(|| error.to_string(), |code| format!("{code:?}"));
+        // Of all brokers being away something else is the cause.
+        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+            *self.0.trouble.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
         if !is_topic_missing(&error) && self.0.is_new(kind) {
             tracing::warn!(reason, "Kafka: {error}; waiting");
         }
     }
 
     fn stats(&self, statistics: Statistics) {
+        // The client has one broker that is no broker, for itself.
+        let mut brokers = statistics.brokers.values().filter(|broker| broker.source != "internal");
+        if brokers.any(|broker| broker.state == "UP") {
+            *self.0.heard.lock().unwrap_or_else(PoisonError::into_inner) = Some(Instant::now());
+        }
         for lane in self.0.lanes.all() {
             let partition =
                 statistics.topics.get(&*lane.topic).and_then(|topic| topic.partitions.get(&lane.partition));

@@ -161,6 +161,16 @@ impl Poller {
         partitions
     }
 
+    /// How long ago a broker was last connected; `None` where none ever was. Known to the client's statistics' interval.
+    pub(crate) fn heard(&self) -> Option<Duration> {
+        self.shared.heard()
+    }
+
+    /// What the Kafka client complained of last: an address that is refused, a login, a certificate.
+    pub(crate) fn trouble(&self) -> Option<String> {
+        self.shared.trouble()
+    }
+
     pub(crate) fn totals(&self) -> Totals {
         let counted = &self.work.counted;
         Totals {

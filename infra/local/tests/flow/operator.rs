@@ -27,7 +27,7 @@ fn ask(system: &System, arguments: &[&str], input: &str) -> Output {
 }
 
 /// The one document that `--json` gives.
-fn document(system: &System, arguments: &[&str]) -> Value {
+pub(crate) fn document(system: &System, arguments: &[&str]) -> Value {
     let Output { status, stdout, stderr } = ask(system, &[arguments, &["--json"]].concat(), "");
     assert!(status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&stderr));
     serde_json::from_slice(&stdout).unwrap()

@@ -6,7 +6,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
 
-use crate::support::{PATIENCE, Shop, shared};
+use crate::support::{PATIENCE, Shop, System, shared};
 
 fn record(product: &str, offset: i64) -> Value {
     let value = STANDARD.encode(json!({ "productId": product, "quantity": 1 }).to_string());
@@ -44,9 +44,33 @@ async fn odd_times_types_headers_and_keys_spoil_neither_their_record_nor_the_nex
         ("text", json!({ "timestamp": "yesterday", "key": { "not": "a key" } })),
         ("headers", json!({ "headers": [{ "headerKey": "aGVhZGVyVmFsdWU=" }] })),
         ("header-object", json!({ "headers": { "headerKey": null }, "key": "%%%" })),
+        ("place", json!({ "topic": null, "partition": "none", "offset": "1000001" })),
+        ("other-place", json!({ "topic": "somewhere else", "partition": -7, "offset": 1_000_001.0 })),
     ] {
         both_told(&shop, name, odd).await;
     }
+}
+
+#[tokio::test]
+async fn what_is_no_record_goes_to_the_dead_letters_by_itself_and_those_beside_it_are_worked_on() {
+    let system = System::start(&[], &[]);
+    let shop = system.shop();
+    shop.subscribe("beside", "beside@example.com").await;
+    let tombstone = json!({ "topic": "item-restocked", "partition": 0, "offset": 6, "value": null });
+    let useless = [json!(7), json!(null), json!({ "value": "eA==" }), json!({ "offset": 5, "value": "%%" })];
+    let mut list = useless.to_vec();
+    list.extend([tombstone, record("beside", 8)]);
+    let event = json!({ "eventSource": "aws:kafka", "records": {
+        "item-restocked-0": list,
+        "item-restocked-1": { "in": "no list" },
+        "notification-batches-4": ["a job?"],
+        "nowhere": [{ "offset": 9, "value": 3 }],
+    } });
+    let answer = shop.invoke("notify", &event).await.unwrap();
+    assert_eq!(answer["batchItemFailures"], json!([]), "all are taken");
+    shop.only_mail("beside@example.com").await;
+    assert_eq!(shop.records("item-restocked-dlq").len(), useless.len() + 2, "a tombstone is none of them");
+    assert_eq!(shop.records("notification-batches-dlq").len(), 1);
 }
 
 #[tokio::test]

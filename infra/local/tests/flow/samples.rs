@@ -113,7 +113,7 @@ async fn every_sample_event_is_answered_as_its_description_says() {
 
 /// A sample that no line above names would be one that nothing tests.
 fn every_sample_was_used() {
-    let used = include_str!("samples.rs");
+    let used = concat!(include_str!("samples.rs"), include_str!("dead_letters.rs"));
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../events");
     let files =
         std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name().into_string().unwrap());

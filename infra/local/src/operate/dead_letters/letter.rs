@@ -9,6 +9,8 @@ use crate::operate::{preview::preview, show};
 pub(super) const REPLAYED_FROM: &str = "notify-me-replayed-from";
 /// The header on a dead letter whose value was too large for the topic: the value's size.
 pub(super) const VALUE_BYTES: &str = "notify-me-value-bytes";
+/// The header on a dead letter of `notify`: what is wrong with it.
+const REASON: &str = "notify-me-reason";
 /// How the headers begin that `notify` adds.
 const OURS: &str = "notify-me-";
 /// The headers that `notify-me poll` adds to a record that was given up.
@@ -35,6 +37,10 @@ pub(super) struct Letter {
     pub(super) key: Option<Vec<u8>>,
     pub(super) value: Option<Vec<u8>>,
     pub(super) headers: Vec<(String, Option<Vec<u8>>)>,
+    /// The topic that it goes back to, where that is known of this one.
+    pub(super) own_topic: Option<String>,
+    /// Why it is of no use, where it is not even a record.
+    pub(super) fault: Option<String>,
 }
 
 impl Letter {
@@ -50,6 +56,8 @@ impl Letter {
             headers: headers
                 .map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec)))
                 .collect(),
+            own_topic: None,
+            fault: None,
         }
     }
 
@@ -70,7 +78,7 @@ impl Letter {
 
     /// Why it is here.
     pub(super) fn reason(&self) -> Option<String> {
-        self.header("notify-me-reason").or_else(|| {
+        self.header(REASON).or_else(|| {
             let reason = self.header("failure.reason")?;
             Some(match self.header("failure.error") {
                 Some(error) => format!("{reason}: {error}"),
@@ -112,9 +120,18 @@ impl Letter {
         self.value.is_none() && self.header(VALUE_BYTES).is_some()
     }
 
-    /// The topic that it came from, where the letter says so.
-    pub(super) fn own_topic(&self) -> Option<String> {
-        self.header("failure.topic")
+    /// Whether `notify` wrote it.
+    pub(super) fn is_of_notify(&self) -> bool {
+        self.headers.iter().any(|(name, _)| name == REASON)
+    }
+
+    /// Why it cannot be written back, where it cannot.
+    pub(super) fn why_not(&self) -> Option<String> {
+        if self.is_stand_in() {
+            let source = self.source().unwrap_or_else(|| "its source".to_owned());
+            return Some(format!("its value was too large to be kept, and is at {source} only"));
+        }
+        self.fault.clone()
     }
 
     pub(super) fn replayed_from(&self) -> Option<String> {
@@ -159,6 +176,8 @@ mod tests {
             key: None,
             value: None,
             headers: headers.collect(),
+            own_topic: None,
+            fault: None,
         }
     }
 

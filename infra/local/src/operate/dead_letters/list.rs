@@ -17,7 +17,8 @@ const KEY: usize = 40;
 
 const MORE: &str = "\
 Records that cannot be read go to `<topic>-dlq` with the headers notify-me-reason and notify-me-source; so do, with
-failure.* headers, those that `notify-me poll` gave up. What is shown of a key and a value is cut, control characters
+failure.* headers, those that `notify-me poll` gave up, and in a JSON document, with the rest of their batch, those that
+Lambda itself did: each of its records is shown by itself. What is shown of a key and a value is cut, control characters
 are escaped, and whatever looks like a mail address is masked.
 
 --json: {deadLetters: [{topic, partition, offset, writtenAt, key, reason, source, valueBytes, valueIsKept, preview,

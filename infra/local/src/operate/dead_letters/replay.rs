@@ -29,9 +29,10 @@ notify-me-replayed-from, which says where the dead letter lies. The dead letter 
 writes it twice. That is harmless for a stock update with a restockId and for a fan-out job, which are known again. A
 stock update without one is a new restock each time.
 
-A letter that Lambda's own failure destination wrote has the records of a batch in it: each goes back to its own topic.
+A letter that Lambda's own failure destination wrote has the records of a batch in it: each goes back to its own topic,
+with its own key and headers.
 
-A dead letter whose value was too large to be kept is passed: its value is at its source only.
+A dead letter whose value was too large to be kept is passed: its value is at its source only. So is what is no record.
 
 --json: {replayed: [{topic, partition, offset, to: {topic, partition, offset}}], passed: [{topic, partition, offset,
 why}], notFound: [text]}";
@@ -218,9 +219,7 @@ async fn put_back(
     let place = letter.place();
     let Letter { topic, partition, offset, .. } = &letter;
     let (topic, partition, offset) = (topic.clone(), *partition, *offset);
-    if letter.is_stand_in() {
-        let source = letter.source().unwrap_or_else(|| "its source".to_owned());
-        let why = format!("its value was too large to be kept, and is at {source} only");
+    if let Some(why) = letter.why_not() {
         if !quiet {
             say(format_args!("{place}  passed: {why}"));
         }
@@ -228,8 +227,7 @@ async fn put_back(
         return Ok(());
     }
     // A record knows its topic where Lambda wrote the letter; else it is the one that the letters are of.
-    let own = letter.own_topic().filter(|own| TOPICS.contains(&own.as_str()));
-    let to = own.as_deref().unwrap_or(to);
+    let to = letter.own_topic.as_deref().unwrap_or(to);
     let mut record = FutureRecord::<[u8], [u8]>::to(to).headers(letter.original_headers());
     record.key = letter.key.as_deref();
     record.payload = letter.value.as_deref();

@@ -4,31 +4,75 @@
 //! its own, and no reason to refuse those beside it.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
-use domain::Invalid;
 use serde_json::{Map, Value};
 
-use crate::event::Record;
+use crate::Invalid;
 
-const ACCEPTED: &str = "a record with topic, partition, offset and a value in base 64";
+const ACCEPTED: &str = "a record with an offset and a value in base 64";
+
+/// A record of a topic.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Record {
+    /// Its topic.
+    pub topic: String,
+    /// Its partition; -1 where nobody knows.
+    pub partition: i64,
+    /// Its offset; -1 where nobody knows.
+    pub offset: i64,
+    /// When it was written, in Unix milliseconds; not to be trusted further than its writer. -1 where nobody knows.
+    pub written_ms: i64,
+    /// Its key.
+    pub key: Option<Vec<u8>>,
+    /// Its value; `None` is a tombstone.
+    pub value: Option<Vec<u8>>,
+    /// Its headers, in their order.
+    pub headers: Vec<(String, Vec<u8>)>,
+    /// Why it is of no use, where that is known already: it goes to the dead letters, by itself.
+    pub fault: Option<Invalid>,
+}
+
+impl Record {
+    /// Where it lies: topic, partition and offset.
+    pub fn place(&self) -> String {
+        format!("{}-{}@{}", self.topic, self.partition, self.offset)
+    }
+
+    /// A record that says too little of itself: all of it is its value, so that nothing is lost.
+    fn useless(place: (String, i64), value: &Value, problem: &str) -> Self {
+        let (topic, partition) = place;
+        Self {
+            topic,
+            partition,
+            offset: value.get("offset").and_then(integer).unwrap_or(-1),
+            written_ms: -1,
+            key: None,
+            value: Some(value.to_string().into_bytes()),
+            headers: Vec::new(),
+            fault: Some(Invalid::new("record", problem, ACCEPTED)),
+        }
+    }
+}
 
 /// The records of one list of an event, which stands there under `lane`: topic, hyphen, partition.
-pub(crate) fn lane(lane: &str, list: Value) -> Vec<Record> {
+pub fn lane(lane: &str, list: Value) -> Vec<Record> {
     match list {
         Value::Array(list) => list.into_iter().map(|value| record(lane, value)).collect(),
         Value::Null => Vec::new(),
-        other => vec![useless(lane, &other, "is in no list")],
+        other => vec![Record::useless(place(lane, &other), &other, "is in no list")],
     }
 }
 
 fn record(lane: &str, value: Value) -> Record {
-    let Value::Object(fields) = &value else { return useless(lane, &value, "is not an object") };
-    let (topic, partition) = named(lane);
+    let (topic, partition) = place(lane, &value);
+    let Value::Object(fields) = &value else {
+        return Record::useless((topic, partition), &value, "is not an object");
+    };
     let Some(offset) = fields.get("offset").and_then(integer) else {
-        return useless(lane, &value, "has no offset");
+        return Record::useless((topic, partition), &value, "has no offset");
     };
     let mut record = Record {
-        topic: fields.get("topic").and_then(Value::as_str).map_or(topic, str::to_owned),
-        partition: fields.get("partition").and_then(integer).unwrap_or(partition),
+        topic,
+        partition,
         offset,
         written_ms: fields.get("timestamp").and_then(integer).unwrap_or(-1),
         key: fields.get("key").and_then(bytes),
@@ -46,35 +90,37 @@ fn record(lane: &str, value: Value) -> Record {
     record
 }
 
-/// A record that says too little of itself: all of it is its value, so that nothing is lost.
-fn useless(lane: &str, value: &Value, problem: &str) -> Record {
-    let (topic, partition) = named(lane);
-    Record {
-        topic,
-        partition,
-        offset: value.get("offset").and_then(integer).unwrap_or(-1),
-        written_ms: -1,
-        key: None,
-        value: Some(value.to_string().into_bytes()),
-        headers: Vec::new(),
-        fault: Some(Invalid::new("record", problem, ACCEPTED)),
+/// Topic and partition: what the lane says, because by that name the mapping knows the record in a partial response. Only
+/// where the lane does not say is the record itself asked.
+fn place(lane: &str, value: &Value) -> (String, i64) {
+    if let Some(place) = named(lane) {
+        return place;
     }
+    let topic = value.get("topic").and_then(Value::as_str).filter(|topic| !topic.is_empty()).unwrap_or(lane);
+    (topic.to_owned(), value.get("partition").and_then(integer).unwrap_or(-1))
 }
 
 /// Topic and partition of a lane. Topics may have hyphens themselves.
-fn named(lane: &str) -> (String, i64) {
-    let parts =
-        lane.rsplit_once('-').and_then(|(topic, number)| Some((topic.to_owned(), number.parse().ok()?)));
-    parts.unwrap_or_else(|| (lane.to_owned(), -1))
+fn named(lane: &str) -> Option<(String, i64)> {
+    let (topic, partition) = lane.rsplit_once('-')?;
+    let partition: i32 = partition.parse().ok()?;
+    (!topic.is_empty() && partition >= 0).then(|| (topic.to_owned(), partition.into()))
 }
 
-/// A whole number in any of the forms that JSON writers give it.
+/// A whole number in any of the forms that JSON writers give it: `7`, `"7"`, `7.0`, `7e0`.
 fn integer(value: &Value) -> Option<i64> {
     match value {
-        Value::Number(number) => number.as_i64(),
+        Value::Number(number) => number.as_i64().or_else(|| whole(number.as_f64()?)),
         Value::String(text) => text.trim().parse().ok(),
         _ => None,
     }
+}
+
+/// A number with a point that is whole, as far as such numbers can tell.
+fn whole(number: f64) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    #[expect(clippy::cast_possible_truncation, reason = "it is whole and within bounds")]
+    (number.fract() == 0.0 && number.abs() < EXACT).then_some(number as i64)
 }
 
 /// The value; `None` is a tombstone. One that is not base 64 is given as it stands, with what is wrong.
@@ -166,9 +212,34 @@ mod tests {
     }
 
     #[test]
-    fn a_record_takes_its_place_from_its_list_where_it_does_not_say() {
-        let record = record("a-b-3", json!({"offset": 8, "value": "dg=="}));
-        assert_eq!((record.topic.as_str(), record.partition, record.offset), ("a-b", 3, 8));
+    fn a_record_has_the_place_of_its_list_whatever_it_says_itself_or_its_own_where_the_list_says_none() {
+        let place = |lane: &str, fields: Value| {
+            let record = record(lane, fields);
+            assert!(record.fault.is_none(), "{lane}");
+            record.place()
+        };
+        assert_eq!(place("a-b-3", json!({"offset": 8, "value": "dg=="})), "a-b-3@8");
+        for odd in [json!({}), json!(""), json!("c"), json!(-1), json!("7"), json!(1e300), json!(u64::MAX)] {
+            let fields = json!({"topic": odd, "partition": odd, "offset": 8, "value": "dg=="});
+            assert_eq!(place("a-b-3", fields), "a-b-3@8", "{odd}");
+        }
+        for lane in ["", "0", "t", "-0", "t-", "t-x", "t--1"] {
+            let fields = json!({"topic": "c", "partition": 2, "offset": 8, "value": "dg=="});
+            let expected = if lane == "t--1" { "t--1@8" } else { "c-2@8" };
+            assert_eq!(place(lane, fields), expected, "{lane}");
+        }
+    }
+
+    #[test]
+    fn offsets_and_times_are_read_in_any_form_of_a_whole_number() {
+        for eight in [json!(8), json!("8"), json!(" 8 "), json!(8.0), json!(8e0)] {
+            let record = record("t-0", json!({"offset": eight, "timestamp": eight, "value": "dg=="}));
+            assert_eq!((record.offset, record.written_ms), (8, 8), "{eight}");
+        }
+        for odd in [json!(8.5), json!(1e300), json!(-1e300), json!(u64::MAX), json!("8.0.0"), json!([8])] {
+            let record = record("t-0", json!({"offset": odd, "value": "dg=="}));
+            assert!(record.fault.is_some() && record.offset == -1, "{odd}");
+        }
     }
 
     #[test]

@@ -594,7 +594,11 @@ async fn the_sandbox_takes_verified_recipients_and_the_simulators_alone() {
         ("bob@notexample.org", &no),
         ("bounce+1@simulator.amazonses.com", &yes),
     ] {
-        assert_eq!(statuses(bench.send(vec![to(recipient)]).await), [expected.clone()], "{recipient}");
+        assert_eq!(
+            statuses(bench.send(vec![to(recipient)]).await),
+            std::slice::from_ref(expected),
+            "{recipient}"
+        );
     }
     let sent = bench.send(vec![to("bob@example.com")]).await.unwrap();
     assert_eq!(

@@ -6,6 +6,8 @@
 //!   (`NotFoundException`; `LimitExceededException` 400 "Daily message quota exceeded.").
 //! - A quota that runs out within a call gives the entries past it `ACCOUNT_DAILY_QUOTA_EXCEEDED`.
 //! - A malformed address or malformed replacement data fails its entry with `INVALID_PARAMETER`, not the call.
+//! - `SendEmail` with a raw message that has no sender answers "Missing required header 'From'." (seen on live SES by the makers
+//!   of floci, its pull request 1561).
 //! - There are no stored templates here, as there is no call that would store one.
 
 use std::sync::{Arc, atomic::Ordering};
@@ -27,8 +29,8 @@ use super::raw::Envelope;
 use super::serve::DropAnswer;
 use super::template::{Compiled, merge};
 use super::wire::{
-    Destination, Entry, MAX_DESTINATIONS, Pair, SendBulkEmail, SendEmail, Template, check_headers,
-    check_tags, is_address,
+    Destination, Entry, MAX_DESTINATIONS, Pair, SendBulkEmail, SendEmail, Template, check_data,
+    check_headers, check_tags, is_address,
 };
 
 /// An error as SES v2 words it: the type in `x-amzn-ErrorType`, the message in the body.
@@ -125,6 +127,9 @@ pub(super) async fn send_email(
             let said =
                 Envelope::of(&raw.data).ok_or_else(|| ApiError::bad_request("Raw.Data is not base 64."))?;
             from = from.or(said.from);
+            if from.is_none() {
+                return Err(ApiError::bad_request("Missing required header 'From'."));
+            }
             if destination.all().next().is_none() {
                 destination = said.to;
             }
@@ -168,7 +173,7 @@ pub(super) async fn get_account(State(ses): State<Arc<Shared>>) -> Response {
             "SentLast24Hours": sent,
         },
         "SendingEnabled": true,
-        "ProductionAccessEnabled": true,
+        "ProductionAccessEnabled": !ses.faults().sandboxed(),
         "EnforcementStatus": "HEALTHY",
         "DedicatedIpAutoWarmupEnabled": false,
     }))
@@ -195,6 +200,7 @@ async fn send(ses: &Shared, call: Call, entries: Vec<Entry>) -> Result<(Vec<Outc
     for entry in &entries {
         check_headers(&entry.replacement_headers).map_err(ApiError::bad_request)?;
         check_tags(&entry.replacement_tags).map_err(ApiError::bad_request)?;
+        check_data("ReplacementTemplateData", entry.data()).map_err(ApiError::bad_request)?;
     }
     let compiled = compile(&call)?;
     admit(ses, &entries)?;
@@ -226,6 +232,9 @@ async fn send(ses: &Shared, call: Call, entries: Vec<Entry>) -> Result<(Vec<Outc
 fn admit(ses: &Shared, entries: &[Entry]) -> Result<(), ApiError> {
     if ses.faults().fail() {
         return Err(ApiError::internal("A fault that was asked for."));
+    }
+    if ses.faults().refuses(entries.iter().flat_map(|entry| entry.destination.all())) {
+        return Err(ApiError::bad_request("A fault that was asked for: one entry spoils the call."));
     }
     let forced = ses.faults().throttle();
     if !ses.quota().open(minute(Timestamp::now())) {
@@ -259,6 +268,15 @@ fn judge(
         }
         Content::Simple { .. } | Content::Raw { .. } => Map::new(),
     };
+    let unverified = ses.faults().unverified(entry.destination.all()).join(", ");
+    if !unverified.is_empty() {
+        // SES's own words, the addresses too: who calls must not write them down.
+        let region = call.region.to_ascii_uppercase();
+        let error = format!(
+            "Email address is not verified. The following identities failed the check in region {region}: {unverified}"
+        );
+        return Err(refused("MESSAGE_REJECTED", &error));
+    }
     if let Some(status) = ses.faults().status(entry.destination.all()) {
         return Err(refused(&status, "A fault that was asked for."));
     }
@@ -344,6 +362,7 @@ fn template_content(template: Template) -> Result<(Content, Vec<Pair>), ApiError
     if content.text.is_none() && content.html.is_none() {
         return Err(ApiError::bad_request("TemplateContent has Text, Html or both."));
     }
+    check_data("TemplateData", template.template_data.as_deref()).map_err(ApiError::bad_request)?;
     merge(template.template_data.as_deref(), None).map_err(ApiError::bad_request)?;
     Ok((Content::Template { template: content, data: template.template_data }, template.headers))
 }

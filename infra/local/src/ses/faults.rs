@@ -6,6 +6,8 @@
 //! {
 //!   "statuses": {"ann@example.com": {"status": "TRANSIENT_FAILURE", "times": 2},
 //!                "bob@example.com": {"status": "MESSAGE_REJECTED"}},
+//!   "refuseCalls": ["eve@example.com"],
+//!   "sandbox": {"verified": ["ann@example.com", "example.org"]},
 //!   "latencyMs": 250,
 //!   "throttleNext": 3,
 //!   "failNext": 1,
@@ -14,6 +16,12 @@
 //! ```
 //!
 //! - `statuses`: entries to that address get this `BulkEmailStatus` and are not captured; `times` times, else always.
+//! - `refuseCalls`: a call with an entry to one of these addresses gets 400 `BadRequestException` as a whole, and captures
+//!   nothing: what the documentation of `SendBulkTemplatedEmail` says of an invalid recipient ("the entire message is rejected,
+//!   even if the message contains other recipients that are valid").
+//! - `sandbox`: the account is in the sandbox. `GetAccount` says `ProductionAccessEnabled: false`, and an entry with a recipient
+//!   who is neither verified (an address, or a domain with its subdomains) nor one of the mailbox simulator's gets
+//!   `MESSAGE_REJECTED` with SES's words. Rate and quota stay as they are. `{}` verifies nobody.
 //! - `latencyMs`: every send call waits so long before it is looked at.
 //! - `throttleNext`: the next N send calls get 429 `TooManyRequestsException`, and capture nothing.
 //! - `failNext`: the next N send calls get 500 `InternalServiceErrorException`, and capture nothing.
@@ -24,12 +32,15 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::wire::bare;
+use super::wire::{bare, simulated};
 
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields, default)]
 pub(super) struct Faults {
     statuses: HashMap<String, Status>,
+    refuse_calls: Vec<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sandbox: Option<Sandbox>,
     latency_ms: u64,
     throttle_next: u64,
     fail_next: u64,
@@ -42,6 +53,27 @@ struct Status {
     status: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     times: Option<u64>,
+}
+
+#[derive(Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Sandbox {
+    verified: Vec<String>,
+}
+
+impl Sandbox {
+    fn takes(&self, address: &str) -> bool {
+        let address = bare(address);
+        let domain = address.rsplit_once('@').map_or("", |(_, domain)| domain).to_ascii_lowercase();
+        simulated(address).is_some()
+            || self.verified.iter().any(|identity| {
+                let identity = identity.to_ascii_lowercase();
+                match domain.strip_suffix(identity.as_str()) {
+                    Some(above) => above.is_empty() || above.ends_with('.'),
+                    None => identity == address.to_ascii_lowercase(),
+                }
+            })
+    }
 }
 
 impl Faults {
@@ -59,6 +91,22 @@ impl Faults {
 
     pub(super) fn drop_answer(&mut self) -> bool {
         use_one(&mut self.drop_next)
+    }
+
+    /// Whether a call to these addresses is to be refused as a whole.
+    pub(super) fn refuses<'a>(&self, mut addresses: impl Iterator<Item = &'a str>) -> bool {
+        !self.refuse_calls.is_empty()
+            && addresses.any(|to| self.refuse_calls.iter().any(|bad| bad.eq_ignore_ascii_case(bare(to))))
+    }
+
+    pub(super) fn sandboxed(&self) -> bool {
+        self.sandbox.is_some()
+    }
+
+    /// Those of these addresses that the sandbox does not let through.
+    pub(super) fn unverified<'a>(&self, addresses: impl Iterator<Item = &'a str>) -> Vec<&'a str> {
+        let Some(sandbox) = &self.sandbox else { return Vec::new() };
+        addresses.filter(|address| !sandbox.takes(address)).map(bare).collect()
     }
 
     /// The status an entry to these addresses is to get, if one of them has a fault.

@@ -336,6 +336,14 @@ async fn a_missing_variable_is_accepted_and_kept_as_a_rendering_failure() {
     let failed = &messages[1];
     assert!(failed["RenderingFailure"].as_str().unwrap().contains("name"));
     assert_eq!(failed["Body"], json!({"text_part": null, "html_part": null}));
+    let event = &failed["Event"];
+    assert_eq!(event["eventType"], "Rendering Failure");
+    assert_eq!(event["failure"]["errorMessage"], "Attribute 'name' is not present in the rendering data.");
+    assert_eq!(event["mail"]["messageId"], failed["Id"]);
+    assert_eq!(event["mail"]["destination"], json!(["bob@example.com"]));
+    let tags = json!({"restock": ["r1"], "shard": ["0"], "ses:configuration-set": ["alerts"]});
+    assert_eq!(event["mail"]["tags"], tags);
+    assert!(messages[0].get("Event").is_none());
     assert_eq!(bench.json("/_aws/ses/stats").await["renderingFailures"], 1);
 }
 
@@ -367,6 +375,13 @@ async fn an_entry_that_is_not_one_address_in_ses_eyes_is_an_invalid_parameter() 
         "jo@ex%61mple.com",
         ".jo@example.com",
         "jo",
+        "a@example.com, Bo <b@example.com>",
+        "a@example.com;<b@example.com>",
+        "<a@example.com> <b@example.com>",
+        "\"Bo <b@example.com>",
+        "Bo\r\nBcc: <b@example.com>",
+        "jo@example.com>",
+        "jo@exämple.com",
     ] {
         let sent = bench.send(vec![to(odd), to("good@example.com")]).await;
         assert_eq!(statuses(sent), [BulkEmailStatus::InvalidParameter, BulkEmailStatus::Success], "{odd}");
@@ -481,6 +496,25 @@ async fn single_mails_are_captured_simple_templated_and_raw() {
     let messages = bench.messages("?to=in-the-message@example.com").await;
     assert_eq!(messages[0]["Source"], "Shop <shop@example.com>");
 
+    // Who is named in the request alone gets it, whoever stands in the message.
+    let raw = |mime: &str| RawMessage::builder().data(Blob::new(mime)).build().unwrap();
+    let content = |mime: &str| EmailContent::builder().raw(raw(mime)).build();
+    let mime = "From: Shop <shop@example.com>\r\nTo: shown@example.com\r\n\r\nbody";
+    send(content(mime), "named@example.com").await.unwrap();
+    assert!(bench.messages("?to=shown@example.com").await.is_empty());
+    assert_eq!(bench.messages("?to=named@example.com").await[0]["Source"], "a@example.com");
+
+    let alone = async |mime: String| {
+        refusal(&bench.client.send_email().content(content(&mime)).send().await.unwrap_err())
+    };
+    let (status, code, message) = alone("To: a@example.com\r\n\r\nbody".to_owned()).await;
+    assert_eq!((status, code.as_str()), (400, "BadRequestException"));
+    assert_eq!(message, "Missing required header 'From'.");
+    let everybody: Vec<_> = (0..51).map(|n| format!("a{n}@example.com")).collect();
+    let crowd = format!("From: a@example.com\r\nTo: {}\r\n\r\nbody", everybody.join(",\r\n "));
+    assert!(alone(crowd).await.2.contains("at most 50"));
+    assert_eq!(alone("From: a@example.com\r\nTo: undisclosed:;\r\n\r\nb".to_owned()).await.0, 400);
+
     let nobody = bench
         .client
         .send_email()
@@ -530,6 +564,73 @@ async fn asked_for_statuses_hit_their_address_as_often_as_asked() {
     assert_eq!(bench.faults(json!({})).await, 204);
     assert_eq!(statuses(bench.send(entries()).await), vec![Success; 3]);
     assert_eq!(bench.faults(json!({"throtleNext": 1})).await, 400, "a misspelt fault is not silently none");
+}
+
+#[tokio::test]
+async fn an_entry_can_spoil_its_call_as_often_as_it_is_in_one() {
+    let bench = Bench::new().await;
+    assert_eq!(bench.faults(json!({"refuseCalls": ["shopper3@example.com"]})).await, 204);
+    for _ in 0..2 {
+        bad_request(bench.send(many(5)).await);
+        bad_request(bench.send(vec![to("Shopper <Shopper3@example.com>")]).await);
+    }
+    assert!(bench.messages("").await.is_empty());
+    assert_eq!(statuses(bench.send(many(3)).await), vec![BulkEmailStatus::Success; 3]);
+    assert_eq!(bench.faults(json!({})).await, 204);
+    assert_eq!(statuses(bench.send(many(5)).await).len(), 5);
+}
+
+#[tokio::test]
+async fn the_sandbox_takes_verified_recipients_and_the_simulators_alone() {
+    let bench = Bench::new().await;
+    let verified = json!({"sandbox": {"verified": ["Ann@example.com", "example.org"]}});
+    assert_eq!(bench.faults(verified).await, 204);
+    let (yes, no) = (BulkEmailStatus::Success, BulkEmailStatus::MessageRejected);
+    for (recipient, expected) in [
+        ("ann@example.com", &yes),
+        ("Bob <bob@example.com>", &no),
+        ("bob@EXAMPLE.org", &yes),
+        ("bob@mail.example.org", &yes),
+        ("bob@notexample.org", &no),
+        ("bounce+1@simulator.amazonses.com", &yes),
+    ] {
+        assert_eq!(
+            statuses(bench.send(vec![to(recipient)]).await),
+            std::slice::from_ref(expected),
+            "{recipient}"
+        );
+    }
+    let sent = bench.send(vec![to("bob@example.com")]).await.unwrap();
+    assert_eq!(
+        sent.bulk_email_entry_results()[0].error().unwrap(),
+        "Email address is not verified. The following identities failed the check in region EU-CENTRAL-1: \
+         bob@example.com"
+    );
+    let single = bench
+        .client
+        .send_email()
+        .from_email_address("a@example.com")
+        .destination(Destination::builder().to_addresses("bob@example.com").build())
+        .content(EmailContent::builder().template(template()).build())
+        .send()
+        .await;
+    assert_eq!(refusal(&single.unwrap_err()).1, "MessageRejected");
+    let production = async || bench.client.get_account().send().await.unwrap().production_access_enabled();
+    assert!(!production().await);
+    assert_eq!(bench.faults(json!({})).await, 204);
+    assert!(production().await);
+}
+
+#[tokio::test]
+async fn template_data_has_a_limit() {
+    let bench = Bench::new().await;
+    let data = |length: usize| format!(r#"{{"name":"{}"}}"#, "ü".repeat(length - r#"{"name":""}"#.len()));
+    let own = async |length| bench.send(vec![entry("a@example.com", Some(&data(length)))]).await;
+    assert_eq!(statuses(own(262_144).await), [BulkEmailStatus::Success]);
+    assert!(bad_request(own(262_145).await).contains("ReplacementTemplateData"));
+    let content = EmailTemplateContent::builder().subject("s").text("t").build();
+    let long = Template::builder().template_content(content).template_data(data(262_145)).build();
+    assert!(bad_request(bench.bulk(long, many(1)).await).contains("TemplateData"));
 }
 
 #[tokio::test]
@@ -803,7 +904,15 @@ fn a_clock_that_goes_back_does_not_put_a_new_mail_before_an_old_one() {
 
 #[test]
 fn addresses_are_read_as_ses_reads_them() {
-    for good in ["a@b.co", "Ann <a+b@c.example.com>", "o'neil@x.y", "bounce+1@simulator.amazonses.com"] {
+    for good in [
+        "a@b.co",
+        "Ann <a+b@c.example.com>",
+        "\"Doe, \\\"Jo\\\"\" <a@b.co>",
+        "=?UTF-8?B?S8OkdGhl?= <a@b.co>",
+        "<a@b.co>",
+        "o'neil@x.y",
+        "bounce+1@simulator.amazonses.com",
+    ] {
         assert!(wire::is_address(good), "{good}");
     }
     for bad in ["", "a", "@b.co", "a@", "a@b", "a@b..co", "a b@c.de", "a@b.c\r\nd", "<>", "é@b.co"] {

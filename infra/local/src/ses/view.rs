@@ -9,7 +9,9 @@
 //! Added here:
 //! - A message has `Headers` and `Tags` (lists of `{Name, Value}`), `ConfigurationSet`, `ReplyToAddresses`, `simulated`
 //!   (`bounce` and so on, for the addresses of SES's mailbox simulator) and `RenderingFailure` (why it was never
-//!   delivered, although the API accepted it: it then has no subject and no body).
+//!   delivered, although the API accepted it: it then has no subject and no body), with `Event`, the event that SES would publish
+//!   of it (<https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-examples.html>). There is no `templateName`
+//!   in it, as an inline template has none; what SES writes there nobody has shown.
 //! - `to` filters by recipient, `after=ID` and `limit=N` page through, oldest first; `last=N` gives the newest N.
 //! - `GET /_aws/ses/events`: Server-Sent Events, one `mail` for each new one, `{"id","to","subject","timestamp",
 //!   "failed","simulated"?}`, where `failed` says that it could not be rendered.
@@ -31,7 +33,7 @@ use axum::{Json, Router};
 use futures::{Stream, StreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use ulid::Ulid;
 
@@ -39,7 +41,7 @@ use super::Shared;
 use super::faults::Faults;
 use super::inbox::{Call, Content, Mail};
 use super::template::{Compiled, Rendered, merge};
-use super::wire::{bare, overlay, simulated};
+use super::wire::{Entry, Pair, bare, overlay, simulated};
 
 /// Mails rendered between two looks at whatever else there is to do.
 const AT_ONCE: usize = 32;
@@ -305,6 +307,7 @@ impl View {
         set("ReplyToAddresses", (!call.reply_to.is_empty()).then(|| json!(call.reply_to)));
         set("simulated", entry.destination.all().find_map(simulated).map(Into::into));
         set("RenderingFailure", mail.failure.as_deref().map(Into::into));
+        set("Event", mail.failure.as_deref().map(|reason| failure_event(mail, &entry, &tags, reason)));
         match &call.content {
             Content::Raw { data } => set("RawData", Some(data.as_str().into())),
             Content::Template { data, .. } => {
@@ -315,6 +318,26 @@ impl View {
         }
         message
     }
+}
+
+/// What SES publishes of a message that it accepted and could not render.
+fn failure_event(mail: &Mail, entry: &Entry, tags: &[Pair], reason: &str) -> Value {
+    let mut all: Map<String, Value> = tags.iter().map(|tag| (tag.name.clone(), json!([tag.value]))).collect();
+    if let Some(set) = &mail.call.configuration_set {
+        all.insert("ses:configuration-set".to_owned(), json!([set]));
+    }
+    json!({
+        "eventType": "Rendering Failure",
+        "mail": {
+            "timestamp": timestamp(mail),
+            "source": mail.call.source,
+            "messageId": mail.id.to_string(),
+            "destination": entry.destination.all().collect::<Vec<_>>(),
+            "headersTruncated": false,
+            "tags": all,
+        },
+        "failure": { "errorMessage": reason },
+    })
 }
 
 fn timestamp(mail: &Mail) -> String {

@@ -15,6 +15,8 @@ const MAX_HEADER_NAME: usize = 126;
 const MAX_HEADER_VALUE: usize = 870;
 /// Characters in a tag's name, and in its value.
 const MAX_TAG: usize = 256;
+/// Characters in the data of a template, the default one and each recipient's own.
+const MAX_TEMPLATE_DATA: usize = 262_144;
 /// Headers that SES writes itself and refuses as custom ones.
 const RESERVED_HEADERS: [&str; 12] = [
     "bcc",
@@ -192,12 +194,31 @@ pub fn bare(address: &str) -> &str {
     }
 }
 
+/// The one address that this holds, behind the display name that may stand before it; `None` where the name is none, such as
+/// the address of somebody else: outside quotes a comma or semicolon ends an address (RFC 5322, 3.4).
+fn only(address: &str) -> Option<&str> {
+    let address = address.trim();
+    let Some(named) = address.strip_suffix('>') else { return Some(address) };
+    let (name, address) = named.rsplit_once('<')?;
+    let (mut quoted, mut escaped) = (false, false);
+    for c in name.chars() {
+        match c {
+            _ if c.is_control() && c != '\t' => return None,
+            _ if escaped => escaped = false,
+            '\\' if quoted => escaped = true,
+            '"' => quoted = !quoted,
+            ',' | ';' | '<' | '>' if !quoted => return None,
+            _ => {}
+        }
+    }
+    (!quoted).then_some(address.trim())
+}
+
 /// Whether SES takes this as one address: `user@domain.tld`, the local part in ASCII (SES speaks no SMTPUTF8: "Amazon SES
 /// does not support the SMTPUTF8 extension", `Destination` in its API reference), the domain of letters, digits and hyphens
 /// (RFC 5321, 4.1.2; SES answers "Domain contains illegal character" to others).
 pub fn is_address(address: &str) -> bool {
-    let address = bare(address);
-    let Some((local, domain)) = address.rsplit_once('@') else {
+    let Some((local, domain)) = only(address).and_then(|address| address.rsplit_once('@')) else {
         return false;
     };
     let plain = |c: char| c.is_ascii_graphic() && !"\"(),:;<>@[\\]".contains(c);
@@ -277,6 +298,17 @@ pub fn check_tags(tags: &[Pair]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// Whether SES takes as much template data in the field of this name. The error is what to tell the caller.
+pub fn check_data(field: &str, data: Option<&str>) -> Result<(), String> {
+    // A character is at least a byte: few are worth counting.
+    match data {
+        Some(data) if data.len() > MAX_TEMPLATE_DATA && data.chars().count() > MAX_TEMPLATE_DATA => {
+            Err(format!("{field} has at most {MAX_TEMPLATE_DATA} characters."))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// `over` on top of `base`, by name: a pair of the entry takes the place of the default of that name.

@@ -6,10 +6,11 @@
 //! Forms: "ApiVersions" of the protocol's guide; a version that nobody knows is answered in version 0 with the error
 //! UNSUPPORTED_VERSION and this request's own range (KIP-511).
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,6 +22,8 @@ use super::kafka_frames::{API_VERSIONS, names_brokers, read_frame, redirect, wri
 /// The last version of `ApiVersions` that is answered as asked.
 const LAST_VERSION: i16 = 4;
 const UNSUPPORTED_VERSION: i16 = 35;
+/// How long after a connection that could not be taken the next is waited for.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
 /// Key, first and last version of each request that the mock cluster of librdkafka 2.x handles (`rdkafka_mock_handlers.c`),
 /// without the two for telemetry and the new group protocol, which clients do without.
@@ -62,7 +65,7 @@ impl Front {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
         let own = listener.local_addr()?.port();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
         let serve = move || {
             runtime.block_on(async move {
@@ -98,7 +101,8 @@ async fn accept(listener: TcpListener, target: String, own: u16) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((client, _)) = listener.accept().await else {
-            tokio::task::yield_now().await;
+            // No file handle is left, for example: one may be soon.
+            tokio::time::sleep(REFUSED_PAUSE).await;
             continue;
         };
         while connections.try_join_next().is_some() {}
@@ -110,8 +114,8 @@ async fn accept(listener: TcpListener, target: String, own: u16) {
     }
 }
 
-/// Keys of the requests whose answers are awaited, by correlation id.
-type Awaited = Arc<Mutex<HashMap<i32, i16>>>;
+/// Correlation ids of the requests whose answers name brokers.
+type Awaited = Arc<Mutex<HashSet<i32>>>;
 
 async fn connection(client: TcpStream, target: &str, own: u16) -> io::Result<()> {
     let broker = TcpStream::connect(target).await?;
@@ -142,7 +146,10 @@ async fn requests(
             write_frame(&mut *back.lock().await, &versions(version, correlation)).await?;
             continue;
         }
-        awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(correlation, key);
+        // The others need no look, and a write without acknowledgement has no answer that would end the wait.
+        if names_brokers(key) {
+            awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(correlation);
+        }
         write_frame(&mut to, &frame).await?;
     }
 }
@@ -156,8 +163,7 @@ async fn answers(
     loop {
         let mut frame = read_frame(&mut from).await?;
         let correlation = frame.first_chunk().map(|bytes| i32::from_be_bytes(*bytes)).unwrap_or_default();
-        let key = awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&correlation);
-        if key.is_some_and(names_brokers) {
+        if awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&correlation) {
             redirect(&mut frame, ports);
         }
         write_frame(&mut *to.lock().await, &frame).await?;

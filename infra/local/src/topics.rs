@@ -4,11 +4,7 @@
 use std::time::Duration;
 
 use domain::setting::Settings;
-use platform::kafka::{ClientError, Kafka, Publisher, Signer, Unanswered, admin};
-use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::ClientContext;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::metadata::Metadata;
+use platform::kafka::{Admin, AdminError, ClientError, Kafka, NewTopic, Publisher, Seen, Signer, Unanswered};
 
 use crate::console::say;
 
@@ -58,15 +54,16 @@ pub(crate) enum Error {
     #[error("Kafka does not answer")]
     Unanswered(#[source] Box<Unanswered>),
     /// They answered before, and then no more.
-    #[error("Kafka does not answer")]
-    Unreachable(#[source] KafkaError),
+    #[error("Kafka does not say which topics there are")]
+    Look(#[source] AdminError),
     /// A topic could not be made.
-    #[error("cannot create topic {topic}: {code}")]
+    #[error("cannot create topic {topic}")]
     Topic {
         /// Its name.
         topic: String,
         /// What the broker had against it.
-        code: RDKafkaErrorCode,
+        #[source]
+        source: AdminError,
     },
 }
 
@@ -177,47 +174,34 @@ async fn look_and_make(
         .reach(None, ANSWER_LIMIT)
         .await
         .map_err(|source| Error::Unanswered(Box::new(source)))?;
-    let client = admin(kafka, signer).map_err(Error::Login)?;
-    let looked = tokio::task::spawn_blocking(move || {
-        let metadata = client.inner().fetch_metadata(None, ANSWER_LIMIT);
-        (client, metadata)
-    });
-    let (client, metadata) = looked.await.map_err(|_| Error::Unreachable(KafkaError::Canceled))?;
-    let metadata = metadata.map_err(Error::Unreachable)?;
-    let brokers = i32::try_from(metadata.brokers().len()).unwrap_or(1);
-    let copies = replicas.unwrap_or_else(|| brokers.clamp(1, REPLICAS));
-    let mut found: Vec<Found> = wanted.iter().map(|topic| look(&metadata, topic)).collect();
+    let admin = Admin::new(kafka, signer, ANSWER_LIMIT).map_err(Error::Look)?;
+    let seen = admin.look().await.map_err(Error::Look)?;
+    let copies = replicas.unwrap_or_else(|| i32::try_from(seen.brokers).unwrap_or(1).clamp(1, REPLICAS));
+    let mut found: Vec<Found> = wanted.iter().map(|topic| look(&seen, topic)).collect();
     if make {
         for (topic, found) in wanted.iter().zip(&mut found) {
             if *found == Found::Missing {
-                *found = create(&client, topic, copies).await?;
+                *found = create(&admin, topic, copies).await?;
             }
         }
     }
     Ok(found)
 }
 
-fn look(metadata: &Metadata, topic: &Wanted) -> Found {
-    let known = metadata.topics().iter().find(|known| known.name() == topic.name);
-    known.map_or(Found::Missing, |known| Found::There(known.partitions().len()))
+fn look(seen: &Seen, topic: &Wanted) -> Found {
+    let known = seen.topics.iter().find(|(name, _)| *name == topic.name);
+    known.map_or(Found::Missing, |(_, partitions)| Found::There(*partitions))
 }
 
-async fn create<C: ClientContext>(
-    client: &rdkafka::admin::AdminClient<C>,
-    topic: &Wanted,
-    copies: i32,
-) -> Result<Found, Error> {
-    let mut new = NewTopic::new(&topic.name, topic.partitions, TopicReplication::Fixed(copies));
-    if topic.is_dead_letters {
-        new = new.set("retention.ms", DEAD_LETTERS_MS);
+async fn create(admin: &Admin, topic: &Wanted, copies: i32) -> Result<Found, Error> {
+    let settings: &[_] = if topic.is_dead_letters { &[("retention.ms", DEAD_LETTERS_MS)] } else { &[] };
+    let new = NewTopic { name: &topic.name, partitions: topic.partitions, copies, settings };
+    let failed = |source| Error::Topic { topic: topic.name.clone(), source };
+    if admin.create(&new).await.map_err(failed)? {
+        return Ok(Found::Made);
     }
-    let options = AdminOptions::new().operation_timeout(Some(ANSWER_LIMIT));
-    let created = client.create_topics([&new], &options).await.map_err(Error::Unreachable)?;
-    match created.into_iter().next() {
-        Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(Found::There(0)),
-        Some(Err((topic, code))) => Err(Error::Topic { topic, code }),
-        _ => Ok(Found::Made),
-    }
+    // Somebody else was faster, perhaps with another size.
+    Ok(look(&admin.look().await.map_err(Error::Look)?, topic))
 }
 
 #[cfg(test)]

@@ -2,6 +2,7 @@
 //! sandbox is frozen once it answers and would take unsent records along.
 
 mod admin;
+mod by_token;
 mod context;
 mod deliveries;
 mod fault;
@@ -27,7 +28,8 @@ use rdkafka::{
 use tokio::sync::oneshot;
 
 pub use self::{
-    admin::admin,
+    admin::{Admin, AdminError, NewTopic, Seen},
+    by_token::ByTokenError,
     fault::{Fault, Kind},
     msk_iam::Signer,
     security::{Mode, Security},
@@ -35,7 +37,7 @@ pub use self::{
 };
 use self::{
     context::{Context, LastFault},
-    deliveries::Deliveries,
+    deliveries::{Deliveries, Renewed},
 };
 
 /// Where Kafka is, how to log in, and what its topics are called.
@@ -168,7 +170,7 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 /// Writes records.
 #[derive(Clone)]
 pub struct Publisher {
-    deliveries: Arc<Deliveries>,
+    producer: Arc<Renewed>,
     fault: LastFault,
     delivery: Duration,
 }
@@ -209,7 +211,7 @@ impl Publisher {
         }
         let fault = LastFault::default();
         let context = Context::new(&kafka.security, signer, fault.clone());
-        Ok(Self { deliveries: Arc::new(Deliveries::new(&config, context)?), fault, delivery })
+        Ok(Self { producer: Arc::new(Renewed::new(config, context)?), fault, delivery })
     }
 
     /// Fetches a topic's metadata, so that the first record need not wait for it. Best effort: a
@@ -225,7 +227,7 @@ impl Publisher {
     /// # Errors
     /// When no broker answers.
     pub async fn reach(&self, topic: Option<&str>, limit: Duration) -> Result<(), Unanswered> {
-        let (producer, name) = (self.deliveries.producer().clone(), topic.map(str::to_owned));
+        let (producer, name) = (self.producer.usable().producer().clone(), topic.map(str::to_owned));
         let fetch = move || producer.client().fetch_metadata(name.as_deref(), limit).map(drop);
         let fetched = tokio::task::spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled));
         fetched.inspect(|()| self.fault.clear()).map_err(|error| self.unanswered(error))
@@ -234,25 +236,27 @@ impl Publisher {
     /// Writes the records in one flight and gives each one's result, in their order.
     pub async fn publish(&self, records: &[Record<'_>]) -> Vec<Result<Written, PublishError>> {
         // All are queued before any is waited for; waiting in their order wakes this task a few times, not once for each.
+        let deliveries = self.producer.usable();
         let mut queued = Vec::with_capacity(records.len());
         for record in records {
-            queued.push(self.queue(record).await);
+            queued.push(self.queue(&deliveries, record).await);
         }
         let mut results = Vec::with_capacity(records.len());
         for (record, queued) in records.iter().zip(queued) {
-            results.push(self.result(record, queued).await);
+            results.push(self.result(&deliveries, record, queued).await);
         }
         results
     }
 
     /// Writes one record.
     pub async fn publish_one(&self, record: &Record<'_>) -> Result<Written, PublishError> {
-        let queued = self.queue(record).await;
-        self.result(record, queued).await
+        let deliveries = self.producer.usable();
+        let queued = self.queue(&deliveries, record).await;
+        self.result(&deliveries, record, queued).await
     }
 
     /// Hands a record to librdkafka, which tells of its delivery.
-    async fn queue(&self, record: &Record<'_>) -> Result<Told, KafkaError> {
+    async fn queue(&self, deliveries: &Deliveries, record: &Record<'_>) -> Result<Told, KafkaError> {
         let (tell, told) = oneshot::channel();
         let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(record.topic, Box::new(tell));
         message.key = record.key;
@@ -264,7 +268,7 @@ impl Publisher {
             message = message.headers(headers);
         }
         let started = Instant::now();
-        while let Err((error, unsent)) = self.deliveries.producer().send(message) {
+        while let Err((error, unsent)) = deliveries.producer().send(message) {
             let full = error.rdkafka_error_code() == Some(RDKafkaErrorCode::QueueFull);
             if !full || started.elapsed() >= self.delivery {
                 return Err(error);
@@ -277,6 +281,7 @@ impl Publisher {
 
     async fn result(
         &self,
+        deliveries: &Deliveries,
         record: &Record<'_>,
         queued: Result<Told, KafkaError>,
     ) -> Result<Written, PublishError> {
@@ -291,12 +296,50 @@ impl Publisher {
                 Ok(written)
             }
             Err(error) => {
-                Err(PublishError { topic: record.topic.to_owned(), source: Box::new(self.unanswered(error)) })
+                let source = Box::new(match deliveries.end(&error) {
+                    // Nothing stands between the client and the brokers: they have answered.
+                    Some(error) => Unanswered { error, fault: None },
+                    None => self.unanswered(error),
+                });
+                Err(PublishError { topic: record.topic.to_owned(), source })
             }
         }
     }
 
     fn unanswered(&self, error: KafkaError) -> Unanswered {
         Unanswered { error, fault: self.fault.get() }
+    }
+}
+
+#[cfg(test)]
+#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+mod tests {
+    use rdkafka::{
+        mocking::MockCluster,
+        types::{RDKafkaApiKey, RDKafkaRespErr},
+    };
+
+    use super::*;
+
+    #[tokio::test]
+    async fn after_a_fatal_error_the_next_record_is_taken() {
+        let cluster = MockCluster::new(1).unwrap();
+        cluster.create_topic("item-restocked", 1, 1).unwrap();
+        // As a broker answers whoever lacks the right to write idempotently, once.
+        let denied = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED];
+        cluster.request_errors(RDKafkaApiKey::InitProducerId, &denied);
+        let servers = cluster.bootstrap_servers();
+        let lookup = |name: &str| (name == "KAFKA_BOOTSTRAP_SERVERS").then(|| servers.clone());
+        let kafka = Kafka::read(&mut Settings::new(&lookup)).unwrap();
+        let publisher = Publisher::new(&kafka, None, Duration::from_secs(20), Duration::ZERO).unwrap();
+        let record = Record { topic: "item-restocked", value: Some(b"iphone15"), ..Record::default() };
+
+        let refused = publisher.publish_one(&record).await.unwrap_err();
+        let said = crate::causes(&refused).to_string();
+        assert!(said.contains("Cluster authorization failed"), "{said}");
+        assert!(!said.contains("cannot be reached"), "{said}");
+        let flight = publisher.publish(&[record.clone(), record]).await;
+        let offsets: Vec<_> = flight.into_iter().map(|written| written.unwrap().offset).collect();
+        assert_eq!(offsets, [0, 1]);
     }
 }

@@ -14,7 +14,7 @@ use aws_credential_types::{
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
 use domain::setting::Settings;
-use platform::kafka::{ClientError, Fault, Kafka, Kind, Publisher, Record, Signer};
+use platform::kafka::{Admin, ClientError, Fault, Kafka, Kind, NewTopic, Publisher, Record, Signer};
 
 use self::{broker::Broker, sandbox::Sandbox};
 
@@ -58,8 +58,12 @@ fn tls(broker: &Broker, ca: &str) -> Vec<(&'static str, String)> {
 }
 
 fn scram(broker: &Broker, password: String) -> Vec<(&'static str, String)> {
+    login(broker, "scram", password)
+}
+
+fn login(broker: &Broker, mode: &str, password: String) -> Vec<(&'static str, String)> {
     vec![
-        ("KAFKA_SECURITY", "scram".to_owned()),
+        ("KAFKA_SECURITY", mode.to_owned()),
         ("KAFKA_USERNAME", broker.file("username")),
         ("KAFKA_PASSWORD", password),
         ("KAFKA_CA_CERTIFICATE", broker.file("ca.pem")),
@@ -142,6 +146,64 @@ async fn with_a_user_name_and_a_password_a_record_is_taken() {
     publishes(broker, kafka(&broker.scram, &scram(broker, broker.file("password"))), None).await;
 }
 
+// The broker has another password for each.
+#[tokio::test]
+async fn with_a_password_of_any_kind_a_record_is_taken() {
+    let broker = broker!();
+    for (mode, password) in [("plain", "password-plain"), ("scram-256", "password-256")] {
+        publishes(broker, kafka(&broker.scram, &login(broker, mode, broker.file(password))), None).await;
+    }
+}
+
+fn every_login(broker: &Broker) -> Vec<(Kafka, Option<Signer>)> {
+    let with_password = |mode, file| kafka(&broker.scram, &login(broker, mode, broker.file(file)));
+    let by_token = kafka(&broker.oauth, &msk_iam(broker, &broker.file("region")));
+    vec![
+        (kafka(&broker.plaintext, &[]), None),
+        (kafka(&broker.tls, &tls(broker, "ca.pem")), None),
+        (with_password("plain", "password-plain"), None),
+        (with_password("scram-256", "password-256"), None),
+        (with_password("scram", "password"), None),
+        (kafka(&broker.mtls, &mtls(broker, "client.pem", "client.key")), None),
+        (by_token, signer(broker, &broker.file("secret-access-key"), SystemTime::now)),
+    ]
+}
+
+#[tokio::test]
+async fn topics_are_made_with_every_login_and_only_once() {
+    let broker = broker!();
+    for (kafka, signer) in every_login(broker) {
+        let mode = kafka.security.mode();
+        let admin = Admin::new(&kafka, signer, LONG).unwrap();
+        let name = format!("made-by-{mode}");
+        let settings = [("retention.ms", "2592000000")];
+        let topic = NewTopic { name: &name, partitions: 3, copies: 1, settings: &settings };
+        for expected in [true, false] {
+            let made = admin.create(&topic).await;
+            let made = made.unwrap_or_else(|error| panic!("{mode}: {}", platform::causes(&error)));
+            assert_eq!(made, expected, "{mode}");
+        }
+        let seen = admin.look().await.unwrap();
+        assert_eq!(seen.brokers, 1, "{mode}");
+        assert!(seen.topics.contains(&(name.clone(), 3)), "{mode}: {seen:?}");
+
+        let too_many = NewTopic { name: "never", copies: 3, ..topic };
+        let refused = platform::causes(&admin.create(&too_many).await.unwrap_err()).to_string();
+        assert!(refused.contains("eplication"), "{mode}: {refused}");
+    }
+}
+
+#[tokio::test]
+async fn a_token_that_is_refused_makes_no_topics_and_is_named() {
+    let broker = broker!();
+    let kafka = kafka(&broker.oauth, &msk_iam(broker, &broker.file("region")));
+    let signer = signer(broker, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", SystemTime::now);
+    let error = Admin::new(&kafka, signer, SHORT).unwrap().look().await.unwrap_err();
+    let said = platform::causes(&error).to_string();
+    assert!(said.contains("the broker refused the token"), "{said}");
+    assert!(broker.secrets().iter().all(|secret| !said.contains(secret)), "{said}");
+}
+
 #[tokio::test]
 async fn with_a_client_certificate_a_record_is_taken() {
     let broker = broker!();
@@ -170,8 +232,10 @@ async fn with_a_signed_token_a_record_is_taken() {
 #[tokio::test]
 async fn a_wrong_password_is_named() {
     let broker = broker!();
-    let wrong = kafka(&broker.scram, &scram(broker, "hunter2-hunter2".to_owned()));
-    is_refused(broker, wrong, None, Kind::Password).await;
+    for mode in ["plain", "scram-256", "scram"] {
+        let wrong = kafka(&broker.scram, &login(broker, mode, "hunter2-hunter2".to_owned()));
+        is_refused(broker, wrong, None, Kind::Password).await;
+    }
 }
 
 #[tokio::test]

@@ -6,10 +6,11 @@
 //! Forms: "ApiVersions" of the protocol's guide; a version that nobody knows is answered in version 0 with the error
 //! UNSUPPORTED_VERSION and this request's own range (KIP-511).
 
-use std::collections::HashMap;
+use std::collections::HashSet;
 use std::io;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 use tokio::net::{TcpListener, TcpStream};
@@ -21,28 +22,35 @@ use super::kafka_frames::{API_VERSIONS, names_brokers, read_frame, redirect, wri
 /// The last version of `ApiVersions` that is answered as asked.
 const LAST_VERSION: i16 = 4;
 const UNSUPPORTED_VERSION: i16 = 35;
+/// How long after a connection that could not be taken the next is waited for.
+const REFUSED_PAUSE: Duration = Duration::from_millis(50);
 
-/// Key, first and last version of each request that the mock cluster of librdkafka 2.x handles (`rdkafka_mock_handlers.c`),
-/// without the two for telemetry and the new group protocol, which clients do without.
+/// Key, first and last version of each request that is offered: of those that the mock cluster of librdkafka 2.x handles
+/// (`rdkafka_mock_handlers.c`), the last before the flexible ones. It was made for librdkafka, which asks in few of the flexible
+/// versions, and has the others wrong: it closes the connection at JoinGroup 6, where franz-go joins a group, and its Metadata 10 is
+/// too long for sarama. Every client that knows ApiVersions knows these as well, Java's from 4.0 on too (KIP-896).
+///
+/// Without the two for telemetry and the new group protocol, which clients do without.
 const VERSIONS: [(i16, i16, i16); 18] = [
-    (0, 0, 10),
-    (1, 0, 16),
-    (2, 0, 7),
-    (3, 0, 12),
-    (8, 0, 9),
-    (9, 0, 6),
-    (10, 0, 3),
-    (11, 0, 6),
-    (12, 0, 5),
-    (13, 0, 4),
-    (14, 0, 4),
+    (0, 0, 8),
+    (1, 0, 11),
+    (2, 0, 5),
+    (3, 0, 8),
+    (8, 0, 7),
+    (9, 0, 5),
+    (10, 0, 2),
+    (11, 0, 5),
+    (12, 0, 3),
+    // It reads a LeaveGroup as those before 3 are, of one member.
+    (13, 0, 2),
+    (14, 0, 3),
     (API_VERSIONS, 0, LAST_VERSION),
-    (22, 0, 4),
+    (22, 0, 1),
     (23, 2, 2),
     (24, 0, 1),
     (25, 0, 1),
     (26, 0, 1),
-    (28, 0, 3),
+    (28, 0, 2),
 ];
 
 /// The front, on a thread of its own.
@@ -62,7 +70,7 @@ impl Front {
         let listener = std::net::TcpListener::bind(("127.0.0.1", 0))?;
         listener.set_nonblocking(true)?;
         let own = listener.local_addr()?.port();
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_io().build()?;
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let (end, ended) = oneshot::channel();
         let serve = move || {
             runtime.block_on(async move {
@@ -98,7 +106,8 @@ async fn accept(listener: TcpListener, target: String, own: u16) {
     let mut connections = JoinSet::new();
     loop {
         let Ok((client, _)) = listener.accept().await else {
-            tokio::task::yield_now().await;
+            // No file handle is left, for example: one may be soon.
+            tokio::time::sleep(REFUSED_PAUSE).await;
             continue;
         };
         while connections.try_join_next().is_some() {}
@@ -110,8 +119,8 @@ async fn accept(listener: TcpListener, target: String, own: u16) {
     }
 }
 
-/// Keys of the requests whose answers are awaited, by correlation id.
-type Awaited = Arc<Mutex<HashMap<i32, i16>>>;
+/// Correlation ids of the requests whose answers name brokers.
+type Awaited = Arc<Mutex<HashSet<i32>>>;
 
 async fn connection(client: TcpStream, target: &str, own: u16) -> io::Result<()> {
     let broker = TcpStream::connect(target).await?;
@@ -142,7 +151,10 @@ async fn requests(
             write_frame(&mut *back.lock().await, &versions(version, correlation)).await?;
             continue;
         }
-        awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(correlation, key);
+        // The others need no look, and a write without acknowledgement has no answer that would end the wait.
+        if names_brokers(key) {
+            awaited.lock().unwrap_or_else(PoisonError::into_inner).insert(correlation);
+        }
         write_frame(&mut to, &frame).await?;
     }
 }
@@ -156,8 +168,7 @@ async fn answers(
     loop {
         let mut frame = read_frame(&mut from).await?;
         let correlation = frame.first_chunk().map(|bytes| i32::from_be_bytes(*bytes)).unwrap_or_default();
-        let key = awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&correlation);
-        if key.is_some_and(names_brokers) {
+        if awaited.lock().unwrap_or_else(PoisonError::into_inner).remove(&correlation) {
             redirect(&mut frame, ports);
         }
         write_frame(&mut *to.lock().await, &frame).await?;
@@ -215,8 +226,38 @@ mod tests {
         for version in [3, 4] {
             let answer = versions(version, 7);
             assert_eq!((answer.len(), answer[6]), (4 + 2 + 1 + 7 * count + 4 + 1, 19), "{version}");
-            assert_eq!(answer[7..14], [0, 0, 0, 0, 0, 10, 0], "Produce first, without tagged fields");
+            assert_eq!(answer[7..14], [0, 0, 0, 0, 0, 8, 0], "Produce first, without tagged fields");
             assert_eq!(answer[answer.len() - 5..], [0; 5], "no throttle, no tagged fields");
+        }
+    }
+
+    /// The first version that the mock cluster has wrong, mostly that of `flexibleVersions` in the protocol's definitions (`clients/src/main/resources/common/message` of Kafka), and the oldest that
+    /// Java's clients from 4.0 on still speak (KIP-896).
+    #[test]
+    fn no_request_is_offered_in_a_version_that_the_mock_cluster_has_wrong() {
+        const FIRST_WRONG_AND_OLDEST: [(i16, i16, i16); 18] = [
+            (0, 9, 3),
+            (1, 12, 4),
+            (2, 6, 1),
+            (3, 9, 0),
+            (8, 8, 2),
+            (9, 6, 1),
+            (10, 3, 0),
+            (11, 6, 2),
+            (12, 4, 0),
+            (13, 3, 0),
+            (14, 4, 0),
+            (API_VERSIONS, 5, 0),
+            (22, 2, 0),
+            (23, 4, 2),
+            (24, 3, 0),
+            (25, 3, 0),
+            (26, 3, 0),
+            (28, 3, 0),
+        ];
+        for ((key, first, last), (known, wrong, oldest)) in VERSIONS.into_iter().zip(FIRST_WRONG_AND_OLDEST) {
+            assert_eq!(key, known);
+            assert!(first <= last && last < wrong && last >= oldest, "{key}: {first} to {last}");
         }
     }
 

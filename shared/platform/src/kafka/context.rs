@@ -59,6 +59,7 @@ impl LastFault {
 }
 
 /// The callbacks. They run on the client's own threads.
+#[derive(Clone)]
 pub(super) struct Context {
     mode: Mode,
     region: Option<String>,
@@ -100,8 +101,12 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        // This one only follows from the others.
-        if error.rdkafka_error_code() != Some(RDKafkaErrorCode::AllBrokersDown) {
+        // The first only follows from the others; the second is about the client and not about the way to the brokers.
+        let tells = !matches!(
+            error.rdkafka_error_code(),
+            Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Fatal)
+        );
+        if tells {
             self.fault.set(Fault::read(self.mode, reason));
         }
     }

@@ -5,13 +5,18 @@
 
 use std::{
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
 
-use rdkafka::{ClientConfig, error::KafkaResult, producer::BaseProducer};
+use rdkafka::{
+    ClientConfig,
+    error::{KafkaError, KafkaResult},
+    producer::{BaseProducer, Producer},
+    types::RDKafkaErrorCode,
+};
 
 use super::{ClientError, context::Context};
 
@@ -43,10 +48,52 @@ impl Deliveries {
     pub(super) fn producer(&self) -> &Arc<BaseProducer<Context>> {
         &self.producer
     }
+
+    /// What ended the producer, where `error` only follows from that.
+    pub(super) fn end(&self, error: &KafkaError) -> Option<KafkaError> {
+        use RDKafkaErrorCode::{Fatal, PurgeInflight, PurgeQueue};
+        let (code, _) = self.producer.client().fatal_error()?;
+        matches!(error.rdkafka_error_code(), Some(Fatal | PurgeInflight | PurgeQueue))
+            .then_some(KafkaError::MessageProduction(code))
+    }
 }
 
 impl Drop for Deliveries {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::Relaxed);
+    }
+}
+
+/// A producer, and a new one when a fatal error has ended it.
+///
+/// With a fatal error an idempotent producer takes no record any more (librdkafka's introduction, "Fatal producer errors"), and a
+/// warm sandbox outlives what caused it: a right that was given late, a broker that had lost its state. What is in flight is still
+/// told of, so the old one goes on for as long as somebody waits for that.
+pub(super) struct Renewed {
+    config: ClientConfig,
+    context: Context,
+    current: Mutex<Arc<Deliveries>>,
+}
+
+impl Renewed {
+    /// # Errors
+    /// When the settings make no client.
+    pub(super) fn new(config: ClientConfig, context: Context) -> Result<Self, ClientError> {
+        let current = Mutex::new(Arc::new(Deliveries::new(&config, context.clone())?));
+        Ok(Self { config, context, current })
+    }
+
+    /// The producer, a new one if the last had a fatal error. Hold it until its records' deliveries are told.
+    pub(super) fn usable(&self) -> Arc<Deliveries> {
+        let mut current = self.current.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((code, _)) = current.producer().client().fatal_error() {
+            tracing::warn!(%code, "the Kafka client has had a fatal error, and a new one takes its place");
+            match Deliveries::new(&self.config, self.context.clone()) {
+                Ok(new) => *current = Arc::new(new),
+                // The old one says at each record why it takes none.
+                Err(error) => tracing::error!(error = %crate::causes(&error), "there is no new Kafka client"),
+            }
+        }
+        current.clone()
     }
 }

@@ -196,6 +196,11 @@ impl Security {
         }
     }
 
+    /// The CA of the brokers' certificates in PEM, where it is not one of the system's.
+    pub(super) fn ca(&self) -> Option<&str> {
+        self.ca.as_deref()
+    }
+
     /// The region that tokens are signed for, with MSK's IAM login.
     pub(super) fn region(&self) -> Option<&str> {
         match &self.login {

@@ -95,7 +95,8 @@ impl Broker {
         let keys = ["client.key", "foreign-client.key"]
             .map(|name| self.file(name).lines().nth(1).unwrap().to_owned());
         let token = ["X-Amz-Signature", "aHR0cHM6Ly9rYWZrYS"].map(str::to_owned);
-        let files = ["password", "secret-access-key"].map(|name| self.file(name));
+        let files =
+            ["password", "password-256", "password-plain", "secret-access-key"].map(|name| self.file(name));
         [keys.as_slice(), &token, &files, &["hunter2".to_owned(), "wJalrXUtnFEMI".to_owned()]].concat()
     }
 

@@ -20,6 +20,8 @@ use tokio::sync::Mutex;
 
 /// How long the account's rate is believed before it is asked for again, in microseconds.
 const RATE_AGE_US: u64 = 300_000_000;
+/// How long a rate that SES did not confirm serves before it is asked for again, in microseconds: not before every call.
+const RATE_RETRY_US: u64 = 10_000_000;
 /// How long after a cut there is no other, in microseconds.
 const CUT_PAUSE_US: u64 = 1_000_000;
 /// Workers that reserve at the same moment get in each other's way a few times at most.
@@ -75,7 +77,9 @@ impl Budget {
                     last => match (ask().await, last) {
                         (Ok(rate), _) => known.insert((rate.without(self.reserved), now)).0,
                         // A lost answer is no reason to stop: what was true a few minutes ago serves until the next try.
-                        (Err(_), Some((rate, _))) => rate,
+                        (Err(_), Some((rate, _))) => {
+                            known.insert((rate, now - RATE_AGE_US + RATE_RETRY_US)).0
+                        }
                         (Err(error), None) => return Err(error),
                     },
                 }

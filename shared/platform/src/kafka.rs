@@ -68,6 +68,21 @@ impl Kafka {
         })
     }
 
+    /// What every client of it needs: where it is, and how to log in.
+    fn client_config(&self) -> ClientConfig {
+        let mut config = ClientConfig::new();
+        config
+            .set("bootstrap.servers", &self.bootstrap_servers)
+            .set("client.id", "notify-me")
+            .set("socket.connection.setup.timeout.ms", "3000")
+            // The reason for a broken connection may come as a line of this level.
+            .set_log_level(RDKafkaLogLevel::Info);
+        for (name, value) in self.security.client_settings() {
+            config.set(name, value);
+        }
+        config
+    }
+
     /// The topic for records of `topic` that cannot be read.
     pub fn dead_letters(topic: &str) -> String {
         format!("{topic}-dlq")
@@ -191,24 +206,16 @@ impl Publisher {
         if kafka.security.mode() == Mode::MskIam && signer.is_none() {
             return Err(ClientError::NoSigner);
         }
-        let mut config = ClientConfig::new();
+        let mut config = kafka.client_config();
         config
-            .set("bootstrap.servers", &kafka.bootstrap_servers)
-            .set("client.id", "notify-me")
             .set("acks", "all")
             .set("enable.idempotence", "true")
             // As the Java client partitions, so that producers of both kinds agree.
             .set("partitioner", "murmur2_random")
             .set("message.timeout.ms", delivery.as_millis().to_string())
             .set("request.timeout.ms", (delivery.as_millis() / 2).max(1_000).to_string())
-            .set("socket.connection.setup.timeout.ms", "3000")
             .set("reconnect.backoff.max.ms", "1000")
-            .set("linger.ms", linger.as_millis().to_string())
-            // The reason for a broken connection may come as a line of this level.
-            .set_log_level(RDKafkaLogLevel::Info);
-        for (name, value) in kafka.security.client_settings() {
-            config.set(name, value);
-        }
+            .set("linger.ms", linger.as_millis().to_string());
         let fault = LastFault::default();
         let context = Context::new(&kafka.security, signer, fault.clone());
         Ok(Self { producer: Arc::new(Renewed::new(config, context)?), fault, delivery })

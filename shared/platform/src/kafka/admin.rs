@@ -4,9 +4,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
-    ClientConfig,
     admin::{self, AdminClient, AdminOptions, TopicReplication},
-    config::RDKafkaLogLevel,
     error::{KafkaError, RDKafkaErrorCode},
 };
 
@@ -89,17 +87,8 @@ impl Admin {
             let way = Way::ByToken(Box::new(ByToken::new(kafka, signer, limit)?));
             return Ok(Self { way, limit });
         }
-        let mut config = ClientConfig::new();
-        config
-            .set("bootstrap.servers", &kafka.bootstrap_servers)
-            .set("client.id", "notify-me")
-            .set("socket.connection.setup.timeout.ms", "3000")
-            .set_log_level(RDKafkaLogLevel::Info);
-        for (name, value) in kafka.security.client_settings() {
-            config.set(name, value);
-        }
         let context = Context::new(&kafka.security, None, LastFault::default());
-        let client = config.create_with_context(context).map_err(ClientError::from)?;
+        let client = kafka.client_config().create_with_context(context).map_err(ClientError::from)?;
         Ok(Self { way: Way::Library(Arc::new(client)), limit })
     }
 

@@ -9,14 +9,17 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{
-    Position, RestockId,
-    cursor::{Answer, Cursor, OnUnknown, Opened, Tally},
-    product::{Product, Standing},
-    stock::Version,
-};
+use crate::{Position, RestockId, cursor::Cursor, product::Product, stock::Version};
+
+mod planner;
+mod request;
+mod worker;
+
 use jiff::Timestamp;
+use planner::Planner;
+use request::Request;
 use stateright::{Checker, HasDiscoveries, Model, Property};
+use worker::{Hold, Step, Worker};
 
 /// A step left out or in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -79,70 +82,6 @@ struct Job {
     bound: Position,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Request {
-    Idle,
-    /// A subscription was found; look whether its turn has come.
-    Found(Position),
-    /// Its turn has come; look how far the product's bound is.
-    Consumed(Position, Position),
-    /// Take a place past the bound.
-    Replace(Position, Option<Position>),
-    /// The subscription points there; write the entry (a mistake: it should have been one step).
-    PutEntry(Position),
-    /// Look at the product.
-    Look(Position, JustWritten),
-    Move(Position, Position),
-    /// Answered, at this place, with whether the product is in stock.
-    Done(Position, bool),
-}
-
-/// Whether this request wrote the entry.
-type JustWritten = bool;
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Planner {
-    Idle,
-    Start { early: Option<Option<Position>> },
-    Written(Product),
-    Read(Product, Option<Position>),
-    Fixed(Option<Position>),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[expect(clippy::large_enum_variant, reason = "there are two of them")]
-enum Worker {
-    Idle,
-    Open(Job),
-    Hold(Hold, Step),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Hold {
-    job: Job,
-    cursor: Cursor,
-    seen: u8,
-    changed: bool,
-    /// Whose entry was read last.
-    read: Option<usize>,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-enum Step {
-    LookAtProduct,
-    ReadEntries,
-    Claim(Position),
-    Send(Position),
-    Record {
-        accepted: bool,
-        position: Position,
-    },
-    /// Whether the rest goes back in line.
-    Release {
-        more: bool,
-    },
-}
-
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Act {
     /// A request takes its next step; its clock says this.
@@ -188,195 +127,6 @@ impl World {
     fn put_in_line(&mut self, job: Job) {
         self.jobs.push(job);
         self.jobs.sort();
-    }
-}
-
-impl Protocol {
-    fn request(&self, world: &mut World, index: usize, clock: u64) {
-        let (shopper, request) = world.requests[index].clone();
-        let dice = index as u128;
-        let known = world.subscriptions[shopper];
-        let next = match request {
-            Request::Idle => match known {
-                Some(found) => Request::Found(found),
-                None => self.enter(world, shopper, Position::new(clock, dice)),
-            },
-            Request::Found(found) if world.cursor.is_consumed(found) => {
-                Request::Consumed(found, world.cursor.committed)
-            }
-            Request::Found(found) if world.entries.contains_key(&found) => Request::Look(found, false),
-            Request::Found(found) => Request::Consumed(found, world.cursor.committed),
-            Request::Consumed(found, committed) => {
-                let bound = world.product.as_ref().and_then(|known| known.bound);
-                let floor = bound.max(Some(committed));
-                Request::Replace(found, floor.filter(|_| self.mistake != Mistake::RepeatFromStart))
-            }
-            Request::Replace(found, floor) if known == Some(found) => {
-                self.enter(world, shopper, Position::past(floor, clock, dice))
-            }
-            Request::Replace(..) => Request::Idle,
-            Request::PutEntry(place) => {
-                world.entries.insert(place, shopper);
-                Request::Look(place, true)
-            }
-            Request::Look(place, just_written) => {
-                let bound =
-                    world.product.as_ref().and_then(|known| known.must_move_past(place, just_written));
-                match bound.filter(|_| self.mistake != Mistake::NoMove) {
-                    Some(bound) => Request::Move(place, Position::past(Some(bound), clock, dice)),
-                    None => Request::Done(place, world.product.as_ref().is_some_and(Product::in_stock)),
-                }
-            }
-            // One transaction.
-            Request::Move(from, to) if known == Some(from) => {
-                world.entries.remove(&from);
-                world.entries.insert(to, shopper);
-                world.subscriptions[shopper] = Some(to);
-                Request::Look(to, true)
-            }
-            Request::Move(..) => Request::Idle,
-            done @ Request::Done(..) => done,
-        };
-        world.requests[index].1 = next;
-    }
-
-    /// One transaction: the subscription and its entry.
-    fn enter(&self, world: &mut World, shopper: usize, place: Position) -> Request {
-        world.subscriptions[shopper] = Some(place);
-        if self.mistake == Mistake::EntryAfterSubscription {
-            return Request::PutEntry(place);
-        }
-        world.entries.insert(place, shopper);
-        Request::Look(place, true)
-    }
-
-    fn plan(&self, world: &mut World) {
-        let event = world.next_event;
-        let last = world.entries.last_key_value().map(|(position, _)| *position);
-        world.planner = match world.planner.clone() {
-            Planner::Idle => {
-                Planner::Start { early: (self.mistake == Mistake::EndsBeforeStock).then_some(last) }
-            }
-            Planner::Start { early } => {
-                let (version, restock_id) = (version(event), restock(event));
-                let in_stock = self.events[event];
-                match Product::standing(world.product.as_ref(), &version, &restock_id, in_stock) {
-                    Standing::Stale => {}
-                    Standing::Current => {}
-                    Standing::News => {
-                        let known = world.product.take();
-                        let (bound, bound_of) =
-                            known.map_or((None, None), |known| (known.bound, known.bound_of));
-                        let quantity = Some(u64::from(in_stock));
-                        world.product =
-                            Some(Product { quantity, version, restock_id, bound, bound_of, product: None });
-                    }
-                }
-                match (world.product.clone(), early) {
-                    (Some(product), Some(early)) if product.in_stock() => Planner::Read(product, early),
-                    (Some(product), None) if product.in_stock() => Planner::Written(product),
-                    _ => Planner::Fixed(None),
-                }
-            }
-            Planner::Written(product) => Planner::Read(product, last),
-            Planner::Read(product, _) if product.is_planned() => Planner::Fixed(product.bound),
-            Planner::Read(product, ends) => {
-                let bound = product.bound_over(ends);
-                match world.product.as_mut().filter(|known| known.restock_id == restock(event)) {
-                    Some(known) => {
-                        known.bound = bound;
-                        known.bound_of = Some(restock(event));
-                        Planner::Fixed(bound)
-                    }
-                    None => Planner::Fixed(None),
-                }
-            }
-            Planner::Fixed(bound) => {
-                if let Some(bound) = bound.filter(|bound| !world.cursor.is_done(last, *bound)) {
-                    world.put_in_line(Job { event, bound });
-                }
-                world.next_event += 1;
-                Planner::Idle
-            }
-        };
-    }
-
-    fn work(&self, world: &mut World, index: usize, throttled: bool) {
-        let (mut hold, step) = match world.workers[index].clone() {
-            Worker::Idle => return,
-            Worker::Open(job) => {
-                let mut cursor = world.cursor.clone();
-                // Reached only where no young flight is under way.
-                let in_doubt = matches!(cursor.open(1, 1), Opened::InDoubt(_));
-                if in_doubt {
-                    cursor = cursor.settle(OnUnknown::Resend);
-                    world.doubts += 1;
-                }
-                let cursor = cursor.counting(Tally::new(restock(job.event)));
-                let hold = Hold { job, cursor, seen: world.token, changed: in_doubt, read: None };
-                world.workers[index] = Worker::Hold(hold, Step::LookAtProduct);
-                return;
-            }
-            Worker::Hold(hold, step) => (hold, step),
-        };
-        let next = match step {
-            Step::LookAtProduct if world.product.as_ref().is_some_and(Product::in_stock) => Step::ReadEntries,
-            Step::LookAtProduct => Step::Release { more: false },
-            Step::ReadEntries => {
-                let there = |position: &&Position| world.entries.contains_key(position);
-                let gone = hold.cursor.carried.iter().filter(|p| !there(p)).copied().collect::<Vec<_>>();
-                hold.cursor = hold.cursor.forgetting(&gone);
-                let mut ahead = world.entries.range(hold.cursor.committed.next()..);
-                let first = ahead
-                    .next()
-                    .map(|(position, _)| *position)
-                    .filter(|position| *position <= hold.job.bound);
-                match hold.cursor.carried.first().copied().or(first) {
-                    Some(position) => {
-                        hold.read = world.entries.get(&position).copied();
-                        Step::Claim(position)
-                    }
-                    None => Step::Release { more: false },
-                }
-            }
-            Step::Claim(position) => {
-                let retried = usize::from(hold.cursor.carried.first() == Some(&position));
-                let mut claimed = hold.cursor.claim(retried, (retried == 0).then_some(position), 1, 0);
-                if self.mistake == Mistake::CommitBeforeSend {
-                    claimed = claimed.answered(Answer::default());
-                }
-                let won = world.write_cursor(&claimed, hold.seen);
-                if !won && self.mistake != Mistake::SendWithoutClaim {
-                    world.put_in_line(hold.job);
-                    world.workers[index] = Worker::Idle;
-                    return;
-                }
-                hold = Hold { cursor: claimed, seen: world.token, changed: false, ..hold };
-                Step::Send(position)
-            }
-            Step::Send(position) => {
-                if !throttled && let Some(shopper) = hold.read {
-                    world.mailed.insert((shopper, position));
-                    world.told[hold.job.event][shopper] += 1;
-                }
-                Step::Record { accepted: !throttled, position }
-            }
-            Step::Record { accepted, position } => {
-                let again = if accepted { vec![] } else { vec![position] };
-                let answer = Answer { accepted: u64::from(accepted), again, ..Answer::default() };
-                hold.cursor = hold.cursor.answered(answer);
-                hold.changed = true;
-                Step::LookAtProduct
-            }
-            Step::Release { more } => {
-                if (hold.changed && !world.write_cursor(&hold.cursor, hold.seen)) || more {
-                    world.put_in_line(hold.job);
-                }
-                world.workers[index] = Worker::Idle;
-                return;
-            }
-        };
-        world.workers[index] = Worker::Hold(hold, next);
     }
 }
 

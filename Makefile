@@ -18,7 +18,7 @@ ifdef PREBUILT
 # A folder with a release's files: its binaries are taken, and nothing is compiled. SHA256SUMS speaks for them.
 binaries:
 	@cd "$(PREBUILT)" && sha256sum --quiet --check --ignore-missing SHA256SUMS
-	@for function in subscribe restock notify; do \
+	@for function in subscribe restock notify; do mkdir -p "$(TARGET_DIR)/lambda/$$function"; \
 	  unzip -qo "$(PREBUILT)/$$function-$(ARCH).zip" bootstrap -d "$(TARGET_DIR)/lambda/$$function" || exit 1; done
 else
 # librdkafka's configure asks this machine's compiler, so the functions are built on the processor that they run on.

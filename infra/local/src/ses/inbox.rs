@@ -63,8 +63,8 @@ pub(super) struct Mail {
 
 impl Mail {
     pub(super) fn entry(&self) -> Entry {
-        // It was written from an entry by this file; a default is what an impossible failure leaves.
-        serde_json::from_str(&self.entry).unwrap_or_default()
+        #[expect(clippy::expect_used, reason = "this file wrote it from an entry")]
+        serde_json::from_str(&self.entry).expect("an entry that was written reads back")
     }
 
     /// Whether the entry can have this address at all: a cheap look before reading it.

@@ -9,13 +9,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use domain::{
+use jiff::Timestamp;
+use notify_me_domain::{
     Position, RestockId,
     cursor::{Answer, Cursor, OnUnknown, Opened, Tally},
     product::{Product, Standing},
     stock::Version,
 };
-use jiff::Timestamp;
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 /// A step left out or in the wrong place.

@@ -12,8 +12,8 @@ use axum::body::Bytes;
 use domain::cursor::Tally;
 use domain::{Address, Locale, Position, ProductId, RestockId, Shard};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
-use platform::chance;
-use platform::table::{Entry, ItemKey, OPEN_BUCKETS, Table, item, open_bucket};
+use lambda::clock;
+use lambda::table::{Entry, ItemKey, OPEN_BUCKETS, Table, item, open_bucket};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
@@ -160,8 +160,8 @@ impl Lab {
         count: usize,
         written: impl Fn(usize),
     ) -> anyhow::Result<()> {
-        let now_ms = chance::now_ms();
-        let ttl = chance::now().as_second() + YEAR_SECONDS;
+        let now_ms = clock::now_ms();
+        let ttl = clock::now().as_second() + YEAR_SECONDS;
         let batches = (0..count).step_by(AT_ONCE).map(|from| {
             let written = &written;
             async move {

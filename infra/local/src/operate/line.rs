@@ -6,7 +6,7 @@ use domain::cursor::Cursor;
 use domain::product::Product;
 use domain::{Position, ProductId, Shard, ShardCount};
 use jiff::Timestamp;
-use platform::table::{ItemKey, Planned, Table, TableError, entry_sort_key, position_of, waitlist};
+use lambda::table::{ItemKey, Planned, Table, TableError, entry_sort_key, position_of, waitlist};
 
 /// How many entries of a shard are counted at most; a longer line is a lower bound. On AWS, so many entries are some
 /// 60,000 read units.
@@ -112,7 +112,7 @@ pub(super) async fn first(
     for position in owed(cursor) {
         let key = ItemKey::entry(product, shard, position);
         // Gone: they unsubscribed after they were throttled.
-        match table.get::<platform::table::Entry>(&key, "entry").await {
+        match table.get::<lambda::table::Entry>(&key, "entry").await {
             Ok(Some(entry)) => found.push(Waiting { position, shard, subscriber: Some(entry.subscriber) }),
             Ok(None) => {}
             Err(error) if error.is_corrupt() => found.push(Waiting { position, shard, subscriber: None }),

@@ -4,20 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
+use aws_config::Region;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::config::Credentials;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use platform::table::Table;
+use lambda::aws::{loader, loader_for_stand_in};
+use lambda::table::Table;
 use rdkafka::ClientConfig;
 
 use crate::poll::{Setting, setting};
-use crate::up::{Addresses, Target};
+use crate::up::{Addresses, REGION, TABLE, Target};
 
-/// The table's name, unless another is given.
-const TABLE: &str = "notify-me";
-/// The region that the table of this machine is in.
-const REGION: &str = "us-east-1";
 /// How long one request to the table may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long a request may take with its retries.
@@ -57,24 +52,21 @@ impl TableArgs {
 }
 
 async fn client(target: &Target, region: Option<String>) -> aws_sdk_dynamodb::Client {
-    let http =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts =
-        TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
     let url = match target {
         Target::Url(url) => Some(url),
         Target::Aws => None,
     };
-    if url.is_some_and(|url| url.starts_with("http://")) {
-        // The same as `notify-me up`: a DynamoDB for development keeps a table for each region and key.
-        loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "notify-me"));
-        loader = loader.region(Region::new(region.unwrap_or_else(|| REGION.to_owned())));
-    } else if let Some(region) = region {
-        loader = loader.region(Region::new(region));
-    }
-    let mut config = aws_sdk_dynamodb::config::Builder::from(&loader.load().await);
+    let loader = match region {
+        // The same as `notify-me up`.
+        region if url.is_some_and(|url| url.starts_with("http://")) => {
+            loader_for_stand_in(region.unwrap_or_else(|| REGION.to_owned()))
+        }
+        Some(region) => loader().region(Region::new(region)),
+        None => loader(),
+    };
+    let timeouts =
+        TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
+    let mut config = aws_sdk_dynamodb::config::Builder::from(&loader.timeout_config(timeouts).load().await);
     if let Some(url) = url {
         config = config.endpoint_url(url);
     }

@@ -7,7 +7,7 @@ use domain::cursor::Tally;
 use domain::{Position, ProductId, RestockId, Shard, ShardCount};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use platform::table::{ItemKey, Open, Planned, Table, TableError};
+use lambda::table::{ItemKey, Open, Planned, Table, TableError};
 use serde::Serialize;
 
 use super::line::{self, Count};

@@ -6,7 +6,7 @@ use anyhow::{Context as _, bail};
 use domain::{Address, Position, ProductId, RestockId, Shard, ShardCount, Subscriber, UserId};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use platform::table::{Entry, ItemKey, Open, PLAN, Planned, Subscription, Table, TableError, read};
+use lambda::table::{Entry, ItemKey, Open, PLAN, Planned, Subscription, Table, TableError, read};
 use serde::{Deserialize, Serialize};
 
 use super::line::{self, Count};

@@ -7,8 +7,8 @@ use domain::cursor::{Cursor, Tally};
 use domain::product::Product;
 use domain::{Position, RestockId};
 use jiff::Timestamp;
+use lambda::table::{Open, Planned};
 use notify::FLIGHT_LIMIT;
-use platform::table::{Open, Planned};
 
 /// The reason under which those are written down who were passed because their call was in doubt.
 const IN_DOUBT: &str = "IN_DOUBT";

@@ -4,7 +4,7 @@ use anyhow::bail;
 use domain::{Position, ProductId, RestockId, Shard, ShardCount};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use platform::table::{Table, TableError};
+use lambda::table::{Table, TableError};
 use serde::Serialize;
 
 use super::line::{self, Count};

@@ -7,9 +7,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_config::{Region, SdkConfig};
+use lambda::aws::{loader, loader_for_stand_in};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -28,8 +27,10 @@ use crate::host::functions::{self, NOTIFY, Wiring};
 use crate::poller::{LambdaEndpoint, Mapping, Poller};
 use crate::ses::{self, Ses};
 
-const TABLE: &str = "notify-me";
-const REGION: &str = "us-east-1";
+/// The name of this machine's table.
+pub(crate) const TABLE: &str = "notify-me";
+/// The region that the stand-ins are in.
+pub(crate) const REGION: &str = "us-east-1";
 
 /// How long requests that came in before the stop may take.
 const REQUESTS_LIMIT: Duration = Duration::from_secs(30);
@@ -369,14 +370,8 @@ fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) -
 
 /// What this program's own AWS clients use: what the functions use, see `functions::table`.
 pub(crate) async fn aws(uses_aws: bool) -> SdkConfig {
-    let http =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
-    if uses_aws {
-        return config.load().await;
-    }
-    let credentials = Credentials::new("local", "local", None, None, "notify-me");
-    config.region(Region::new(REGION)).credentials_provider(credentials).load().await
+    let loader = if uses_aws { loader() } else { loader_for_stand_in(REGION.to_owned()) };
+    loader.load().await
 }
 
 async fn create_table(aws: &SdkConfig, endpoint: Option<&str>) -> Result<(), dynamodb::Error> {

@@ -110,7 +110,10 @@ impl TableError {
         R: fmt::Debug + Send + Sync + 'static,
     {
         let Some(service) = error.as_service_error() else {
-            return Self::Unavailable { operation, source: TableCause(crate::causes(error).to_string()) };
+            return Self::Unavailable {
+                operation,
+                source: TableCause(crate::error_chain(error).to_string()),
+            };
         };
         let code = service.code().unwrap_or("error without a code");
         let source = TableCause(format!("{code}: {}", service.message().unwrap_or("no message")));
@@ -372,7 +375,7 @@ const NAMED_SECONDS: i64 = 400 * 86_400;
 impl Named {
     /// The name for a restock of `product` from now on.
     pub fn now(product: &ProductId, request: Option<Asked>) -> Self {
-        let ttl = crate::chance::now().as_second() + NAMED_SECONDS;
+        let ttl = crate::clock::now().as_second() + NAMED_SECONDS;
         Self { product_id: product.clone(), request, ttl }
     }
 }
@@ -527,7 +530,7 @@ impl Table {
         for _ in 0..2 {
             let key = ItemKey::named(&restock);
             // A name whose time is over is free, even if the table has not forgotten it yet.
-            let now = AttributeValue::N(crate::chance::now().as_second().to_string());
+            let now = AttributeValue::N(crate::clock::now().as_second().to_string());
             let free = "attribute_not_exists(pk) OR #ttl < :now";
             match self.put_if(item(&key, new)?, free, &[("#ttl", "ttl")], vec![(":now", now)]).await? {
                 Ok(()) => return Ok((restock, None)),
@@ -663,7 +666,7 @@ mod tests {
         assert!(
             !TableError::unreadable("cursor").is_transient() && TableError::unreadable("cursor").is_corrupt()
         );
-        let line = crate::causes(&of("ThrottlingException")).to_string();
+        let line = crate::error_chain(&of("ThrottlingException")).to_string();
         assert_eq!(line, "the table's GetItem failed: ThrottlingException: said");
     }
 

@@ -111,7 +111,7 @@ mod tests {
             tracing::trace!(target: "notify_me_notify::deliver", "ours at trace");
             tracing::info!(target: "notify_me_subscribe", "ours at info");
             let span = tracing::debug_span!(target: "aws_sdk_dynamodb", "GetItem", key = "ann@example.com");
-            span.in_scope(|| tracing::info!(target: "notify_me_platform::table", "within"));
+            span.in_scope(|| tracing::info!(target: "notify_me_store::table", "within"));
         });
         let bytes = lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         String::from_utf8_lossy(&bytes).into_owned()

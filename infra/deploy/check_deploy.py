@@ -1,4 +1,4 @@
-"""infra/check-deploy: `sam deploy` into an emulator, and the functions invoked there."""
+"""infra/deploy/check-deploy: `sam deploy` into an emulator, and the functions invoked there."""
 
 import json
 import os

@@ -1,4 +1,4 @@
-"""infra/smoke: what a deployed stack does with a shopper, a restock, and the addresses of SES's mailbox simulator.
+"""infra/deploy/smoke: what a deployed stack does with a shopper, a restock, and the addresses of SES's mailbox simulator.
 
 Needs read access to the stack's CloudFormation, Lambda, DynamoDB and CloudWatch, execute-api:Invoke for the stock route
 (or --token), and dynamodb:DeleteItem to clean up. --partial-response needs more: lambda:InvokeFunction of restock,
@@ -29,7 +29,7 @@ SIMULATED = ("success", "bounce", "complaint", "suppressionlist")
 
 
 def arguments():
-    parser = argparse.ArgumentParser(prog="infra/smoke", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(prog="infra/deploy/smoke", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--stack", required=True, metavar="NAME")
     parser.add_argument("--api", metavar="URL", help="the API, where it has a domain of its own (default: the stack's output ApiUrl)")
     parser.add_argument("--token", metavar="JWT", help="for the stock route, where StockAuth=jwt (default: an IAM signature)")

@@ -1,4 +1,4 @@
-"""infra/check-sam-local: the functions in containers, with every sample event and from the shopper to the mail."""
+"""infra/deploy/check-sam-local: the functions in containers, with every sample event and from the shopper to the mail."""
 
 import contextlib
 import http.client

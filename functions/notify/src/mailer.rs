@@ -214,7 +214,10 @@ fn is_silent(heard_ms: u64, now_ms: u64) -> bool {
 
 /// Values as SES takes them. Their `Display` says the same and takes three times as long.
 fn json(values: &serde_json::Map<String, serde_json::Value>) -> String {
-    #[expect(clippy::expect_used, reason = "a map of JSON values; an empty text would be an email without its words")]
+    #[expect(
+        clippy::expect_used,
+        reason = "a map of JSON values; an empty text would be an email without its words"
+    )]
     let text = serde_json::to_string(values).expect("JSON values are JSON");
     text
 }

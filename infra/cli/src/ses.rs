@@ -64,7 +64,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "a test stops where it fails")]
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
     use clap::Parser;
     use serde_json::{Value, json};

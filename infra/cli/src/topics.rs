@@ -203,8 +203,9 @@ async fn create(admin: &Admin, topic: &Wanted, copies: i32) -> Result<Found, Err
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
 
     fn kafka() -> Kafka {

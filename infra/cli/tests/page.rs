@@ -3,7 +3,7 @@
 //! Nothing is downloaded: the browser is one that is installed (`CHROMIUM` names it, else the usual names are tried).
 //! With `SCREENSHOTS=DIR` the last test leaves pictures of the page there.
 
-#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test stops where it fails")]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
 #[path = "page/browser.rs"]
 mod browser;

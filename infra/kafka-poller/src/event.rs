@@ -58,8 +58,9 @@ impl Envelope {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use std::sync::Arc;
 
     use proptest::prelude::*;

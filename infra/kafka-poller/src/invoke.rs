@@ -13,7 +13,8 @@ use aws_sdk_lambda::config::{Credentials, Region, StalledStreamProtectionConfig}
 use aws_sdk_lambda::error::{ProvideErrorMetadata, SdkError};
 use aws_sdk_lambda::operation::invoke::{InvokeError, InvokeOutput};
 use aws_sdk_lambda::primitives::Blob;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_smithy_http_client::tls::Provider;
+use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
 
 /// The longest that a function can run, and a little for the way.
 const INVOKE_TIMEOUT: Duration = Duration::from_secs(15 * 60 + 10);

@@ -13,12 +13,10 @@ mod lane;
 mod mapping;
 mod plan;
 #[cfg(test)]
-#[expect(clippy::panic, reason = "a test fails by panicking")]
 mod plan_tests;
 mod record;
 mod response;
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests;
 mod worker;
 

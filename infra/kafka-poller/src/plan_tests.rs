@@ -1,5 +1,6 @@
 //! The plan against a function that fails at will: nothing is skipped, nothing is reordered,
 //! and records are given up exactly when the limits say so.
+#![expect(clippy::panic, reason = "tests fail by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

@@ -1,5 +1,6 @@
 //! The poller between a Kafka (librdkafka's mock cluster) and an Invoke API written here.
 //! Every test has its own cluster; a new group waits three seconds there before it is served.
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use std::collections::HashMap;
 use std::net::SocketAddr;

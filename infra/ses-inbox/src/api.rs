@@ -10,7 +10,8 @@
 //!   of floci, its pull request 1561).
 //! - There are no stored templates here, as there is no call that would store one.
 
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Instant;
 
 use axum::Json;

@@ -1,7 +1,8 @@
 //! What of a raw message says where it comes from and goes to, where a request does not: `FromEmailAddress` and `Destination`
 //! of `SendEmail` are not required beside `Content.Raw` (API reference of SES v2). Header fields as RFC 5322 folds them.
 
-use base64::{Engine as _, engine::general_purpose::STANDARD};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 
 use super::wire::Destination;
 
@@ -57,8 +58,9 @@ fn addresses(value: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
 
     #[test]

@@ -115,8 +115,9 @@ fn object(data: Option<&str>) -> Option<Map<String, Value>> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
     use serde_json::json;
 

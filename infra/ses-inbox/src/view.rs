@@ -20,7 +20,8 @@
 //!   "renderingFailures"}`: `captured` is what the inbox holds now, the others count since the start.
 
 use std::convert::Infallible;
-use std::sync::{Arc, atomic::Ordering};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use axum::body::{Body, Bytes};

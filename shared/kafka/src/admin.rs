@@ -1,20 +1,17 @@
 //! Who asks for topics and makes them, with every login that a [`super::Publisher`] has. Functions need none: it is for the
 //! operator's program.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use rdkafka::{
-    admin::{self, AdminClient, AdminOptions, TopicReplication},
-    error::{KafkaError, RDKafkaErrorCode},
-};
+use rdkafka::admin::{self, AdminClient, AdminOptions, TopicReplication};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{
-    ClientError, Kafka,
-    by_token::{ByToken, ByTokenError},
-    context::{Context, LastFault},
-    msk_iam::Signer,
-    security::Mode,
-};
+use super::by_token::{ByToken, ByTokenError};
+use super::context::{Context, LastFault};
+use super::msk_iam::Signer;
+use super::security::Mode;
+use super::{ClientError, Kafka};
 
 /// A topic to make.
 #[derive(Debug, Clone, Copy)]

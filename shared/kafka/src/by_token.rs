@@ -5,21 +5,23 @@
 //! SaslAuthenticate 1, Metadata 4, CreateTopics 4. Their forms: "The messages" of the protocol's guide; what is in the login:
 //! RFC 7628, section 3.1.
 
-use std::{io, sync::Arc, time::Duration};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
-use tokio_rustls::{
-    TlsConnector,
-    client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, crypto::ring},
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::{Kafka, admin::NewTopic, msk_iam::Signer};
+use super::Kafka;
+use super::admin::NewTopic;
+use super::msk_iam::Signer;
 
 const METADATA: (i16, i16) = (3, 4);
 const SASL_HANDSHAKE: (i16, i16) = (17, 1);
@@ -331,8 +333,9 @@ impl<'a> Answer<'a> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
 
     #[test]

@@ -1,28 +1,22 @@
 //! The callbacks of a Kafka client. They keep the last fault for the error that follows from it,
 //! and sign the tokens of MSK's IAM login.
 
-use std::{
-    error::Error,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rdkafka::{
-    client::{ClientContext, OAuthToken},
-    config::RDKafkaLogLevel,
-    error::KafkaError,
-    message::Message,
-    producer::{DeliveryResult, ProducerContext},
-    types::RDKafkaErrorCode,
-};
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 
-use super::{
-    Written,
-    fault::{Fault, Kind},
-    msk_iam::{Signer, TokenError},
-    security::{Mode, Security},
-};
+use super::Written;
+use super::fault::{Fault, Kind};
+use super::msk_iam::{Signer, TokenError};
+use super::security::{Mode, Security};
 
 /// What part of a token's time librdkafka is told of: a third.
 ///

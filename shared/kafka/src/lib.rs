@@ -11,34 +11,26 @@ mod pem;
 mod security;
 mod settings;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use domain::setting::Settings;
-use rdkafka::{
-    ClientConfig,
-    config::RDKafkaLogLevel,
-    error::KafkaError,
-    message::{Header, OwnedHeaders},
-    producer::{BaseRecord, Producer},
-    types::RDKafkaErrorCode,
-};
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
-pub use self::{
-    admin::{Admin, AdminError, NewTopic, Seen},
-    by_token::ByTokenError,
-    fault::{Fault, Kind},
-    msk_iam::Signer,
-    security::{Mode, Security},
-    settings::{DELIVERY_MS, SETTINGS},
-};
-use self::{
-    context::{Context, LastFault},
-    deliveries::{Deliveries, Renewed},
-};
+pub use self::admin::{Admin, AdminError, NewTopic, Seen};
+pub use self::by_token::ByTokenError;
+use self::context::{Context, LastFault};
+use self::deliveries::{Deliveries, Renewed};
+pub use self::fault::{Fault, Kind};
+pub use self::msk_iam::Signer;
+pub use self::security::{Mode, Security};
+pub use self::settings::{DELIVERY_MS, SETTINGS};
 
 /// Where Kafka is, how to log in, and what its topics are called.
 #[derive(Debug, Clone)]
@@ -319,12 +311,11 @@ impl Publisher {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use rdkafka::{
-        mocking::MockCluster,
-        types::{RDKafkaApiKey, RDKafkaRespErr},
-    };
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
 

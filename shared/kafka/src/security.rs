@@ -1,7 +1,8 @@
 //! How a client logs in to Kafka: the settings, what each way of logging in needs, and what it
 //! makes of librdkafka's own settings. It opens no connection.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
 use domain::setting::Settings;
 use secrecy::{ExposeSecret, SecretString};
@@ -244,8 +245,9 @@ impl Security {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
 
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nTm90aGluZw==\n-----END CERTIFICATE-----\n";

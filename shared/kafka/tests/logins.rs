@@ -2,21 +2,21 @@
 //!
 //! Needs Java 17 with javac, Maven and openssl. Where they cannot be had, `NOTIFY_ME_WITHOUT_JAVA=1`
 //! leaves these tests out, and says so.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod broker;
 mod sandbox;
 
 use std::time::{Duration, SystemTime};
 
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
-};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use domain::setting::Settings;
 use notify_me_kafka::{Admin, ClientError, Fault, Kafka, Kind, NewTopic, Publisher, Record, Signer};
 
-use self::{broker::Broker, sandbox::Sandbox};
+use self::broker::Broker;
+use self::sandbox::Sandbox;
 
 /// Enough for a broker on a busy machine.
 const LONG: Duration = Duration::from_secs(30);

@@ -32,8 +32,9 @@ pub(super) fn unused(lookup: &dyn Fn(&str) -> Option<String>) -> Vec<&'static st
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
 
     fn set(name: &'static str, value: &'static str) -> impl Fn(&str) -> Option<String> {

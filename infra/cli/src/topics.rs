@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use domain::setting::Settings;
-use kafka::{Admin, AdminError, ClientError, Kafka, NewTopic, Publisher, Seen, Signer, Unanswered};
+use kafka::{Admin, AdminError, ClientError, KafkaConfig, NewTopic, Publisher, RequestError, Seen, Signer};
 
 use crate::console::say;
 
@@ -52,7 +52,7 @@ pub(crate) enum Error {
     Login(#[source] ClientError),
     /// The brokers do not answer, or not to this login.
     #[error("Kafka does not answer")]
-    Unanswered(#[source] Box<Unanswered>),
+    Request(#[source] Box<RequestError>),
     /// They answered before, and then no more.
     #[error("Kafka does not say which topics there are")]
     Look(#[source] AdminError),
@@ -87,9 +87,10 @@ pub(crate) enum Found {
 }
 
 /// The topics that the system reads and writes.
-pub(crate) fn wanted(kafka: &Kafka, partitions: i32, batch_partitions: i32) -> [Wanted; 4] {
+pub(crate) fn wanted(kafka: &KafkaConfig, partitions: i32, batch_partitions: i32) -> [Wanted; 4] {
     let topic = |name: &str, partitions| Wanted { name: name.to_owned(), partitions, is_dead_letters: false };
-    let dead = |name: &str| Wanted { name: Kafka::dead_letters(name), partitions: 1, is_dead_letters: true };
+    let dead =
+        |name: &str| Wanted { name: KafkaConfig::dead_letters(name), partitions: 1, is_dead_letters: true };
     [
         topic(&kafka.restocks, partitions),
         topic(&kafka.batches, batch_partitions),
@@ -110,7 +111,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         _ => std::env::var(name).ok(),
     };
     let mut settings = Settings::new(&lookup);
-    let kafka = Kafka::read(&mut settings);
+    let kafka = KafkaConfig::from_settings(&mut settings);
     let kafka = settings.finish(kafka)?;
     // Only MSK's IAM login looks for credentials.
     let signer = match kafka.security.mode() {
@@ -148,7 +149,7 @@ fn line(topic: &Wanted, found: &Found) -> String {
 ///
 /// # Errors
 /// Any of [`Error`].
-pub(crate) async fn make_missing(kafka: &Kafka) -> Result<(), Error> {
+pub(crate) async fn make_missing(kafka: &KafkaConfig) -> Result<(), Error> {
     let [(_, partitions), (_, batch_partitions), ..] = crate::embedded::kafka::TOPICS;
     let wanted = wanted(kafka, partitions, batch_partitions);
     for (topic, found) in wanted.iter().zip(look_and_make(kafka, None, &wanted, None, true).await?) {
@@ -160,7 +161,7 @@ pub(crate) async fn make_missing(kafka: &Kafka) -> Result<(), Error> {
 }
 
 async fn look_and_make(
-    kafka: &Kafka,
+    kafka: &KafkaConfig,
     signer: Option<Signer>,
     wanted: &[Wanted],
     replicas: Option<i32>,
@@ -171,7 +172,7 @@ async fn look_and_make(
         .map_err(Error::Login)?
         .reach(None, ANSWER_LIMIT)
         .await
-        .map_err(|source| Error::Unanswered(Box::new(source)))?;
+        .map_err(|source| Error::Request(Box::new(source)))?;
     let admin = Admin::new(kafka, signer, ANSWER_LIMIT).map_err(Error::Look)?;
     let seen = admin.look().await.map_err(Error::Look)?;
     let copies = replicas.unwrap_or_else(|| i32::try_from(seen.brokers).unwrap_or(1).clamp(1, REPLICAS));
@@ -208,9 +209,9 @@ mod tests {
 
     use super::*;
 
-    fn kafka() -> Kafka {
+    fn kafka() -> KafkaConfig {
         let lookup = |name: &str| (name == "KAFKA_BOOTSTRAP_SERVERS").then(|| "127.0.0.1:1".to_owned());
-        Kafka::read(&mut Settings::new(&lookup)).unwrap()
+        KafkaConfig::from_settings(&mut Settings::new(&lookup)).unwrap()
     }
 
     #[test]
@@ -230,6 +231,6 @@ mod tests {
     #[tokio::test]
     async fn a_kafka_that_is_not_there_is_an_error_and_no_wait() {
         let error = look_and_make(&kafka(), None, &wanted(&kafka(), 1, 1), None, true).await.unwrap_err();
-        assert!(matches!(error, Error::Unanswered(_)), "{error}");
+        assert!(matches!(error, Error::Request(_)), "{error}");
     }
 }

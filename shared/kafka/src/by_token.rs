@@ -19,7 +19,7 @@ use tokio_rustls::client::TlsStream;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::Kafka;
+use super::KafkaConfig;
 use super::admin::NewTopic;
 use super::msk_iam::Signer;
 
@@ -50,12 +50,12 @@ pub enum ByTokenError {
     #[error("the broker's answer is not understood")]
     Answer,
     /// A topic was refused.
-    #[error("{said} (error {code} of Kafka's protocol)")]
+    #[error("{message} (error {code} of Kafka's protocol)")]
     Refused {
         /// The protocol's number.
         code: i16,
         /// The broker's own words.
-        said: String,
+        message: String,
     },
 }
 
@@ -83,7 +83,7 @@ impl ByToken {
     ///
     /// # Errors
     /// [`ByTokenError::Tls`].
-    pub(super) fn new(kafka: &Kafka, signer: Signer, limit: Duration) -> Result<Self, ByTokenError> {
+    pub(super) fn new(kafka: &KafkaConfig, signer: Signer, limit: Duration) -> Result<Self, ByTokenError> {
         let mut roots = RootCertStore::empty();
         match kafka.security.ca() {
             Some(pem) => {
@@ -287,7 +287,7 @@ fn created(answer: &[u8]) -> Option<Result<bool, ByTokenError>> {
     Some(match outcomes.into_iter().next()? {
         (0, _) => Ok(true),
         (TOPIC_ALREADY_EXISTS, _) => Ok(false),
-        (code, said) => Err(ByTokenError::Refused { code, said }),
+        (code, message) => Err(ByTokenError::Refused { code, message }),
     })
 }
 

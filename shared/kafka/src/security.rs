@@ -150,7 +150,7 @@ impl Security {
     /// | `AWS_REGION` | msk-iam | required there: the cluster's region. Lambda sets it |
     ///
     /// A setting that the login has no use for is refused: it was meant for another one.
-    pub fn read(settings: &mut Settings<'_>) -> Option<Self> {
+    pub fn from_settings(settings: &mut Settings<'_>) -> Option<Self> {
         let mut unknown = false;
         let mode = settings
             .optional_by("KAFKA_SECURITY", |text| text.parse::<Mode>().inspect_err(|_| unknown = true));
@@ -257,7 +257,7 @@ mod tests {
         let lookup =
             |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let mut settings = Settings::new(&lookup);
-        let security = Security::read(&mut settings);
+        let security = Security::from_settings(&mut settings);
         settings.finish(security).map_err(|bad| bad.to_string())
     }
 

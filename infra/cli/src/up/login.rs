@@ -2,19 +2,19 @@
 
 use anyhow::bail;
 use domain::setting::Settings;
-use kafka::{Kafka, Mode, Security};
+use kafka::{KafkaConfig, Mode, Security};
 
 /// Where that Kafka is and how to log in, by the variables of `lookup`.
 ///
 /// # Errors
 /// Every variable that is missing or unusable, and a login that cannot be done here.
-pub(super) fn read(servers: &str, lookup: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<Kafka> {
+pub(super) fn read(servers: &str, lookup: &dyn Fn(&str) -> Option<String>) -> anyhow::Result<KafkaConfig> {
     let lookup = |name: &str| match name {
         "KAFKA_BOOTSTRAP_SERVERS" => Some(servers.to_owned()),
         _ => lookup(name),
     };
     let mut settings = Settings::new(&lookup);
-    let kafka = Kafka::read(&mut settings);
+    let kafka = KafkaConfig::from_settings(&mut settings);
     let kafka = settings.finish(kafka)?;
     if kafka.security.mode() == Mode::MskIam {
         bail!(

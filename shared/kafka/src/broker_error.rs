@@ -7,15 +7,15 @@ use super::security::Mode;
 
 /// The last reason for which a broker could not be used.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Fault {
-    kind: Kind,
+pub struct BrokerError {
+    kind: BrokerErrorKind,
     /// librdkafka's own words, without anything as long as a token.
-    said: String,
+    message: String,
 }
 
 /// What it was, as far as librdkafka's words tell.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Kind {
+pub enum BrokerErrorKind {
     /// The broker does not know the user or the password is another.
     Password,
     /// The broker refused the token: expired, for another region, or of somebody without the right
@@ -39,31 +39,31 @@ pub enum Kind {
     Connection,
 }
 
-impl Fault {
-    /// Reads what librdkafka said, by a client that logs in by `mode`.
-    pub(super) fn read(mode: Mode, said: &str) -> Self {
-        // A line of the log begins with the thread that said it.
-        let said = said
+impl BrokerError {
+    /// Parses a line of librdkafka's, of a client that logs in by `mode`.
+    pub(super) fn parse(mode: Mode, line: &str) -> Self {
+        // A line of the log begins with the thread that wrote it.
+        let message = line
             .strip_prefix("[thrd:")
             .and_then(|line| line.split_once("]: "))
-            .map_or(said, |(_, rest)| rest);
-        Self { kind: Kind::read(mode, said), said: without_long_words(said) }
+            .map_or(line, |(_, rest)| rest);
+        Self { kind: BrokerErrorKind::parse(mode, message), message: without_long_words(message) }
     }
 
     /// librdkafka's own words.
-    pub(super) fn said(&self) -> &str {
-        &self.said
+    pub(super) fn message(&self) -> &str {
+        &self.message
     }
 
     /// What it was.
-    pub fn kind(&self) -> Kind {
+    pub fn kind(&self) -> BrokerErrorKind {
         self.kind
     }
 }
 
-impl Kind {
-    fn read(mode: Mode, said: &str) -> Self {
-        let says = |words: &[&str]| words.iter().any(|word| said.contains(word));
+impl BrokerErrorKind {
+    fn parse(mode: Mode, message: &str) -> Self {
+        let says = |words: &[&str]| words.iter().any(|word| message.contains(word));
         if says(&["acquire SASL OAUTHBEARER token", "no token available"]) {
             Self::NoToken
         } else if says(&["mechanism handshake failed"]) {
@@ -86,7 +86,7 @@ impl Kind {
         } else if mode == Mode::Plaintext && says(&["Disconnected"]) && says(&["in state APIVERSION_QUERY"]) {
             // The first thing said was not understood.
             Self::WantsTls
-        } else if !mode.logs_in() && says(&["Disconnected"]) && was_up_shortly(said) {
+        } else if !mode.logs_in() && says(&["Disconnected"]) && was_up_shortly(message) {
             Self::OtherLogin
         } else {
             Self::Connection
@@ -94,7 +94,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for BrokerErrorKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Password => "the broker refused the user name or the password",
@@ -115,29 +115,29 @@ impl fmt::Display for Kind {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for BrokerError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} ({})", self.kind, self.said)
+        write!(f, "{} ({})", self.kind, self.message)
     }
 }
 
-impl std::error::Error for Fault {}
+impl std::error::Error for BrokerError {}
 
 /// Whether the broker closed the connection at the first thing that needs a login. One that goes
 /// away closes connections as well, but seldom so young.
-fn was_up_shortly(said: &str) -> bool {
+fn was_up_shortly(message: &str) -> bool {
     const SHORTLY_MS: u32 = 2_000;
-    let lasted = said.split_once("(after ").and_then(|(_, after)| after.split_once("ms in state UP"));
+    let lasted = message.split_once("(after ").and_then(|(_, after)| after.split_once("ms in state UP"));
     lasted.and_then(|(lasted, _)| lasted.parse::<u32>().ok()).is_some_and(|lasted| lasted < SHORTLY_MS)
 }
 
 /// The text with every word left out that is long enough for a token, a signature or a key: a
 /// broker may repeat what it was sent. A host name's longest part has 63 characters.
-fn without_long_words(said: &str) -> String {
+fn without_long_words(message: &str) -> String {
     const LONGEST: usize = 63;
     let in_secrets = |c: char| c.is_ascii_alphanumeric() || "_%+/=~-".contains(c);
-    let mut shown = String::with_capacity(said.len());
-    let mut rest = said;
+    let mut shown = String::with_capacity(message.len());
+    let mut rest = message;
     while !rest.is_empty() {
         let word = rest.find(|c| !in_secrets(c)).unwrap_or(rest.len());
         shown.push_str(if word > LONGEST { "…" } else { &rest[..word] });
@@ -158,10 +158,10 @@ mod tests {
         let signature = "743eda885d8a4803cc8dab1fd78b3810d97d93ed2ea949926c7e9204a755aa86";
         let token = "aHR0cHM6Ly9rYWZrYS5ldS13ZXN0LTEuYW1hem9uYXdzLmNvbS8_QWN0aW9uPWthZmthLWNsdXN0ZXI";
         let broker = "sasl_ssl://b-1.notifyme.abc123.c2.kafka.eu-west-1.amazonaws.com:9098/bootstrap";
-        let said = format!("{broker}: SASL authentication error: {token}: X-Amz-Signature={signature}");
-        let fault = Fault::read(Mode::MskIam, &said);
-        assert_eq!(fault.kind(), Kind::Token);
-        assert_eq!(fault.said, format!("{broker}: SASL authentication error: …: …"));
+        let line = format!("{broker}: SASL authentication error: {token}: X-Amz-Signature={signature}");
+        let error = BrokerError::parse(Mode::MskIam, &line);
+        assert_eq!(error.kind(), BrokerErrorKind::Token);
+        assert_eq!(error.message, format!("{broker}: SASL authentication error: …: …"));
     }
 
     #[test]

@@ -20,8 +20,7 @@ use crate::{
 /// The largest quantity: what a JSON number holds exactly everywhere.
 pub const MAX_QUANTITY: u64 = (1 << 53) - 1;
 
-const ACCEPTED_QUANTITY: &str =
-    "a whole number up to 9007199254740991; 0 or less means sold out";
+const ACCEPTED_QUANTITY: &str = "a whole number up to 9007199254740991; 0 or less means sold out";
 const ACCEPTED_TIME: &str = "an RFC 3339 time with its offset, such as 2026-11-23T09:30:00Z, from 1970 on";
 const ACCEPTED_RECORD: &str = "JSON with a productId, or a product id as plain text";
 

@@ -256,7 +256,7 @@ impl Told {
             product_id,
             subscriber: show::hashed(subscriber.as_key()),
             status: "unknown",
-            answer: "No subscription to this product is known for it now.".to_owned(),
+            answer: "There is no subscription to this product now.".to_owned(),
             shard: None,
             position: None,
             asked_at: None,

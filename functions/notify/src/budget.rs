@@ -12,10 +12,8 @@ use domain::{
     Address,
     budget::{Cut, Lease, Rate},
 };
-use platform::{
-    chance,
-    table::{Item, ItemKey, Table, TableError},
-};
+use lambda::clock;
+use lambda::table::{Item, ItemKey, Table, TableError};
 use tokio::sync::Mutex;
 
 /// How long the account's rate is believed before it is asked for again, in microseconds.
@@ -67,7 +65,7 @@ impl Budget {
     /// The rate that holds now: as configured, else as the account says (`ask`) without the share
     /// kept for other mail; less what a throttle has cut.
     pub(crate) async fn rate<E>(&self, ask: impl AsyncFnOnce() -> Result<Rate, E>) -> Result<Rate, E> {
-        let now = chance::now_us();
+        let now = clock::now_us();
         let full = match self.configured {
             Some(rate) => rate,
             None => {
@@ -98,7 +96,7 @@ impl Budget {
     ) -> Result<Reserved, TableError> {
         let cost = rate.cost_us(slots);
         for _ in 0..ROUNDS {
-            let now = chance::now_us();
+            let now = clock::now_us();
             if now > latest_us {
                 return Ok(Reserved::TooLate);
             }
@@ -125,7 +123,7 @@ impl Budget {
     /// comes back slowly. Calls that were under way when it was cut say nothing about the new rate,
     /// so it is not cut again within a second.
     pub(crate) async fn cut(&self, rate: Rate, share: f64) -> Result<(), TableError> {
-        let now = chance::now_us();
+        let now = clock::now_us();
         let last = self.cut.lock().map(|cut| *cut).unwrap_or_default();
         if last.is_some_and(|cut| now.saturating_sub(cut.at_us) < CUT_PAUSE_US) {
             return Ok(());

@@ -10,10 +10,8 @@ use domain::{
     setting::{BadSettings, Setting, Settings, url_pattern},
     unsubscribe::Key,
 };
-use platform::{
-    kafka::{DELIVERY_MS, Kafka},
-    settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY},
-};
+use kafka::{DELIVERY_MS, KafkaConfig};
+use lambda::settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
 
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
@@ -68,7 +66,7 @@ const REPORT_BATCH_ITEM_FAILURES: Setting = Setting::with_default(
      fails its batch, which every mapping understands",
 );
 
-/// Every setting of this function, beside those of logging and [`platform::kafka::SETTINGS`].
+/// Every setting of this function, beside those of logging and [`kafka::SETTINGS`].
 pub const SETTINGS: &[Setting] = &[
     TABLE_NAME,
     SHARDS,
@@ -93,7 +91,7 @@ pub const SETTINGS: &[Setting] = &[
 pub struct Config {
     pub(crate) table: String,
     pub(crate) shards: ShardCount,
-    pub(crate) kafka: Kafka,
+    pub(crate) kafka: KafkaConfig,
     pub(crate) delivery: Duration,
     pub(crate) sender: Address,
     pub(crate) shop: Shop,
@@ -115,7 +113,7 @@ impl Config {
     /// Reads the settings from `lookup`.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadSettings> {
         let mut settings = Settings::new(lookup);
-        let kafka = Kafka::read(&mut settings);
+        let kafka = KafkaConfig::from_settings(&mut settings);
         let sender = settings.required(SENDER.name);
         let shop_name = settings.required(SHOP_NAME.name);
         let product_url = settings.required_by(PRODUCT_URL.name, |text| url_pattern(text, "{productId}"));

@@ -3,10 +3,8 @@
 //! loses the cursor to another worker stops without sending.
 
 use domain::{cursor::Tally, job::Job};
-use platform::{
-    chance,
-    table::{ItemKey, item},
-};
+use lambda::clock;
+use lambda::table::{ItemKey, item};
 use serde::Serialize;
 use tokio::time::Instant;
 
@@ -104,7 +102,7 @@ pub(crate) struct Kept<'a, T> {
 
 impl<'a, T> Kept<'a, T> {
     pub(crate) fn new(what: &'a T) -> Self {
-        Self { what, ttl: chance::now().as_second() + KEPT_SECONDS }
+        Self { what, ttl: clock::now().as_second() + KEPT_SECONDS }
     }
 }
 

@@ -7,7 +7,8 @@ use domain::{
     Invalid,
     record::{self, Record},
 };
-use platform::{kafka::PublishError, table::TableError};
+use kafka::PublishError;
+use lambda::table::TableError;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -71,7 +72,7 @@ impl From<Failed> for lambda_runtime::Diagnostic {
             Failed::Table(_) => "TableUnavailable",
             Failed::Kafka(_) => "KafkaUnavailable",
         };
-        Self { error_type: error_type.to_owned(), error_message: platform::causes(&failed).to_string() }
+        Self { error_type: error_type.to_owned(), error_message: lambda::error_chain(&failed).to_string() }
     }
 }
 

@@ -4,18 +4,16 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::job::Job;
 use futures::future::try_join_all;
-use platform::{
-    chance,
-    kafka::{PublishError, Record},
-    table::{ItemKey, Open, TableError, item},
-};
+use kafka::{PublishError, Record};
+use lambda::clock;
+use lambda::table::{ItemKey, Open, TableError, item};
 
 use crate::App;
 
 /// Writes down that these are being told, unless a later fan-out of the same shard is.
 pub(crate) async fn open(app: &App, jobs: &[Job]) -> Result<(), TableError> {
     let writes = jobs.iter().map(|job| async move {
-        let item = item(&ItemKey::open(&job.product_id, job.shard), &Open::of(job, chance::now_ms()))?;
+        let item = item(&ItemKey::open(&job.product_id, job.shard), &Open::of(job, clock::now_ms()))?;
         let bound = vec![(":bound", AttributeValue::S(job.bound.to_string()))];
         let condition = "attribute_not_exists(pk) OR #bound <= :bound";
         app.table.put_if(item, condition, &[("#bound", "bound")], bound).await.map(drop)

@@ -17,9 +17,9 @@ use domain::{
 };
 use futures::future::{join_all, try_join_all};
 use jiff::Timestamp;
-use platform::{
-    chance,
-    table::{CURSOR, ItemKey, Named, Planned, StoredCursor, TableError, item, position_of, read, waitlist},
+use lambda::clock;
+use lambda::table::{
+    CURSOR, ItemKey, Named, Planned, StoredCursor, TableError, item, position_of, read, waitlist,
 };
 use tokio::time::Instant;
 
@@ -108,7 +108,7 @@ pub(crate) async fn plan(
 async fn put_in_line(app: &App, left: impl Iterator<Item = (&Job, Option<Failed>)>) -> Result<(), Failed> {
     let jobs: Vec<Job> = left
         .map(|(job, error)| {
-            let why = error.as_ref().map(|error| platform::causes(error).to_string());
+            let why = error.as_ref().map(|error| lambda::error_chain(error).to_string());
             tracing::error!(product = %job.product_id, shard = %job.shard, why, "not begun at once: put in line");
             job.clone()
         })
@@ -125,8 +125,7 @@ async fn write_down(
     restock: &RestockId,
 ) -> Result<Option<Product>, TableError> {
     let written_at = Timestamp::from_millisecond(record.written_ms).ok().filter(|_| record.written_ms > 0);
-    let version =
-        Version::new(update.occurred_at, written_at, chance::now(), record.partition, record.offset);
+    let version = Version::new(update.occurred_at, written_at, clock::now(), record.partition, record.offset);
     let text = |text: &str| AttributeValue::S(text.to_owned());
     let mut request = app
         .table
@@ -276,7 +275,7 @@ async fn note(
         bound,
         shard_count: u16::try_from(app.shards().all().count()).unwrap_or(u16::MAX),
         shards: jobs.iter().map(|job| job.shard).collect(),
-        planned_ms: chance::now_ms(),
+        planned_ms: clock::now_ms(),
     };
     let by_bound = bound.map(|bound| ItemKey::plan(product, bound, restock));
     // By the product first, so that a summary that is there says that both are.

@@ -4,10 +4,8 @@
 
 use std::time::Duration;
 
-use platform::{
-    chance,
-    table::{Item, ItemKey, OPEN_BUCKETS, Open, TableError, open_bucket, read},
-};
+use lambda::clock;
+use lambda::table::{Item, ItemKey, OPEN_BUCKETS, Open, TableError, open_bucket, read};
 use serde_json::{Value, json};
 
 use crate::{App, event::Failed, fanout, unreadable};
@@ -18,7 +16,7 @@ const CHUNK: usize = 100;
 /// Puts back every fan-out that has not moved for `older_than` (or as configured).
 pub(crate) async fn sweep(app: &App, older_than: Option<Duration>) -> Result<Value, Failed> {
     let older_than = older_than.unwrap_or(app.config.sweep_after);
-    let before = chance::now_ms().saturating_sub(u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX));
+    let before = clock::now_ms().saturating_sub(u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX));
     let (mut open, mut put_back) = (0, 0);
     for bucket in 0..OPEN_BUCKETS {
         let mut from = None;

@@ -10,11 +10,9 @@ use std::time::Duration;
 use domain::{ProductId, RestockId};
 use http::StatusCode;
 use jiff::Timestamp;
-use platform::{
-    http::Problem,
-    kafka::Written,
-    table::{Asked, ItemKey, Named, Table, TableError, item},
-};
+use kafka::Written;
+use lambda::http::Problem;
+use lambda::table::{Asked, ItemKey, Named, Table, TableError, item};
 
 /// How long the table may take. Kafka needs its time after it, and the function's time-out is 15 s.
 const BEFORE: Duration = Duration::from_secs(5);
@@ -50,7 +48,7 @@ impl From<NotNow> for Problem {
             return Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
                 .accepting("the same update again, or another Idempotency-Key");
         }
-        tracing::error!(error = %platform::causes(&why), "whether a key was used is not known");
+        tracing::error!(error = %lambda::error_chain(&why), "whether a key was used is not known");
         Self::try_later(
             "the table cannot be reached right now, and nothing was published; please send the update again, \
              with the same Idempotency-Key so that it counts once",
@@ -101,7 +99,7 @@ impl Turn {
         match tokio::time::timeout(AFTER, noted).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = %platform::causes(&error), "a retry will be published again");
+                tracing::warn!(error = %lambda::error_chain(&error), "a retry will be published again");
             }
             Err(_) => tracing::warn!("a retry will be published again"),
         }

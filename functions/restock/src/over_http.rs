@@ -3,7 +3,7 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::{Invalid, ProductId, RestockId, id::ACCEPTED_ID, stock::StockUpdate};
 use http::StatusCode;
-use platform::http::{Problem, body, json};
+use lambda::http::{Problem, body, json};
 
 use crate::{
     Accepted, App, Complete, complete, happened,
@@ -51,7 +51,7 @@ async fn taken(
         }
         Err(error) => {
             let product = &complete.update.product_id;
-            tracing::error!(%product, error = %platform::causes(&error), "not published");
+            tracing::error!(%product, error = %lambda::error_chain(&error), "not published");
             Err(Problem::try_later(
                 "Kafka did not confirm the update in time; please send it again, with the same \
                  Idempotency-Key so that it counts once",

@@ -16,11 +16,9 @@ use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use domain::{Position, ProductId, Shard, ShardCount};
 use futures::future::try_join_all;
 use http::StatusCode;
-use platform::{
-    chance,
-    http::{Problem, json},
-    table::{TableError, entry_sort_key, waitlist},
-};
+use lambda::clock;
+use lambda::http::{Problem, json};
+use lambda::table::{TableError, entry_sort_key, waitlist};
 use serde_json::json;
 
 use crate::{App, unavailable};
@@ -86,7 +84,7 @@ pub(crate) async fn answer(app: &App, product: &ProductId) -> Result<ApiGatewayV
 
 /// How many wait for a product.
 pub(crate) async fn waiting(app: &App, product: &ProductId) -> Result<Waiting, TableError> {
-    let now_ms = chance::now_ms();
+    let now_ms = clock::now_ms();
     if let Some(kept) = app.counts.get(product, now_ms) {
         return Ok(kept);
     }
@@ -114,7 +112,7 @@ async fn count(
 ) -> Result<(Waiting, u64), TableError> {
     let cursor = app.table.cursor(product, shard).await?.cursor;
     let waiting = (entry_sort_key(cursor.committed.next()), entry_sort_key(Position::END));
-    let now = chance::now().as_second();
+    let now = clock::now().as_second();
     let counted = app
         .table
         .query(waitlist(product, shard), Some(waiting))

@@ -17,10 +17,8 @@ use aws_sdk_dynamodb::{
     },
 };
 use domain::{Position, ProductId, Shard};
-use platform::{
-    chance,
-    table::{Entry, Item, ItemKey, Subscription, TableError, item, read},
-};
+use lambda::table::{Entry, Item, ItemKey, Subscription, TableError, item, read};
+use lambda::{clock, entropy};
 
 use crate::{App, request::Wish};
 
@@ -76,7 +74,7 @@ pub(crate) async fn join(app: &App, product: &ProductId, wish: &Wish) -> Result<
                 let in_stock = known.is_some_and(|known| known.in_stock());
                 return Ok(Joined { new, shard: place.subscription.shard, in_stock });
             };
-            let past = Position::past(Some(bound), chance::now_ms(), chance::random());
+            let past = Position::past(Some(bound), clock::now_ms(), entropy::random());
             if !move_to(app, product, &key, &mut place, past).await? {
                 // Another request of the same shopper moved or ended the subscription.
                 break;
@@ -90,7 +88,7 @@ pub(crate) async fn join(app: &App, product: &ProductId, wish: &Wish) -> Result<
 /// Lets whoever was in the way finish: not before the first round, and longer each time.
 pub(crate) async fn give_way(round: u32) {
     if round > 0 {
-        let spread = u64::try_from(chance::random() % 8).unwrap_or_default();
+        let spread = u64::try_from(entropy::random() % 8).unwrap_or_default();
         tokio::time::sleep(Duration::from_millis((4 + spread) << round.min(5))).await;
     }
 }
@@ -106,7 +104,7 @@ async fn again(
     found: Subscription,
 ) -> Result<Option<(Place, bool)>, TableError> {
     let stored = app.table.cursor(product, found.shard).await?;
-    let expired = found.ttl <= chance::now().as_second();
+    let expired = found.ttl <= clock::now().as_second();
     if !expired && !stored.cursor.is_consumed(found.position) {
         let entry_key = ItemKey::entry(product, found.shard, found.position);
         match app.table.get(&entry_key, "entry").await {
@@ -125,7 +123,7 @@ async fn again(
 }
 
 fn new_place(app: &App, wish: &Wish, bound: Option<Position>) -> Place {
-    let ttl = chance::now().as_second() + i64::from(app.config.wait_days) * SECONDS_PER_DAY;
+    let ttl = clock::now().as_second() + i64::from(app.config.wait_days) * SECONDS_PER_DAY;
     let entry = Entry {
         subscriber: wish.subscriber.as_key().to_owned(),
         address: wish.address.clone(),
@@ -134,9 +132,9 @@ fn new_place(app: &App, wish: &Wish, bound: Option<Position>) -> Place {
         ttl,
     };
     let subscription = Subscription {
-        position: Position::past(bound, chance::now_ms(), chance::random()),
+        position: Position::past(bound, clock::now_ms(), entropy::random()),
         shard: app.config.shards.of(&wish.subscriber),
-        created_at: chance::now(),
+        created_at: clock::now(),
         channel: "email".to_owned(),
         consent: "asked for one mail per restock of this product".to_owned(),
         locale: wish.locale.clone(),

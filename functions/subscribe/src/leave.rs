@@ -7,10 +7,8 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::{Subscriber, unsubscribe::Ticket};
 use http::StatusCode;
-use platform::{
-    http::{Problem, header, page},
-    table::{Entry, ItemKey, Subscription, TableError},
-};
+use lambda::http::{Problem, header, page};
+use lambda::table::{Entry, ItemKey, Subscription, TableError};
 use serde::Deserialize;
 
 use crate::{
@@ -65,7 +63,7 @@ async fn words(app: &App, request: &ApiGatewayV2httpRequest, ticket: &Ticket) ->
         Ok(Some(entry)) => words::of(entry.locale.language()).unwrap_or(words::preferred(None)),
         Ok(None) => words::preferred(header(request, "accept-language")),
         Err(error) => {
-            tracing::warn!(error = %platform::causes(&error), "the language of a mail is not known");
+            tracing::warn!(error = %lambda::error_chain(&error), "the language of a mail is not known");
             words::preferred(header(request, "accept-language"))
         }
     }
@@ -119,7 +117,7 @@ fn show(status: StatusCode, words: &Words, title: &str, body: &str) -> ApiGatewa
 mod tests {
     use aws_sdk_dynamodb::types::AttributeValue;
     use domain::ProductId;
-    use platform::table::{Item, read};
+    use lambda::table::{Item, read};
 
     use super::*;
 

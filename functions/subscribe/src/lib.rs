@@ -8,12 +8,10 @@ use domain::{
     unsubscribe::Key,
 };
 use http::{Method, StatusCode};
+use lambda::http::{Problem, json, json_body, without_body};
+use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
+use lambda::table::{Table, TableError};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use platform::{
-    http::{Problem, json, json_body, without_body},
-    settings::{BODY_BYTES, MAX_BODY_BYTES, SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY},
-    table::{Table, TableError},
-};
 use serde_json::json;
 
 mod count;
@@ -82,9 +80,9 @@ pub struct App {
 
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
-    platform::logs::init();
+    lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
-    let client = aws_sdk_dynamodb::Client::new(&platform::aws::config().await);
+    let client = aws_sdk_dynamodb::Client::new(&lambda::aws::config().await);
     let table = Table::new(client, config.table.clone());
     let app = &App { table, config, counts: count::Counts::default() };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
@@ -130,7 +128,7 @@ async fn join(
 
 /// A DynamoDB request failed. Whatever was done until then is repeatable; where repeating cannot help, the answer says so.
 fn unavailable(error: TableError) -> Problem {
-    tracing::error!(error = %platform::causes(&error), "the table does not answer");
+    tracing::error!(error = %lambda::error_chain(&error), "the table does not answer");
     if !error.is_transient() {
         return Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -5,7 +5,7 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use domain::{ProductId, product::Product};
 use futures::future::try_join;
 use http::StatusCode;
-use platform::http::{Problem, cacheable, json};
+use lambda::http::{Problem, cacheable, json};
 use serde::Serialize;
 
 use crate::{App, count, count::Waiting, unavailable};

@@ -10,8 +10,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::job::Job;
 use domain::{Address, Locale, Position, ProductId, RestockId, Shard, ShardCount};
-use platform::chance;
-use platform::table::{Entry, Item, ItemKey, item};
+use lambda::clock;
+use lambda::table::{Entry, Item, ItemKey, item};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
@@ -151,13 +151,13 @@ fn our_entry(product: &ProductId, person: usize, address: &str) -> anyhow::Resul
     let shards = ShardCount::DEFAULT.all().count();
     let shard = Shard(u16::try_from(person % shards)?);
     // A minute ago, a thousand a millisecond, in their order.
-    let asked = chance::now_ms() - 60_000 + person as u64 / 1_000;
+    let asked = clock::now_ms() - 60_000 + person as u64 / 1_000;
     let entry = Entry {
         subscriber: address.to_owned(),
         address: Address::parse(address).map_err(|_| anyhow::anyhow!("not an address"))?,
         locale: Locale::default(),
         name: name(person),
-        ttl: chance::now().as_second() + YEAR_SECONDS,
+        ttl: clock::now().as_second() + YEAR_SECONDS,
     };
     Ok(item(&ItemKey::entry(product, shard, Position::new(asked, person as u128)), &entry)?)
 }
@@ -169,7 +169,7 @@ fn subscription(product: &ProductId, person: usize, address: &str) -> Item {
     set("userId", format!("user-{person:07}"));
     set("address", address.to_owned());
     set("locale", "en".to_owned());
-    set("createdAt", chance::now().to_string());
+    set("createdAt", clock::now().to_string());
     if let Some(name) = name(person) {
         set("name", name);
     }
@@ -179,7 +179,7 @@ fn subscription(product: &ProductId, person: usize, address: &str) -> Item {
 /// A stock update as the topic carries it.
 pub(crate) fn update(product: &ProductId) -> Value {
     json!({
-        "restockId": format!("r-{product}"), "productId": product, "quantity": 25, "occurredAt": chance::now(),
+        "restockId": format!("r-{product}"), "productId": product, "quantity": 25, "occurredAt": clock::now(),
         "product": {
             "name": "iPhone 15", "url": "https://shop.example/p/iphone15",
             "imageUrl": "https://shop.example/img/iphone15.jpg", "price": "799.00 €",
@@ -189,7 +189,7 @@ pub(crate) fn update(product: &ProductId) -> Value {
 
 /// What an event source mapping makes of records.
 pub(crate) fn event<'a>(topic: &str, records: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Value {
-    let now = chance::now_ms();
+    let now = clock::now_ms();
     let records = records.into_iter().enumerate().map(|(offset, (key, value))| {
         json!({
             "topic": topic, "partition": 0, "offset": offset, "timestamp": now, "timestampType": "CREATE_TIME",

@@ -15,10 +15,8 @@ use domain::{
     product::Product,
 };
 use futures::future::try_join;
-use platform::{
-    chance,
-    table::{Claim, StoredCursor, TableError},
-};
+use lambda::table::{Claim, StoredCursor, TableError};
+use lambda::{clock, entropy};
 use tokio::time::Instant;
 
 use super::{
@@ -145,12 +143,12 @@ impl<'a> Shift<'a> {
         let Some(bound) = product.bound else { return Ok(Opening::Unknown) };
         let limit_ms = u64::try_from(FLIGHT_LIMIT.as_millis()).unwrap_or(u64::MAX);
         let (seen, cursor, settled) = loop {
-            match stored.cursor.open(chance::now_ms(), limit_ms) {
+            match stored.cursor.open(clock::now_ms(), limit_ms) {
                 Opened::Free => break (stored.token, stored.cursor, false),
                 Opened::InDoubt(_) => break (stored.token, settle(app, job, &stored.cursor).await?, true),
                 Opened::Busy { .. } if Instant::now() >= until => return Ok(Opening::Busy),
                 Opened::Busy { until_ms } => {
-                    let left = Duration::from_millis(until_ms.saturating_sub(chance::now_ms()));
+                    let left = Duration::from_millis(until_ms.saturating_sub(clock::now_ms()));
                     tokio::time::sleep_until(until.min(Instant::now() + left.min(FRESH))).await;
                 }
             }
@@ -217,7 +215,7 @@ impl<'a> Shift<'a> {
                 }
             }
             let Some(departure_us) = self.slots(rate, wanted, until).await? else { return Ok(End::More) };
-            let wait = Duration::from_micros(departure_us.saturating_sub(chance::now_us()));
+            let wait = Duration::from_micros(departure_us.saturating_sub(clock::now_us()));
             self.waited += wait;
             if !self.pause(wait).await? {
                 return Ok(End::More);
@@ -407,7 +405,7 @@ impl<'a> Shift<'a> {
         let slots = half_second.clamp(wanted, known.max(wanted));
         let left =
             u64::try_from(until.saturating_duration_since(Instant::now()).as_micros()).unwrap_or(u64::MAX);
-        let latest_us = chance::now_us().saturating_add(left);
+        let latest_us = clock::now_us().saturating_add(left);
         Ok(match self.app.budget.reserve(rate, slots, latest_us).await? {
             Reserved::TooLate => None,
             Reserved::Slots(lease) => Some(lease),
@@ -446,12 +444,12 @@ impl<'a> Shift<'a> {
     /// shard: then nothing may be sent.
     async fn claim(&mut self, call: &Call) -> Result<bool, TableError> {
         let count = u32::try_from(call.recipients.len()).unwrap_or(u32::MAX);
-        let claimed = self.cursor.claim(call.retried, call.through, count, chance::now_ms());
+        let claimed = self.cursor.claim(call.retried, call.through, count, clock::now_ms());
         self.write(claimed).await
     }
 
     async fn write(&mut self, cursor: Cursor) -> Result<bool, TableError> {
-        let token = chance::new_id();
+        let token = entropy::new_id();
         let (app, job, seen) = (self.app, self.job, self.seen.clone());
         let written =
             app.table.write_cursor(&job.product_id, job.shard, &cursor, seen.as_deref(), &token).await;
@@ -477,7 +475,7 @@ impl<'a> Shift<'a> {
     async fn send(&mut self, call: Call, rate: Rate, until: Instant) -> Result<Option<End>, Failed> {
         let since_ms = self.cursor.flight.as_ref().map_or(0, |flight| flight.since_ms);
         self.changed = true;
-        if u128::from(chance::now_ms().saturating_sub(since_ms)) > DEPARTURE.as_millis() {
+        if u128::from(clock::now_ms().saturating_sub(since_ms)) > DEPARTURE.as_millis() {
             // Frozen between the announcement and here: it may look dead to others already.
             self.take_back(call);
             return Ok(None);
@@ -487,7 +485,7 @@ impl<'a> Shift<'a> {
             Sent::Answered(fates) => {
                 let end = self.answered(call, fates, rate, until).await?;
                 if end.is_none()
-                    && is_late(since_ms, chance::now_ms())
+                    && is_late(since_ms, clock::now_ms())
                     && !self.write(self.cursor.clone()).await?
                 {
                     return Ok(Some(End::More));

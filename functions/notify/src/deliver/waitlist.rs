@@ -5,16 +5,14 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
 use domain::{Address, Locale, Position, cursor::Tally, job::Job};
 use futures::future::try_join_all;
-use platform::{
-    chance,
-    table::{Item, ItemKey, TableError, entry_sort_key, item, position_of, waitlist},
-};
+use lambda::clock;
+use lambda::table::{Item, ItemKey, TableError, entry_sort_key, item, position_of, waitlist};
 use serde::Serialize;
 
 use super::Kept;
 use crate::{App, metrics, unreadable};
 
-/// What a mail needs of an entry (`platform::table::Entry`), and nothing else of it.
+/// What a mail needs of an entry (`lambda::table::Entry`), and nothing else of it.
 const WANTED: &str = "sk, address, locale, #name, #ttl";
 const WANTED_NAMES: [(&str, &str); 2] = [("#name", "name"), ("#ttl", "ttl")];
 
@@ -74,7 +72,7 @@ pub(super) async fn entries(
             .send()
             .await
             .map_err(|e| TableError::of("Query", &e))?;
-        let now = chance::now().as_second();
+        let now = clock::now().as_second();
         let entries: Vec<(Position, Row)> =
             found.items.unwrap_or_default().into_iter().filter_map(|item| row(job, item, now)).collect();
         from = found.last_evaluated_key;
@@ -123,7 +121,7 @@ pub(super) async fn entries_at(
     positions: &[Position],
 ) -> Result<HashMap<Position, Row>, TableError> {
     let mut entries = HashMap::new();
-    let now = chance::now().as_second();
+    let now = clock::now().as_second();
     let mut keys: Vec<Item> = positions
         .iter()
         .map(|position| ItemKey::entry(&job.product_id, job.shard, *position).attributes())
@@ -192,7 +190,7 @@ pub(super) async fn tally(app: &App, job: &Job) -> Result<Option<Tally>, TableEr
 mod tests {
     use super::*;
     use domain::{ProductId, RestockId, Shard};
-    use platform::table::Entry;
+    use lambda::table::Entry;
 
     fn stored(name: Option<&str>) -> Item {
         let entry = Entry {

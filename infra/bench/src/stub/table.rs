@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::{Database, DynoxideError};
 use http::{Request, StatusCode};
 use hyper::body::Bytes;
-use platform::table::Item;
+use lambda::table::Item;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};

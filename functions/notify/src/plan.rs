@@ -11,7 +11,7 @@ use aws_sdk_dynamodb::{
 use domain::{
     Position, ProductId, RestockId, Shard,
     job::Job,
-    product::{Product, Standing},
+    product::{Product, UpdateOrder},
     record::Record,
     stock::{ProductInfo, StockUpdate, Version},
 };
@@ -134,7 +134,7 @@ async fn write_down(
         .update_item()
         .table_name(&app.table.name)
         .set_key(Some(ItemKey::product(&update.product_id).attributes()))
-        // The same decision as `Product::standing` makes.
+        // The same decision as `Product::update_order` makes.
         .condition_expression(
             "attribute_not_exists(pk) OR (#version < :version AND \
              (attribute_not_exists(#boundOf) OR #boundOf <> :restock OR #restock = :restock))",
@@ -178,8 +178,8 @@ async fn write_down(
     };
     let known: Option<Product> = found.map(|item| read(item, "product")).transpose()?;
     let in_stock = update.quantity != Some(0);
-    let standing = Product::standing(known.as_ref(), &version, restock, in_stock);
-    Ok(known.filter(|_| standing == Standing::Current))
+    let standing = Product::update_order(known.as_ref(), &version, restock, in_stock);
+    Ok(known.filter(|_| standing == UpdateOrder::Duplicate))
 }
 
 /// What mails are to say of the product from this update on. Nothing is read for one that brings everything itself.

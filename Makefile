@@ -8,7 +8,7 @@
 
 ARCH ?= arm64
 TARGET_DIR ?= target
-FUNCTIONS := -p subscribe -p restock -p notify
+FUNCTIONS := -p notify-me-subscribe -p notify-me-restock -p notify-me-notify
 # OpenSSL and librdkafka, small: by size, and in sections, so that the linker can leave out what nobody calls.
 export CFLAGS ?= -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 

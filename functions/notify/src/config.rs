@@ -10,10 +10,8 @@ use domain::{
     setting::{BadSettings, Setting, Settings, url_pattern},
     unsubscribe::Key,
 };
-use platform::{
-    kafka::{DELIVERY_MS, Kafka},
-    settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY},
-};
+use kafka::{DELIVERY_MS, Kafka};
+use lambda::settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
 
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
@@ -62,7 +60,7 @@ const REPORT_BATCH_ITEM_FAILURES: Setting = Setting::with_default(
      failing its batch, which every mapping understands",
 );
 
-/// Every setting of this function, beside those of logging and [`platform::kafka::SETTINGS`].
+/// Every setting of this function, beside those of logging and [`kafka::SETTINGS`].
 pub const SETTINGS: &[Setting] = &[
     TABLE_NAME,
     SHARDS,

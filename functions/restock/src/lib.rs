@@ -12,16 +12,14 @@ use domain::{
 };
 use http::StatusCode;
 use jiff::Timestamp;
+use kafka::{DELIVERY_MS, Kafka, PublishError, Publisher, Record, Signer, Written};
+use lambda::http::Problem;
+use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME};
+use lambda::{clock, entropy};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use platform::{
-    chance,
-    http::Problem,
-    kafka::{DELIVERY_MS, Kafka, PublishError, Publisher, Record, Signer, Written},
-    settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME},
-    table::Table,
-};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
+use store::Store;
 use tokio::sync::OnceCell;
 
 mod once;
@@ -36,7 +34,7 @@ const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "how long Kafka has to take an update, 1 to 900000 ms; below the function's time-out",
 );
 
-/// Every setting of this function, beside those of logging and [`platform::kafka::SETTINGS`].
+/// Every setting of this function, beside those of logging and [`kafka::SETTINGS`].
 pub const SETTINGS: &[Setting] = &[DELIVERY_TIMEOUT_MS, MAX_BODY_BYTES, TABLE_NAME];
 
 /// The settings, from the environment: [`SETTINGS`] and Kafka's.
@@ -69,27 +67,24 @@ pub struct App {
     config: Config,
     publisher: Publisher,
     /// Made when the first request with a key comes: most start without one.
-    table: OnceCell<Table>,
+    store: OnceCell<Store>,
 }
 
 impl App {
-    async fn table(&self) -> &Table {
-        let made = async {
-            let client = aws_sdk_dynamodb::Client::new(&platform::aws::config().await);
-            Table::new(client, self.config.table.clone())
-        };
-        self.table.get_or_init(|| Box::pin(made)).await
+    async fn store(&self) -> &Store {
+        let made = async { Store::new(&lambda::aws::config().await, self.config.table.clone()) };
+        self.store.get_or_init(|| Box::pin(made)).await
     }
 }
 
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
-    platform::logs::init();
+    lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let publisher =
         Publisher::new(&config.kafka, Some(Signer::from_environment()), config.delivery, Duration::ZERO)?;
     publisher.warm_up(&config.kafka.restocks).await;
-    let app = &App { publisher, table: OnceCell::new(), config };
+    let app = &App { publisher, store: OnceCell::new(), config };
     // The payload as it was written: a parsed number would not say whether a price was 20.00 or 20.0.
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         handle(app, event.payload.get()).await
@@ -146,7 +141,7 @@ impl From<Refused> for lambda_runtime::Diagnostic {
             Refused::Kafka(_) => "KafkaUnavailable",
             Refused::Answer(_) => "Internal",
         };
-        Self { error_type: error_type.to_owned(), error_message: platform::causes(&refused).to_string() }
+        Self { error_type: error_type.to_owned(), error_message: lambda::error_chain(&refused).to_string() }
     }
 }
 
@@ -176,7 +171,7 @@ fn complete(mut received: Received) -> Complete {
 
 /// When an update happened: at the latest now, for that is when it came.
 fn happened(received: &mut Received) -> Timestamp {
-    let now = chance::now();
+    let now = clock::now();
     match received.update.occurred_at {
         Some(at) if at <= now => at,
         Some(_) => {
@@ -190,7 +185,7 @@ fn happened(received: &mut Received) -> Timestamp {
 
 fn new_id() -> RestockId {
     #[expect(clippy::expect_used, reason = "a ULID is 26 letters and digits")]
-    RestockId::parse(&chance::new_id()).expect("a ULID is an id")
+    RestockId::parse(&entropy::new_id()).expect("a ULID is an id")
 }
 
 /// An update that Kafka has taken.
@@ -294,11 +289,11 @@ mod tests {
 
     #[test]
     fn a_time_that_has_not_come_is_now_and_the_answer_says_so() {
-        let before = chance::now();
+        let before = clock::now();
         let one = complete(received(
             r#"{"productId":"p","quantity":0,"restockId":"r","occurredAt":"2999-01-01T00:00:00Z"}"#,
         ));
-        assert!((before..=chance::now()).contains(&one.update.occurred_at.unwrap()));
+        assert!((before..=clock::now()).contains(&one.update.occurred_at.unwrap()));
         let answer = Accepted::new(&one, Written { partition: 1, offset: 2 });
         let answer = serde_json::to_value(answer).unwrap();
         assert_eq!(answer["restockId"], "r");

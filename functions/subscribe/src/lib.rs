@@ -8,20 +8,18 @@ use domain::{
     unsubscribe::Key,
 };
 use http::{Method, StatusCode};
+use lambda::http::{Problem, json, json_body, without_body};
+use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use platform::{
-    http::{Problem, json, json_body, without_body},
-    settings::{BODY_BYTES, MAX_BODY_BYTES, SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY},
-    table::{Table, TableError},
-};
 use serde_json::json;
+use store::{Store, StoreError};
 
 mod count;
-mod join;
 mod leave;
 mod product;
 mod request;
 mod route;
+mod subscribe;
 mod words;
 
 use route::Route;
@@ -73,17 +71,16 @@ impl Config {
 /// What the function is made of.
 pub struct App {
     config: Config,
-    table: Table,
+    store: Store,
     counts: count::Counts,
 }
 
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
-    platform::logs::init();
+    lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
-    let client = aws_sdk_dynamodb::Client::new(&platform::aws::config().await);
-    let table = Table::new(client, config.table.clone());
-    let app = &App { table, config, counts: count::Counts::default() };
+    let store = Store::new(&lambda::aws::config().await, config.table.clone());
+    let app = &App { store, config, counts: count::Counts::default() };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
         Ok::<_, Error>(handle(app, &event.payload).await)
     }))
@@ -93,7 +90,7 @@ pub async fn run() -> Result<(), Error> {
 /// Answers one request.
 pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
     let answered = match Route::of(request) {
-        Ok(Route::Join(product)) => join(app, request, &product).await,
+        Ok(Route::Subscribe(product)) => subscribe(app, request, &product).await,
         Ok(Route::Product(product)) => product::answer(app, &product).await,
         Ok(Route::Count(product)) => count::answer(app, &product).await,
         Ok(Route::Ask(token)) => Ok(leave::ask(app, request, &token).await),
@@ -104,21 +101,21 @@ pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV
     if request.request_context.http.method == Method::HEAD { without_body(answer) } else { answer }
 }
 
-async fn join(
+async fn subscribe(
     app: &App,
     request: &ApiGatewayV2httpRequest,
     product: &ProductId,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let wish = request::Wish::read(&json_body(request, app.config.max_body)?)?;
-    let joined = join::join(app, product, &wish).await.map_err(unavailable)?;
-    tracing::info!(%product, shard = %joined.shard, new = joined.new, "subscribed");
-    let status = match joined.new {
+    let subscribed = subscribe::subscribe(app, product, &wish).await.map_err(unavailable)?;
+    tracing::info!(%product, shard = %subscribed.shard, new = subscribed.new, "subscribed");
+    let status = match subscribed.new {
         _ if app.config.uniform_status => StatusCode::ACCEPTED,
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };
     // The same body whether somebody is new or not, so that nobody can find out who waits.
-    let mut body = json!({ "productId": product, "status": "waiting", "inStock": joined.in_stock });
+    let mut body = json!({ "productId": product, "status": "waiting", "inStock": subscribed.in_stock });
     if !wish.ignored.is_empty() {
         body["ignored"] = json!(wish.ignored);
     }
@@ -126,8 +123,8 @@ async fn join(
 }
 
 /// A DynamoDB request failed. Whatever was done until then is repeatable; where repeating cannot help, the answer says so.
-fn unavailable(error: TableError) -> Problem {
-    tracing::error!(error = %platform::causes(&error), "the table does not answer");
+fn unavailable(error: StoreError) -> Problem {
+    tracing::error!(error = %lambda::error_chain(&error), "the table does not answer");
     if !error.is_transient() {
         return Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -33,5 +33,5 @@ pub(crate) fn log_to_stderr_at(default: &str) {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(default));
     let lines = fmt::layer().compact().with_writer(std::io::stderr);
     // Only the first call of a process decides.
-    let _ = tracing_subscriber::registry().with(lines).with(filter).with(platform::logs::cap()).try_init();
+    let _ = tracing_subscriber::registry().with(lines).with(filter).with(lambda::logs::cap()).try_init();
 }

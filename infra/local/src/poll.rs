@@ -164,7 +164,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         .with_writer(Above(bar.clone()))
         .finish()
         // Records hold addresses, and so do detailed lines of what carries them.
-        .with(platform::logs::cap())
+        .with(lambda::logs::cap())
         .init();
 
     let mapping = args.mapping();

@@ -4,7 +4,7 @@
 use std::time::Duration;
 
 use domain::setting::Settings;
-use platform::kafka::{Admin, AdminError, ClientError, Kafka, NewTopic, Publisher, Seen, Signer, Unanswered};
+use kafka::{Admin, AdminError, ClientError, Kafka, NewTopic, Publisher, Seen, Signer, Unanswered};
 
 use crate::console::say;
 
@@ -114,9 +114,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let kafka = settings.finish(kafka)?;
     // Only MSK's IAM login looks for credentials.
     let signer = match kafka.security.mode() {
-        platform::kafka::Mode::MskIam => {
-            platform::aws::config().await.credentials_provider().map(Signer::new)
-        }
+        kafka::Mode::MskIam => lambda::aws::config().await.credentials_provider().map(Signer::new),
         _ => None,
     };
     let wanted = wanted(&kafka, args.partitions, args.batch_partitions);

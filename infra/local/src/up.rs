@@ -15,7 +15,7 @@ mod schedule;
 mod system;
 
 pub(crate) use ready::Addresses;
-pub(crate) use system::{MAPPINGS, Options, System, Target, aws, mapping};
+pub(crate) use system::{MAPPINGS, Options, REGION, System, TABLE, Target, aws, mapping};
 
 /// The port that `sam local start-api` uses as well.
 const PORT: u16 = 3000;

@@ -123,7 +123,7 @@ fn words(said: &str) -> String {
 
 /// What it means that a call has no answer for its recipients.
 pub(super) fn failed(error: &SdkError<SendBulkEmailError, HttpResponse>) -> Sent {
-    let causes = || platform::causes(error).to_string();
+    let causes = || lambda::error_chain(error).to_string();
     match error {
         SdkError::ConstructionFailure(_) => Sent::Refused(Refusal::Stopped(causes())),
         SdkError::DispatchFailure(failure) if failure.as_connector_error().is_some_and(|e| never_left(e)) => {
@@ -207,7 +207,7 @@ mod tests {
 
     /// What a call to `endpoint` comes to, by the client that the function has.
     async fn called(endpoint: &str, credentials: Option<Credentials>) -> Sent {
-        let aws = platform::aws::config().await;
+        let aws = lambda::aws::config().await;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(500))
             .operation_timeout(Duration::from_secs(3));

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use domain::setting::Settings;
-use platform::kafka::{Kafka, Publisher, Record};
+use kafka::{Kafka, Publisher, Record};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 use serde_json::{Value, json};

@@ -19,7 +19,7 @@ use crate::embedded::kafka_frames::{
     API_VERSIONS, METADATA, names_brokers, read_frame, redirect, write_frame,
 };
 
-/// The client id of `platform::kafka`'s producer.
+/// The client id of `kafka`'s producer.
 const CLIENT: &[u8] = b"notify-me";
 
 /// A server that passes on what it gets.

@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use platform::kafka::Security;
+use kafka::Security;
 
 use super::settings;
 

@@ -45,8 +45,8 @@ mod tests {
     /// All settings of a function.
     fn all(function: &str) -> Vec<Setting> {
         let (_, own) = TABLES.into_iter().find(|(name, _)| *name == function).unwrap();
-        let kafka = if function == SUBSCRIBE { &[] } else { platform::kafka::SETTINGS };
-        [own, kafka, platform::logs::SETTINGS].concat()
+        let kafka = if function == SUBSCRIBE { &[] } else { kafka::SETTINGS };
+        [own, kafka, lambda::logs::SETTINGS].concat()
     }
 
     fn names(settings: &[Setting]) -> BTreeSet<String> {
@@ -73,7 +73,7 @@ mod tests {
     fn each_function_reads_the_settings_that_it_lists_and_no_others() {
         for (function, _) in TABLES {
             let mut listed = names(&all(function));
-            listed.retain(|name| !names(platform::logs::SETTINGS).contains(name));
+            listed.retain(|name| !names(lambda::logs::SETTINGS).contains(name));
             let mut read = read(function);
             // Lambda sets these.
             read.retain(|name| !name.starts_with("AWS_"));
@@ -165,8 +165,8 @@ mod tests {
         for (function, own) in TABLES {
             section(function, own);
         }
-        section("restock and notify: Kafka", platform::kafka::SETTINGS);
-        section("all: logs", platform::logs::SETTINGS);
+        section("restock and notify: Kafka", kafka::SETTINGS);
+        section("all: logs", lambda::logs::SETTINGS);
         page.push_str(
             "\nAWS's own variables (`AWS_REGION`, `AWS_ENDPOINT_URL_DYNAMODB`, …) are the SDK's.\n",
         );

@@ -4,20 +4,15 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::bail;
+use aws_config::Region;
 use aws_config::timeout::TimeoutConfig;
-use aws_config::{BehaviorVersion, Region};
-use aws_sdk_dynamodb::config::Credentials;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
-use platform::table::Table;
+use lambda::aws::{loader, loader_for_stand_in};
 use rdkafka::ClientConfig;
+use store::Store;
 
 use crate::poll::{Setting, setting};
-use crate::up::{Addresses, Target};
+use crate::up::{Addresses, REGION, TABLE, Target};
 
-/// The table's name, unless another is given.
-const TABLE: &str = "notify-me";
-/// The region that the table of this machine is in.
-const REGION: &str = "us-east-1";
 /// How long one request to the table may take.
 const ATTEMPT: Duration = Duration::from_secs(5);
 /// How long a request may take with its retries.
@@ -39,7 +34,7 @@ pub(super) struct TableArgs {
 }
 
 impl TableArgs {
-    pub(super) async fn table(&self) -> anyhow::Result<Table> {
+    pub(super) async fn store(&self) -> anyhow::Result<Store> {
         let (target, ready) = match (&self.dynamodb, &self.ready_file) {
             (Some(target), _) => (target.clone(), None),
             (None, Some(file)) => {
@@ -51,34 +46,26 @@ impl TableArgs {
             ),
         };
         let name = self.table.clone().or(ready.as_ref().map(|ready| ready.table.clone()));
-        let client = client(&target, ready.map(|ready| ready.region)).await;
-        Ok(Table::new(client, name.unwrap_or_else(|| TABLE.to_owned())))
+        Ok(connect(&target, ready.map(|ready| ready.region), name.unwrap_or_else(|| TABLE.to_owned())).await)
     }
 }
 
-async fn client(target: &Target, region: Option<String>) -> aws_sdk_dynamodb::Client {
-    let http =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let timeouts =
-        TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
-    let mut loader =
-        aws_config::defaults(BehaviorVersion::latest()).http_client(http).timeout_config(timeouts);
+async fn connect(target: &Target, region: Option<String>, table: String) -> Store {
     let url = match target {
         Target::Url(url) => Some(url),
         Target::Aws => None,
     };
-    if url.is_some_and(|url| url.starts_with("http://")) {
-        // The same as `notify-me up`: a DynamoDB for development keeps a table for each region and key.
-        loader = loader.credentials_provider(Credentials::new("local", "local", None, None, "notify-me"));
-        loader = loader.region(Region::new(region.unwrap_or_else(|| REGION.to_owned())));
-    } else if let Some(region) = region {
-        loader = loader.region(Region::new(region));
-    }
-    let mut config = aws_sdk_dynamodb::config::Builder::from(&loader.load().await);
-    if let Some(url) = url {
-        config = config.endpoint_url(url);
-    }
-    aws_sdk_dynamodb::Client::from_conf(config.build())
+    let loader = match region {
+        // The same as `notify-me up`.
+        region if url.is_some_and(|url| url.starts_with("http://")) => {
+            loader_for_stand_in(region.unwrap_or_else(|| REGION.to_owned()))
+        }
+        Some(region) => loader().region(Region::new(region)),
+        None => loader(),
+    };
+    let timeouts =
+        TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
+    Store::at(&loader.timeout_config(timeouts).load().await, url.map(String::as_str), table)
 }
 
 /// Which Kafka.

@@ -83,7 +83,7 @@ impl Function {
             .pool_idle_timeout(IDLE_TIMEOUT)
             .build_https();
         let plain = url.is_some_and(|url| url.starts_with("http://"));
-        let mut loader = aws_config::defaults(BehaviorVersion::v2026_01_12()).http_client(http);
+        let mut loader = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
         if plain {
             loader = loader
                 .credentials_provider(Credentials::new("local", "local", None, None, "made-up"))

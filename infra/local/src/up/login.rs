@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use domain::setting::Settings;
-use platform::kafka::{Kafka, Mode, Security};
+use kafka::{Kafka, Mode, Security};
 
 /// Where that Kafka is and how to log in, by the variables of `lookup`.
 ///

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
-use aws_config::{BehaviorVersion, Region, SdkConfig};
-use aws_sdk_dynamodb::config::Credentials;
-use aws_smithy_http_client::tls::{Provider, rustls_provider::CryptoMode};
+use aws_config::{Region, SdkConfig};
+use lambda::aws::{loader, loader_for_stand_in};
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -19,7 +19,7 @@ use super::login;
 use super::ready::Addresses;
 use super::schedule;
 use crate::embedded::Backpressure;
-use crate::embedded::dynamodb::{self, DynamoDb};
+use crate::embedded::dynamodb::DynamoDb;
 use crate::embedded::kafka::{self, Kafka};
 use crate::embedded::watch::Watch;
 use crate::front::Front;
@@ -28,8 +28,10 @@ use crate::host::functions::{self, NOTIFY, Wiring};
 use crate::poller::{LambdaEndpoint, Mapping, Poller};
 use crate::ses::{self, Ses};
 
-const TABLE: &str = "notify-me";
-const REGION: &str = "us-east-1";
+/// The name of this machine's table.
+pub(crate) const TABLE: &str = "notify-me";
+/// The region that the stand-ins are in.
+pub(crate) const REGION: &str = "us-east-1";
 
 /// How long requests that came in before the stop may take.
 const REQUESTS_LIMIT: Duration = Duration::from_secs(30);
@@ -176,7 +178,8 @@ impl System {
         let uses_aws = dynamodb_url.is_none() || ses_url.is_none();
         let aws = aws(uses_aws).await;
         let region = aws.region().map_or(REGION, Region::as_ref).to_owned();
-        create_table(&aws, dynamodb_url.as_deref()).await.with_context(|| {
+        let store = Store::at(&aws, dynamodb_url.as_deref(), TABLE);
+        store.create_if_missing().await.with_context(|| {
             format!("DynamoDB at {}", dynamodb_url.as_deref().unwrap_or("the AWS endpoint"))
         })?;
 
@@ -369,23 +372,8 @@ fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) -
 
 /// What this program's own AWS clients use: what the functions use, see `functions::table`.
 pub(crate) async fn aws(uses_aws: bool) -> SdkConfig {
-    let http =
-        aws_smithy_http_client::Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).build_https();
-    let config = aws_config::defaults(BehaviorVersion::latest()).http_client(http);
-    if uses_aws {
-        return config.load().await;
-    }
-    let credentials = Credentials::new("local", "local", None, None, "notify-me");
-    config.region(Region::new(REGION)).credentials_provider(credentials).load().await
-}
-
-async fn create_table(aws: &SdkConfig, endpoint: Option<&str>) -> Result<(), dynamodb::Error> {
-    let mut config = aws_sdk_dynamodb::config::Builder::from(aws);
-    if let Some(endpoint) = endpoint {
-        config = config.endpoint_url(endpoint);
-    }
-    let client = aws_sdk_dynamodb::Client::from_conf(config.build());
-    dynamodb::create_missing_table(&client, TABLE).await
+    let loader = if uses_aws { loader() } else { loader_for_stand_in(REGION.to_owned()) };
+    loader.load().await
 }
 
 #[cfg(test)]

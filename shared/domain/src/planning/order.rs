@@ -115,14 +115,13 @@ impl Planning {
         self.swap_after_bound();
     }
 
-    /// The cursors, in the order of the step's shards; `None` for one that cannot be read: the worker on its job finds
-    /// out more.
-    pub fn on_cursors<'c>(&mut self, cursors: impl IntoIterator<Item = Option<&'c Cursor>>) {
+    /// The cursor of each of the step's shards; `None` where it cannot be read: the worker on its job finds out more.
+    pub fn on_cursors<'c>(&mut self, cursor_of: impl Fn(Shard) -> Option<&'c Cursor>) {
         let State::ReadCursors(mut plan, ends) = self.take() else { out_of_turn() };
         let mut delivered = Vec::new();
-        for (end, cursor) in ends.iter().zip(cursors) {
+        for end in ends {
             let Some(job) = plan.bound.job(&self.restock, &self.product, end.shard) else { continue };
-            let done = cursor.is_some_and(|cursor| cursor.is_done(end.last, job.bound));
+            let done = cursor_of(end.shard).is_some_and(|cursor| cursor.is_done(end.last, job.bound));
             if done { &mut delivered } else { &mut plan.jobs }.push(job);
         }
         // Only where the restock comes again: the worker that delivered the last of a shard may have died before closing it.

@@ -111,10 +111,7 @@ fn access(world: &mut World, planning: &mut Planning) {
             };
             planning.on_bound(write);
         }
-        Step::ReadCursors(ends) => {
-            let cursors = vec![Some(&world.cursor); ends.len()];
-            planning.on_cursors(cursors);
-        }
+        Step::ReadCursors(_) => planning.on_cursors(|_| Some(&world.cursor)),
         Step::Emit(jobs) => {
             for job in jobs {
                 let (event, bound) = (world.next_event, job.bound);

@@ -95,7 +95,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let list = tokio::task::spawn_blocking(move || {
         let mut list = List { dead_letters: Vec::new(), not_shown: 0 };
         for topic in topics {
-            let topic = Topic::open(&config, &platform::kafka::Kafka::dead_letters(&topic))?;
+            let topic = Topic::open(&config, &kafka::Kafka::dead_letters(&topic))?;
             let mut read = 0_u64;
             topic.read(Some(args.limit), |letter| {
                 read += 1;

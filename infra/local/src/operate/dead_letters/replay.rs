@@ -152,7 +152,7 @@ async fn confirmed(config: &ClientConfig, topics: &[String]) -> anyhow::Result<b
     let (config, topics) = (config.clone(), topics.to_vec());
     let asked = tokio::task::spawn_blocking(move || {
         for topic in topics {
-            let length = Topic::open(&config, &platform::kafka::Kafka::dead_letters(&topic))?.length();
+            let length = Topic::open(&config, &kafka::Kafka::dead_letters(&topic))?.length();
             say(format_args!("{length} dead letters of {topic}"));
         }
         say("Write all of them back? (yes/no)");
@@ -183,7 +183,7 @@ async fn replay(
     let mut wanted: BTreeSet<Place> = offsets.iter().copied().collect();
     let all = wanted.is_empty();
     let (give, mut letters) = mpsc::channel::<Letter>(AHEAD);
-    let (config, name) = (config.clone(), platform::kafka::Kafka::dead_letters(topic));
+    let (config, name) = (config.clone(), kafka::Kafka::dead_letters(topic));
     let mut left = wanted.clone();
     let dead_letters = name.clone();
     let reading = tokio::task::spawn_blocking(move || {

@@ -225,7 +225,7 @@ impl Publisher {
     /// Kafka that is away now may be back when there is something to write.
     pub async fn warm_up(&self, topic: &str) {
         if let Err(error) = self.reach(Some(topic), Duration::from_secs(2)).await {
-            tracing::warn!(topic, error = %crate::causes(&error), "Kafka does not answer yet");
+            tracing::warn!(topic, error = %lambda::error_chain(&error), "Kafka does not answer yet");
         }
     }
 
@@ -342,7 +342,7 @@ mod tests {
         let record = Record { topic: "item-restocked", value: Some(b"iphone15"), ..Record::default() };
 
         let refused = publisher.publish_one(&record).await.unwrap_err();
-        let said = crate::causes(&refused).to_string();
+        let said = lambda::error_chain(&refused).to_string();
         assert!(said.contains("Cluster authorization failed"), "{said}");
         assert!(!said.contains("cannot be reached"), "{said}");
         let flight = publisher.publish(&[record.clone(), record]).await;

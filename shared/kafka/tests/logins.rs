@@ -14,7 +14,7 @@ use aws_credential_types::{
     provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
 };
 use domain::setting::Settings;
-use platform::kafka::{Admin, ClientError, Fault, Kafka, Kind, NewTopic, Publisher, Record, Signer};
+use notify_me_kafka::{Admin, ClientError, Fault, Kafka, Kind, NewTopic, Publisher, Record, Signer};
 
 use self::{broker::Broker, sandbox::Sandbox};
 
@@ -93,7 +93,7 @@ async fn publishes(broker: &Broker, kafka: Kafka, signer: Option<Signer>) {
     let publisher = publisher(&kafka, signer, LONG).unwrap();
     let record = Record { topic: broker::TOPIC, value: Some(value.as_bytes()), ..Record::default() };
     let written = publisher.publish(&[record]).await.remove(0);
-    let written = written.unwrap_or_else(|error| panic!("{value}: {}", platform::causes(&error)));
+    let written = written.unwrap_or_else(|error| panic!("{value}: {}", lambda::error_chain(&error)));
     assert_eq!(broker.read(written), value.as_bytes());
 }
 
@@ -117,7 +117,7 @@ fn check(
     fault: Option<&Fault>,
     why: Kind,
 ) -> String {
-    let said = platform::causes(error).to_string();
+    let said = lambda::error_chain(error).to_string();
     assert_eq!(fault.map(Fault::kind), Some(why), "{said}");
     assert!(said.contains(&why.to_string()), "{said}");
     for shown in [said.clone(), format!("{error:?}")] {
@@ -180,7 +180,7 @@ async fn topics_are_made_with_every_login_and_only_once() {
         let topic = NewTopic { name: &name, partitions: 3, copies: 1, settings: &settings };
         for expected in [true, false] {
             let made = admin.create(&topic).await;
-            let made = made.unwrap_or_else(|error| panic!("{mode}: {}", platform::causes(&error)));
+            let made = made.unwrap_or_else(|error| panic!("{mode}: {}", lambda::error_chain(&error)));
             assert_eq!(made, expected, "{mode}");
         }
         let seen = admin.look().await.unwrap();
@@ -188,7 +188,7 @@ async fn topics_are_made_with_every_login_and_only_once() {
         assert!(seen.topics.contains(&(name.clone(), 3)), "{mode}: {seen:?}");
 
         let too_many = NewTopic { name: "never", copies: 3, ..topic };
-        let refused = platform::causes(&admin.create(&too_many).await.unwrap_err()).to_string();
+        let refused = lambda::error_chain(&admin.create(&too_many).await.unwrap_err()).to_string();
         assert!(refused.contains("eplication"), "{mode}: {refused}");
     }
 }
@@ -199,7 +199,7 @@ async fn a_token_that_is_refused_makes_no_topics_and_is_named() {
     let kafka = kafka(&broker.oauth, &msk_iam(broker, &broker.file("region")));
     let signer = signer(broker, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", SystemTime::now);
     let error = Admin::new(&kafka, signer, SHORT).unwrap().look().await.unwrap_err();
-    let said = platform::causes(&error).to_string();
+    let said = lambda::error_chain(&error).to_string();
     assert!(said.contains("the broker refused the token"), "{said}");
     assert!(broker.secrets().iter().all(|secret| !said.contains(secret)), "{said}");
 }
@@ -266,7 +266,7 @@ async fn a_key_that_is_not_the_certificates_is_refused_at_the_start() {
     let broker = broker!();
     let mixed = kafka(&broker.mtls, &mtls(broker, "client.pem", "foreign-client.key"));
     let Err(error) = publisher(&mixed, None, SHORT) else { panic!("it was taken") };
-    let said = platform::causes(&error).to_string();
+    let said = lambda::error_chain(&error).to_string();
     assert!(said.contains("key values mismatch"), "{said}");
     assert!(broker.secrets().iter().all(|secret| !said.contains(secret)), "{said}");
 }

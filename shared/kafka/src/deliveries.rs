@@ -91,7 +91,9 @@ impl Renewed {
             match Deliveries::new(&self.config, self.context.clone()) {
                 Ok(new) => *current = Arc::new(new),
                 // The old one says at each record why it takes none.
-                Err(error) => tracing::error!(error = %crate::causes(&error), "there is no new Kafka client"),
+                Err(error) => {
+                    tracing::error!(error = %lambda::error_chain(&error), "there is no new Kafka client")
+                }
             }
         }
         current.clone()

@@ -8,7 +8,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use platform::kafka::Written;
+use notify_me_kafka::Written;
 use rdkafka::{
     ClientConfig, Message, Offset, TopicPartitionList,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},

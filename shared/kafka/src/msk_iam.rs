@@ -208,7 +208,7 @@ mod tests {
             }
         }
         let refusal = Signer::new(SharedCredentialsProvider::new(Nobody)).token("eu-west-1").unwrap_err();
-        let refusal = crate::causes(&refusal).to_string();
+        let refusal = lambda::error_chain(&refusal).to_string();
         assert!(refusal.contains("no usable AWS credentials"), "{refusal}");
         assert!(refusal.contains("AWS_ACCESS_KEY_ID is not set"), "{refusal}");
     }

@@ -1,8 +1,7 @@
-//! The clock and the dice: the only places where time and randomness come in.
+//! The system's clock: with [`crate::entropy`], the only places where time and randomness come in.
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-use domain::Position;
 use jiff::Timestamp;
 
 /// Now.
@@ -19,14 +18,4 @@ pub fn now_ms() -> u64 {
 pub fn now_us() -> u64 {
     let since = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// 128 random bits.
-pub fn random() -> u128 {
-    rand::random()
-}
-
-/// A new identifier: a ULID of now.
-pub fn new_id() -> String {
-    Position::new(now_ms(), random()).to_string()
 }

@@ -31,8 +31,8 @@ pub const SETTINGS: &[Setting] = &[Setting::with_default(
 /// The most that other crates log: what is more detailed may hold addresses.
 const OTHERS: LevelFilter = LevelFilter::INFO;
 
-/// The crates of this project, by the targets of their lines.
-const OURS: [&str; 7] = ["bench", "domain", "notify", "notify_me", "platform", "restock", "subscribe"];
+/// How the targets of this project's lines begin: all of its crates have this prefix.
+const OURS: &str = "notify_me";
 
 /// Where the Lambda runtime logs an event that it cannot decode, with what it found instead of what it expected. The
 /// caller is told the same as the invocation's error.
@@ -42,7 +42,7 @@ const EVENTS: &str = "lambda_runtime::layers::api_response";
 pub fn cap<S: Subscriber>() -> impl Layer<S> {
     Targets::new()
         .with_default(OTHERS)
-        .with_targets(OURS.map(|name| (name, LevelFilter::TRACE)))
+        .with_target(OURS, LevelFilter::TRACE)
         .with_target(EVENTS, LevelFilter::OFF)
 }
 
@@ -108,10 +108,10 @@ mod tests {
             tracing::debug!(target: "hyper::proto", "ann@example.com");
             tracing::error!(target: "lambda_runtime::layers::api_response", "ann@example.com");
             tracing::info!(target: "aws_config", "others at info");
-            tracing::trace!(target: "notify::deliver", "ours at trace");
-            tracing::info!(target: "subscribe", "ours at info");
+            tracing::trace!(target: "notify_me_notify::deliver", "ours at trace");
+            tracing::info!(target: "notify_me_subscribe", "ours at info");
             let span = tracing::debug_span!(target: "aws_sdk_dynamodb", "GetItem", key = "ann@example.com");
-            span.in_scope(|| tracing::info!(target: "platform::table", "within"));
+            span.in_scope(|| tracing::info!(target: "notify_me_store::table", "within"));
         });
         let bytes = lines.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
         String::from_utf8_lossy(&bytes).into_owned()

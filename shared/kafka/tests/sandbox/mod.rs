@@ -8,7 +8,7 @@ use std::{
     time::{Duration, SystemTime},
 };
 
-use platform::kafka::{Publisher, Record, Written};
+use notify_me_kafka::{Publisher, Record, Written};
 
 use crate::broker::{Broker, TOPIC};
 
@@ -89,7 +89,7 @@ async fn publishes_what_it_is_told_to() {
         let record = Record { topic: TOPIC, value: Some(value.as_bytes()), ..Record::default() };
         let answer = match publisher.publish_one(&record).await {
             Ok(Written { partition, offset }) => format!("{partition}@{offset}"),
-            Err(error) => platform::causes(&error).to_string(),
+            Err(error) => lambda::error_chain(&error).to_string(),
         };
         writeln!(std::io::stdout(), "{ANSWER}{answer}").unwrap();
     }

@@ -79,7 +79,7 @@ impl Context {
         let token = signer.token(region)?;
         // By the real clock, whichever the signer goes by: this is for librdkafka's timer.
         let lasts = signer.validity() / TOLD;
-        let until = crate::chance::now_ms() + u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
+        let until = lambda::clock::now_ms() + u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         Ok(OAuthToken {
             token: token.expose_secret().to_owned(),
             // MSK takes the principal from the signature; this is for librdkafka's own lines.
@@ -113,7 +113,7 @@ impl ClientContext for Context {
 
     fn generate_oauth_token(&self, _: Option<&str>) -> Result<OAuthToken, Box<dyn Error>> {
         // librdkafka passes on the first line of an error, so it gets the causes in one.
-        self.token().map_err(|error| crate::causes(&error).to_string().into())
+        self.token().map_err(|error| lambda::error_chain(&error).to_string().into())
     }
 }
 

@@ -13,8 +13,6 @@ pub(crate) enum Mutant {
     BoundBeforeEnds,
     /// Jobs are made of a bound that is not written.
     UnfixedBound,
-    /// A restock that was overtaken goes on.
-    GoOnOvertaken,
     /// A restock that comes again fixes its bound anew.
     FixAgain,
 }
@@ -27,7 +25,7 @@ pub(super) struct Switch {
 }
 
 impl Switch {
-    pub(super) fn is(&self, mutant: Mutant) -> bool {
+    fn is(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
     }
 

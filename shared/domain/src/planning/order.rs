@@ -1,8 +1,6 @@
 //! The order of the steps: what is next, and where each answer leads.
 
 use super::bound::FixedBound;
-#[cfg(test)]
-use super::mutant::Mutant;
 use super::state::{Plan, State};
 use super::{BoundWrite, Outcome, Planning, ShardEnd, Step};
 use crate::cursor::Cursor;
@@ -104,10 +102,7 @@ impl Planning {
     /// What became of the write of the bound: only a restock for which it stands goes on.
     pub fn on_bound(&mut self, write: BoundWrite) {
         let State::FixBound { product, ends, bound } = self.take() else { out_of_turn() };
-        let fixed = FixedBound::won(write, bound);
-        #[cfg(test)]
-        let fixed = fixed.or(self.mutant.is(Mutant::GoOnOvertaken).then(|| FixedBound::forged(bound)));
-        self.state = match fixed {
+        self.state = match FixedBound::won(write, bound) {
             Some(fixed) => State::of_bound(fixed, product, ends),
             None => State::Finished(Outcome::Overtaken),
         };

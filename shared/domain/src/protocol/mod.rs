@@ -115,6 +115,11 @@ impl World {
         self.workers.iter().any(|worker| matches!(worker, Worker::Hold(hold, _) if hold.seen == self.token))
     }
 
+    /// How many emails a shopper has got.
+    fn emails(&self, shopper: usize) -> u8 {
+        self.told.iter().map(|event| event[shopper]).sum()
+    }
+
     fn put_in_line(&mut self, job: Job) {
         self.jobs.push(job);
         self.jobs.sort();
@@ -225,11 +230,11 @@ impl Model for Protocol {
                     // they asked twice at the same time, by the other request's answer "in stock".
                     let answered = |shopper: usize, place: Position| {
                         world.requests.iter().any(|(of, request)| {
-                        matches!(request, Request::Done(at, true) if *of == shopper && *at > place)
+                        matches!(request, Request::Done(at, true, _) if *of == shopper && *at > place)
                     })
                     };
                     let lost = |(shopper, request): &(usize, Request)| match request {
-                        Request::Done(place, false) => {
+                        Request::Done(place, false, _) => {
                             let told = (*shopper, *place)..(*shopper + 1, Position::START);
                             world.mailed.range(told).next().is_none() && !answered(*shopper, *place)
                         }
@@ -237,6 +242,14 @@ impl Model for Protocol {
                     };
                     let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
                     !(at_rest(model, world) && in_stock && world.requests.iter().any(lost))
+                },
+            ),
+            Property::always(
+                "nobody who was answered is passed over by the restocks to come",
+                |model: &Self, world: &World| {
+                    let passed_over = |(shopper, request): &(usize, Request)| matches!(request, Request::Done(.., Some(before)) if world.emails(*shopper) <= *before);
+                    let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
+                    !(at_rest(model, world) && in_stock && world.requests.iter().any(passed_over))
                 },
             ),
             Property::always("nobody is told twice, but by a call in doubt", |_: &Self, world: &World| {
@@ -303,6 +316,7 @@ fn each_mistake_is_found() {
         at(Mistake::Subscribing(subscribing::Mutant::NoMove), TWO, 0),
         at(Mistake::Subscribing(subscribing::Mutant::NoLookAfterMove), TWO, 0),
         once(Mistake::Subscribing(subscribing::Mutant::RepeatFromStart), AND_AGAIN),
+        at(Mistake::Subscribing(subscribing::Mutant::NoNoteOfConsumed), TWICE, 0),
     ] {
         let mistake = protocol.mistake;
         let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);

@@ -2,6 +2,7 @@
 
 use jiff::Timestamp;
 
+use super::planner::Planner;
 use super::{Mistake, Protocol, SHARD, World};
 use crate::Position;
 use crate::subscribing::{Found, Insertion, Outcome, Step, Subscribed, Subscribing, Write};
@@ -9,19 +10,28 @@ use crate::subscribing::{Found, Insertion, Outcome, Step, Subscribed, Subscribin
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Request {
     Idle,
-    Asks(Subscribing),
-    /// Answered, at this place, with whether the product is in stock.
-    Done(Position, bool),
+    /// How many emails the shopper had got when it began.
+    Asks(Subscribing, Emails),
+    /// Answered, at this place, with whether the product is in stock; where a restock is to come, with the number.
+    Done(Position, bool, Option<Emails>),
 }
+
+type Emails = u8;
 
 impl Protocol {
     /// What the request does next where its clock says `clock`.
     pub(super) fn next_of(&self, request: &Request, index: usize, clock: i64) -> Option<Step> {
         match request {
             Request::Idle => Some(self.subscribing().next(time(clock), index as u128)),
-            Request::Asks(subscribing) => Some(subscribing.next(time(clock), index as u128)),
+            Request::Asks(subscribing, _) => Some(subscribing.next(time(clock), index as u128)),
             Request::Done(..) => None,
         }
+    }
+
+    /// Whether a restock is left that no planner has begun with.
+    fn restock_is_to_come(&self, world: &World) -> bool {
+        let begun = usize::from(world.planner != Planner::Idle);
+        self.events.iter().skip(world.next_event + begun).any(|in_stock| *in_stock)
     }
 
     fn subscribing(&self) -> Subscribing {
@@ -35,9 +45,10 @@ impl Protocol {
     /// The request's next access of the table.
     pub(super) fn request(&self, world: &mut World, index: usize, clock: i64) {
         let (shopper, request) = world.requests[index].clone();
-        let mut subscribing = match request {
-            Request::Idle => self.subscribing(),
-            Request::Asks(subscribing) => subscribing,
+        let is_to_come = self.restock_is_to_come(world);
+        let (mut subscribing, before) = match request {
+            Request::Idle => (self.subscribing(), if is_to_come { world.emails(shopper) } else { 0 }),
+            Request::Asks(subscribing, before) => (subscribing, before),
             Request::Done(..) => return,
         };
         let step = subscribing.next(time(clock), index as u128);
@@ -47,9 +58,9 @@ impl Protocol {
         }
         world.requests[index].1 = match subscribing.next(time(clock), 0) {
             Step::Finished(Outcome::Subscribed(Subscribed { position, in_stock, .. })) => {
-                Request::Done(position, in_stock)
+                Request::Done(position, in_stock, is_to_come.then_some(before))
             }
-            _ => Request::Asks(subscribing),
+            _ => Request::Asks(subscribing, before),
         };
     }
 }

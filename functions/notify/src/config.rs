@@ -10,7 +10,7 @@ use domain::{
     setting::{BadSettings, Setting, Settings, url_pattern},
     unsubscribe::Key,
 };
-use kafka::{DELIVERY_MS, Kafka};
+use kafka::{DELIVERY_MS, KafkaConfig};
 use lambda::settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
 
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
@@ -85,7 +85,7 @@ pub const SETTINGS: &[Setting] = &[
 pub struct Config {
     pub(crate) table: String,
     pub(crate) shards: ShardCount,
-    pub(crate) kafka: Kafka,
+    pub(crate) kafka: KafkaConfig,
     pub(crate) delivery: Duration,
     pub(crate) sender: Address,
     pub(crate) shop: Shop,
@@ -107,7 +107,7 @@ impl Config {
     /// Reads the settings from `lookup`.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadSettings> {
         let mut settings = Settings::new(lookup);
-        let kafka = Kafka::read(&mut settings);
+        let kafka = KafkaConfig::from_settings(&mut settings);
         let sender = settings.required(SENDER.name);
         let shop_name = settings.required(SHOP_NAME.name);
         let product_url = settings.required_by(PRODUCT_URL.name, |text| url_pattern(text, "{productId}"));

@@ -6,7 +6,7 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::ShardCount;
-use kafka::{Kafka, Publisher, Signer};
+use kafka::{KafkaConfig, Publisher, Signer};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use store::Store;
@@ -38,7 +38,7 @@ pub struct App {
 }
 
 impl App {
-    fn kafka(&self) -> &Kafka {
+    fn kafka(&self) -> &KafkaConfig {
         &self.config.kafka
     }
 

@@ -12,7 +12,7 @@ use domain::{
 };
 use http::StatusCode;
 use jiff::Timestamp;
-use kafka::{DELIVERY_MS, Kafka, PublishError, Publisher, Record, Signer, Written};
+use kafka::{DELIVERY_MS, KafkaConfig, PublishError, Publisher, Record, Signer, Written};
 use lambda::http::Problem;
 use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME};
 use lambda::{clock, entropy};
@@ -40,7 +40,7 @@ pub const SETTINGS: &[Setting] = &[DELIVERY_TIMEOUT_MS, MAX_BODY_BYTES, TABLE_NA
 /// The settings, from the environment: [`SETTINGS`] and Kafka's.
 #[derive(Debug, Clone)]
 pub struct Config {
-    kafka: Kafka,
+    kafka: KafkaConfig,
     delivery: Duration,
     max_body: usize,
     table: String,
@@ -53,7 +53,7 @@ impl Config {
         let delivery = settings.whole_number(&DELIVERY_TIMEOUT_MS, DELIVERY_MS).map(Duration::from_millis);
         let max_body = settings.whole_number(&MAX_BODY_BYTES, BODY_BYTES);
         let table = settings.or(&TABLE_NAME);
-        let kafka = Kafka::read(&mut settings);
+        let kafka = KafkaConfig::from_settings(&mut settings);
         let config = (|| {
             let max_body = usize::try_from(max_body?).ok()?;
             Some(Self { kafka: kafka?, delivery: delivery?, max_body, table: table? })

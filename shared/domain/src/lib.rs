@@ -21,6 +21,9 @@ pub mod stock;
 pub mod subscriber;
 pub mod unsubscribe;
 
+#[cfg(test)]
+mod protocol;
+
 pub use address::Address;
 pub use fields::Invalid;
 pub use id::{ProductId, RestockId, UserId};

@@ -16,7 +16,7 @@ pub(super) const BATCHES_TOPIC: Setting = Setting::with_default(
     "fan-out jobs; dead letters likewise",
 );
 
-/// All of them. What a login takes is said by [`super::Security::read`].
+/// All of them. What a login takes is said by [`super::Security::from_settings`].
 pub const SETTINGS: &[Setting] = &[
     Setting::required("KAFKA_BOOTSTRAP_SERVERS", "where Kafka is: `host:port,host:port`"),
     Setting::with_default(

@@ -1,0 +1,320 @@
+//! The protocol of joining, planning and delivering, checked in every interleaving at small
+//! sizes: a few requests of one or two shoppers, one shard, calls of one, two workers, two or
+//! three stock events, a crash, a redelivery, a throttled call or the end of a slice at any step, and clocks that give
+//! any position. The decisions are the crate's own; only the table, the topics and the processes
+//! around them are modelled, each access to the table being one step.
+//!
+//! Each mistake in [`Mistake`] makes the checker find somebody lost or told twice, which shows
+//! that it could.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use crate::{Position, RestockId, cursor::Cursor, product::Product, stock::Version};
+
+mod planner;
+mod request;
+mod worker;
+
+use jiff::Timestamp;
+use planner::Planner;
+use request::Request;
+use stateright::{Checker, HasDiscoveries, Model, Property};
+use worker::{Hold, Step, Worker};
+
+/// A step left out or in the wrong place.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Mistake {
+    None,
+    /// The ends of the shards are read before the product is written as in stock.
+    EndsBeforeStock,
+    /// A call is sent without winning the cursor.
+    SendWithoutClaim,
+    /// A call is committed before it is sent.
+    CommitBeforeSend,
+    /// The subscription is written first and its entry later.
+    EntryAfterSubscription,
+    /// Nobody looks whether a fan-out has passed by.
+    NoMove,
+    /// Who asks again after their turn takes a place that may be at or below the bound.
+    RepeatFromStart,
+}
+
+#[derive(Debug, Clone)]
+struct Protocol {
+    mistake: Mistake,
+    /// The requests, each by the shopper who makes it.
+    requests: &'static [usize],
+    /// The stock events: whether there is any.
+    events: &'static [bool],
+    /// How many crashes, redeliveries, throttled calls and slices that end early there may be.
+    troubles: u8,
+}
+
+const SHOPPERS: usize = 2;
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct World {
+    // The table.
+    subscriptions: [Option<Position>; SHOPPERS],
+    /// Whose they are.
+    entries: BTreeMap<Position, usize>,
+    cursor: Cursor,
+    token: u8,
+    product: Option<Product>,
+    // The topics: the next event to be planned, and the jobs in line.
+    next_event: usize,
+    jobs: Vec<Job>,
+    // The processes.
+    requests: Vec<(usize, Request)>,
+    planner: Planner,
+    workers: [Worker; 2],
+    troubles: u8,
+    // What happened.
+    mailed: BTreeSet<(usize, Position)>,
+    /// How often each shopper was told of each event.
+    told: Vec<[u8; SHOPPERS]>,
+    doubts: u8,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+struct Job {
+    event: usize,
+    bound: Position,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+enum Act {
+    /// A request takes its next step; its clock says this.
+    Request(usize, u64),
+    Plan,
+    PlannerDies,
+    Take(usize, usize),
+    Work(usize),
+    /// SES throttles the call.
+    Throttled(usize),
+    WorkerDies(usize),
+    /// The worker's time is up.
+    SliceEnds(usize),
+    /// A job is delivered again while its worker works on.
+    Zombie(usize),
+}
+
+fn restock(event: usize) -> RestockId {
+    RestockId::of_record("e", 0, i64::try_from(event).unwrap_or_default())
+}
+
+fn version(event: usize) -> Version {
+    let at = Timestamp::from_second(i64::try_from(event).unwrap_or_default()).unwrap_or_default();
+    Version::new(Some(at), None, at, 0, 0)
+}
+
+impl World {
+    fn write_cursor(&mut self, cursor: &Cursor, seen: u8) -> bool {
+        let won = self.token == seen;
+        if won {
+            self.cursor = cursor.clone();
+            self.token += 1;
+        }
+        won
+    }
+
+    /// Whether the worker that announced the call in flight lives and has not committed it yet: it
+    /// does so long before the call looks old.
+    fn flies(&self) -> bool {
+        self.workers.iter().any(|worker| matches!(worker, Worker::Hold(hold, _) if hold.seen == self.token))
+    }
+
+    fn put_in_line(&mut self, job: Job) {
+        self.jobs.push(job);
+        self.jobs.sort();
+    }
+}
+
+/// Whether nothing is under way and nothing is left to come.
+fn at_rest(protocol: &Protocol, world: &World) -> bool {
+    world.next_event == protocol.events.len()
+        && world.jobs.is_empty()
+        && world.workers == [Worker::Idle, Worker::Idle]
+        && world.requests.iter().all(|(_, request)| matches!(request, Request::Done(..) | Request::Idle))
+}
+
+impl Model for Protocol {
+    type State = World;
+    type Action = Act;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![World {
+            subscriptions: [None; SHOPPERS],
+            entries: BTreeMap::new(),
+            cursor: Cursor::default(),
+            token: 0,
+            product: None,
+            next_event: 0,
+            jobs: vec![],
+            requests: self.requests.iter().map(|shopper| (*shopper, Request::Idle)).collect(),
+            planner: Planner::Idle,
+            workers: [Worker::Idle, Worker::Idle],
+            troubles: self.troubles,
+            mailed: BTreeSet::new(),
+            told: vec![[0; SHOPPERS]; self.events.len()],
+            doubts: 0,
+        }]
+    }
+
+    fn actions(&self, world: &World, acts: &mut Vec<Act>) {
+        for (index, (_, request)) in world.requests.iter().enumerate() {
+            match request {
+                Request::Done(..) => {}
+                // Where a position is chosen, clocks differ.
+                Request::Idle | Request::Replace(..) | Request::Look(..) => {
+                    acts.extend([Act::Request(index, 1), Act::Request(index, 3)]);
+                }
+                _ => acts.push(Act::Request(index, 1)),
+            }
+        }
+        if world.next_event < self.events.len() {
+            acts.push(Act::Plan);
+            if world.troubles > 0 && world.planner != Planner::Idle {
+                acts.push(Act::PlannerDies);
+            }
+        }
+        for (index, worker) in world.workers.iter().enumerate() {
+            match worker {
+                Worker::Idle => acts.extend((0..world.jobs.len()).map(|job| Act::Take(index, job))),
+                // Another worker's young flight is left alone.
+                Worker::Open(_) if world.cursor.flight.is_some() && world.flies() => {}
+                Worker::Open(_) => acts.push(Act::Work(index)),
+                Worker::Hold(_, step) => {
+                    acts.push(Act::Work(index));
+                    match step {
+                        Step::Send(_) if world.troubles > 0 => acts.push(Act::Throttled(index)),
+                        Step::LookAtProduct if world.troubles > 0 => acts.push(Act::SliceEnds(index)),
+                        _ => {}
+                    }
+                }
+            }
+            if world.troubles > 0 && *worker != Worker::Idle {
+                acts.extend([Act::WorkerDies(index), Act::Zombie(index)]);
+            }
+        }
+    }
+
+    fn next_state(&self, world: &World, act: Act) -> Option<World> {
+        let mut next = world.clone();
+        if !matches!(act, Act::Request(..) | Act::Plan | Act::Take(..) | Act::Work(_)) {
+            next.troubles -= 1;
+        }
+        match act {
+            Act::Request(index, clock) => self.request(&mut next, index, clock),
+            Act::Plan => self.plan(&mut next),
+            Act::PlannerDies => next.planner = Planner::Idle,
+            Act::Take(index, job) => next.workers[index] = Worker::Open(next.jobs.remove(job)),
+            Act::Work(index) => self.work(&mut next, index, false),
+            Act::Throttled(index) => self.work(&mut next, index, true),
+            Act::SliceEnds(index) => {
+                let Worker::Hold(_, step) = &mut next.workers[index] else { return None };
+                *step = Step::Release { more: true };
+            }
+            Act::WorkerDies(index) | Act::Zombie(index) => {
+                let (Worker::Open(job) | Worker::Hold(Hold { job, .. }, _)) = next.workers[index].clone()
+                else {
+                    return None;
+                };
+                next.put_in_line(job);
+                if matches!(act, Act::WorkerDies(_)) {
+                    next.workers[index] = Worker::Idle;
+                }
+            }
+        }
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(
+                "nobody who was answered \"you wait\" is lost",
+                |model: &Self, world: &World| {
+                    // Told at this place, or moved on to a later one and told there; by a mail, or, where
+                    // they asked twice at the same time, by the other request's answer "in stock".
+                    let answered = |shopper: usize, place: Position| {
+                        world.requests.iter().any(|(of, request)| {
+                        matches!(request, Request::Done(at, true) if *of == shopper && *at > place)
+                    })
+                    };
+                    let lost = |(shopper, request): &(usize, Request)| match request {
+                        Request::Done(place, false) => {
+                            let told = (*shopper, *place)..(*shopper + 1, Position::START);
+                            world.mailed.range(told).next().is_none() && !answered(*shopper, *place)
+                        }
+                        _ => false,
+                    };
+                    let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
+                    !(at_rest(model, world) && in_stock && world.requests.iter().any(lost))
+                },
+            ),
+            Property::always("nobody is told twice, but by a call in doubt", |_: &Self, world: &World| {
+                world.told.iter().flatten().all(|times| *times <= 1 + world.doubts)
+            }),
+            Property::sometimes("somebody is told", |_: &Self, world: &World| {
+                world.told.iter().flatten().any(|times| *times == 1)
+            }),
+            Property::sometimes("everything comes to rest", at_rest),
+        ]
+    }
+}
+
+impl Protocol {
+    fn checked(self) -> impl Checker<Self> {
+        self.checker().threads(2).spawn_bfs().join()
+    }
+}
+
+const ONE: &[usize] = &[0];
+const TWICE: &[usize] = &[0, 0];
+const TWO: &[usize] = &[0, 1];
+const AND_AGAIN: &[usize] = &[0, 1, 0];
+const RESTOCK: &[bool] = &[true];
+const BACK_AGAIN: &[bool] = &[true, false, true];
+
+#[test]
+fn a_shopper_who_asks_once_is_neither_lost_nor_told_twice_whatever_goes_wrong() {
+    let protocol = Protocol { mistake: Mistake::None, requests: ONE, events: BACK_AGAIN, troubles: 1 };
+    protocol.checked().assert_properties();
+}
+
+#[test]
+fn nor_is_one_who_asks_twice_at_the_same_time() {
+    let protocol = Protocol { mistake: Mistake::None, requests: TWICE, events: BACK_AGAIN, troubles: 0 };
+    protocol.checked().assert_properties();
+}
+
+#[test]
+fn nor_are_two_who_ask_at_the_same_time() {
+    let protocol = Protocol { mistake: Mistake::None, requests: TWO, events: RESTOCK, troubles: 1 };
+    protocol.checked().assert_properties();
+}
+
+#[test]
+fn nor_is_one_who_asks_again_after_being_told() {
+    let protocol = Protocol { mistake: Mistake::None, requests: AND_AGAIN, events: RESTOCK, troubles: 1 };
+    protocol.checked().assert_properties();
+}
+
+#[test]
+fn each_mistake_is_found() {
+    let at = |mistake, requests, troubles| Protocol { mistake, requests, events: BACK_AGAIN, troubles };
+    let once = |mistake, requests| Protocol { mistake, requests, events: RESTOCK, troubles: 1 };
+    for protocol in [
+        at(Mistake::EndsBeforeStock, ONE, 1),
+        at(Mistake::SendWithoutClaim, ONE, 1),
+        at(Mistake::CommitBeforeSend, ONE, 1),
+        at(Mistake::EntryAfterSubscription, TWICE, 0),
+        at(Mistake::NoMove, TWO, 0),
+        once(Mistake::RepeatFromStart, AND_AGAIN),
+    ] {
+        let mistake = protocol.mistake;
+        let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);
+        let found = checker.spawn_bfs().join().discoveries();
+        assert!(found.keys().any(|name| name.starts_with("nobody")), "{mistake:?} goes unnoticed");
+    }
+}

@@ -31,7 +31,7 @@ pub const MAX_UPDATES: usize = 1_000;
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
     "5000",
-    "how long Kafka has to take an update, 1 to 900000 ms; below the function's time-out",
+    "how long Kafka may take to confirm an update, 1 to 900000 ms; less than the function's time-out",
 );
 
 /// Every setting of this function, beside those of logging and [`kafka::SETTINGS`].
@@ -96,7 +96,7 @@ pub async fn run() -> Result<(), Error> {
 pub async fn handle(app: &App, payload: &str) -> Result<Value, Refused> {
     if is_http(payload) {
         let request = serde_json::from_str(payload).map_err(|_| {
-            Invalid::new("event", "is not readable", "an API Gateway event, payload format 2.0")
+            Invalid::new("event", "cannot be read", "an API Gateway event, payload format 2.0")
         })?;
         let answered = over_http::answer(app, &request).await.unwrap_or_else(|problem| problem.response());
         return serde_json::to_value(answered).map_err(Refused::Answer);
@@ -175,7 +175,7 @@ fn happened(received: &mut Received) -> Timestamp {
     match received.update.occurred_at {
         Some(at) if at <= now => at,
         Some(_) => {
-            let accepted = "a time that has come";
+            let accepted = "a time that is not in the future";
             received.ignored.push(Invalid::new("occurredAt", "is in the future", accepted));
             now
         }
@@ -228,7 +228,7 @@ impl<'a> Accepted<'a> {
 async fn in_one_flight(app: &App, payload: &str) -> Result<Value, Refused> {
     let accepted = "a list of 1 to 1000 stock updates";
     let list: Vec<&RawValue> =
-        serde_json::from_str(payload).map_err(|_| Invalid::new("list", "is not readable", accepted))?;
+        serde_json::from_str(payload).map_err(|_| Invalid::new("list", "cannot be read", accepted))?;
     if list.is_empty() || list.len() > MAX_UPDATES {
         return Err(Invalid::new("list", format!("has {} updates", list.len()), accepted).into());
     }
@@ -247,7 +247,7 @@ async fn in_one_flight(app: &App, payload: &str) -> Result<Value, Refused> {
             (Some(update), Some(Ok(written))) => serde_json::to_value(Accepted::new(update, written)),
             _ => serde_json::to_value(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Kafka did not take this update",
+                "Kafka did not confirm this update",
             )),
         },
     });

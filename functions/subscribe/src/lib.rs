@@ -24,10 +24,13 @@ mod words;
 
 use route::Route;
 
-const UNIFORM_STATUS: Setting =
-    Setting::with_default("UNIFORM_STATUS", "false", "`true`: a subscription is answered 202, new or not");
+const UNIFORM_STATUS: Setting = Setting::with_default(
+    "UNIFORM_STATUS",
+    "false",
+    "`true`: every subscription is answered 202, new or not",
+);
 const WAIT_DAYS: Setting =
-    Setting::with_default("WAIT_DAYS", "400", "how many days somebody waits at most, 1 to 36500");
+    Setting::with_default("WAIT_DAYS", "400", "the longest that a subscriber waits, in days, 1 to 36500");
 
 /// Every setting of this function, beside those of logging.
 pub const SETTINGS: &[Setting] =
@@ -128,7 +131,7 @@ fn unavailable(error: StoreError) -> Problem {
     if !error.is_transient() {
         return Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "the waitlist needs an operator; nothing is lost",
+            "the waitlist needs attention from its operator; nothing is lost",
         );
     }
     Problem::try_later("the waitlist cannot be reached right now; nothing is lost, please try again", 2)

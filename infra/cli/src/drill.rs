@@ -18,12 +18,12 @@ mod progress;
 mod wire;
 
 const LONG_ABOUT: &str = "\
-Kill, disturb, fill and pace the system, and count what comes of it.
+Kill processes, inject faults, load and pace the system, and check the emails.
 
-Each drill runs systems of its own, on loopback: the functions' processes are the real ones, and what people got is
-counted from what SES took. The command fails when anything is not as promised: nobody lost, nobody told twice but
-those of a call whose fate a kill left open (at most 50 for each kill and shard), and the limits that each drill
-names. Figures of time and CPU mean something in a release build only: cargo run --release -- drill …";
+Each drill starts its own systems on loopback, with the real processes of the functions, and counts the emails that SES
+accepted. The command fails if a promise is broken: no email lost, none sent twice except by a call in doubt after a kill
+(at most 50 recipients for each kill and shard), and the limits that each drill names. Measure time and CPU in a release
+build only: cargo run --release -- drill …";
 
 /// Which drill.
 #[derive(clap::Args)]
@@ -31,23 +31,23 @@ names. Figures of time and CPU mean something in a release build only: cargo run
 pub(crate) struct Args {
     #[command(subcommand)]
     which: Which,
-    /// Write the result as JSON.
+    /// Print the result as JSON.
     #[arg(long, global = true)]
     json: bool,
-    /// Write the result into this directory too, as a page (Markdown) with a plot (SVG).
+    /// Also write the result into this directory, as a page (Markdown) with a plot (SVG).
     #[arg(long, global = true, value_name = "DIR")]
     write: Option<PathBuf>,
 }
 
 #[derive(clap::Subcommand)]
 enum Which {
-    /// Kill notify before and after every request it makes, then at random.
+    /// Kill notify before and after each of its requests, then at random.
     Kill(kill::Args),
-    /// Let the parts fail in every way they do, and mend them.
+    /// Let each part fail in every known way, then recover.
     Faults(faults::Args),
-    /// Tell a million people of one product, and three of another beside it.
+    /// Deliver to a million subscribers of one product, and to three of another beside it.
     Million(million::Args),
-    /// Keep to the send rate, with one worker and with many.
+    /// Measure how much of the send rate is used, with one worker and with many.
     Paced(paced::Args),
 }
 
@@ -74,7 +74,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         report.write(directory, &command.join(" ")).with_context(|| directory.display().to_string())?;
     }
     if !report.failures.is_empty() {
-        bail!("not as promised: {}", report.failures.join("; "));
+        bail!("promises broken: {}", report.failures.join("; "));
     }
     Ok(())
 }

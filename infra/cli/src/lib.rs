@@ -43,25 +43,25 @@ impl Cli {
 enum Command {
     /// Run the whole system on this machine (the default).
     Up(up::Args),
-    /// Play the inventory service and its shoppers, and count who was told.
+    /// Play an inventory service and its shoppers, and check the emails.
     Simulate(simulate::Args),
-    /// Poll any Kafka and invoke any Lambda endpoint, as an event source mapping does.
+    /// Poll any Kafka and invoke any Lambda endpoint, like an event source mapping.
     Poll(poll::Args),
-    /// Run the SES stand-in and its inbox alone, for programs that run elsewhere, such as containers.
+    /// Run only the captured SES and its inbox, for programs that run elsewhere, such as containers.
     Ses(ses::Args),
-    /// Kill, disturb, fill and pace the system, and count what comes of it.
+    /// Kill processes, inject faults, load and pace the system, and check the emails.
     Drill(drill::Args),
-    /// Ask what became of a restock.
+    /// Show the progress of a restock.
     #[command(subcommand)]
     Restock(operate::Restock),
-    /// Ask who waits.
+    /// Show the subscribers who wait.
     #[command(subcommand)]
     Waitlist(operate::Waitlist),
-    /// Was this address told?
+    /// Show whether an address was notified.
     Told(operate::told::Args),
-    /// Make the topics on any Kafka, or say what is missing.
+    /// Create the topics on any Kafka, or check which are missing.
     Topics(topics::Args),
-    /// Look at the records that could not be read, and write them back.
+    /// List and replay records that could not be read.
     #[command(subcommand)]
     DeadLetters(operate::DeadLetters),
     /// Run one function against the Runtime API named by the environment.

@@ -14,23 +14,23 @@ pub(crate) mod waitlist_show;
 /// What can be asked of a restock.
 #[derive(clap::Subcommand)]
 pub(crate) enum Restock {
-    /// How many a restock has told, and what is left of it.
+    /// Show how far a restock is, shard by shard.
     Status(restock_status::Args),
 }
 
 /// What can be asked of a waitlist.
 #[derive(clap::Subcommand)]
 pub(crate) enum Waitlist {
-    /// Who waits for a product, and how far it was told.
+    /// Show who waits for a product, and how far its waitlist is delivered.
     Show(waitlist_show::Args),
 }
 
 /// What can be done with records that could not be read.
 #[derive(clap::Subcommand)]
 pub(crate) enum DeadLetters {
-    /// Show them; changes nothing.
+    /// List dead letters; changes nothing.
     List(dead_letters::ListArgs),
-    /// Write them back to the topic they came from.
+    /// Write dead letters back to the topics they came from.
     Replay(dead_letters::ReplayArgs),
 }
 

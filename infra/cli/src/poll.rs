@@ -24,12 +24,12 @@ const MORE: &str = "\
 What this is:
   On AWS, an event source mapping reads a Kafka topic and hands batches of records to a Lambda
   function. `sam local` has no such thing. This command is one: it joins a consumer group, makes
-  the event that Lambda makes, invokes the function, and commits what the function took.
+  the event that Lambda makes, invokes the function, and commits the records that it processed.
 
-  In order per partition, one batch in flight for each partition, partitions side by side. A batch
-  that fails comes again until it succeeds, or until the limits you set give it up. Throttling
-  (429) and an endpoint that is down are waited for and never count as a failure. At least once: a
-  function may see a record again after a crash.
+  Each partition is processed in order, with one batch in flight; partitions run side by side. A
+  failed batch is retried until it succeeds, or until the limits that you set give it up. The
+  poller waits for throttling (429) and for an endpoint that is down; neither counts as a failure.
+  Delivery is at least once: a function may see a record again after a crash.
 
 Examples:
   Against `sam local start-lambda` (port 3001, any credentials do):
@@ -39,10 +39,10 @@ Examples:
   Against AWS, with the credentials and the region of your shell:
     notify-me poll --kafka localhost:9092 --topic orders --function orders --endpoint aws
 
-  A batch job: everything that is in the topic now, then end:
+  A batch job: process everything that is in the topic now, then end:
     notify-me poll --kafka localhost:9092 --topic orders --function OrdersFunction --once
 
-  Find the record that a function chokes on, and put it aside:
+  Isolate the record that a function fails on, and set it aside:
     notify-me poll --kafka localhost:9092 --topic orders --function OrdersFunction \\
       --bisect --maximum-retry-attempts 2 --on-failure kafka://orders-dlq
 
@@ -54,11 +54,11 @@ Examples:
 #[derive(clap::Args)]
 #[command(after_long_help = MORE)]
 pub(crate) struct Args {
-    /// Bootstrap brokers; also the event's `bootstrapServers`.
+    /// Kafka's bootstrap servers; also the event's `bootstrapServers`.
     #[arg(long, value_name = "HOST:PORT[,...]")]
     kafka: String,
 
-    /// A topic to read; repeat for more.
+    /// A topic to read; may be repeated.
     #[arg(long = "topic", value_name = "TOPIC", required = true)]
     topics: Vec<String>,
 
@@ -66,7 +66,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "NAME|ARN")]
     function: String,
 
-    /// The Lambda Invoke API: an address, or `aws`. Over http requests carry made-up credentials.
+    /// The Lambda Invoke API: an address, or `aws`. Over http, requests carry made-up credentials.
     #[arg(long, value_name = "URL|aws", default_value = "http://127.0.0.1:3001", value_parser = endpoint)]
     endpoint: LambdaEndpoint,
 
@@ -74,15 +74,15 @@ pub(crate) struct Args {
     #[arg(long, default_value = "notification-service")]
     group: String,
 
-    /// Records in one invocation, at most (1 to 10000).
+    /// The most records in one invocation (1 to 10000).
     #[arg(long, value_name = "N", default_value_t = 100)]
     batch_size: usize,
 
-    /// How long a batch may wait to fill: `500ms`, `5s`, or a number of seconds (at most 300 s).
+    /// The longest that a batch waits to fill: `500ms`, `5s`, or a number of seconds (at most 300 s).
     #[arg(long, value_name = "TIME", default_value = "500ms", value_parser = time)]
     window: Duration,
 
-    /// Where a new group begins: LATEST, TRIM_HORIZON (the oldest record), or an RFC 3339 time.
+    /// The position at which a new group starts: LATEST, TRIM_HORIZON (the oldest record), or an RFC 3339 time.
     #[arg(long, value_name = "POSITION", default_value = "TRIM_HORIZON", value_parser = position)]
     starting_position: StartingPosition,
 
@@ -90,7 +90,7 @@ pub(crate) struct Args {
     #[arg(long)]
     bisect: bool,
 
-    /// Attempts after the first [default: without end; 10 with --on-failure, as on AWS].
+    /// Retries of a failed batch [default: unlimited; 10 with --on-failure, as on AWS].
     #[arg(long, value_name = "N")]
     maximum_retry_attempts: Option<u32>,
 
@@ -98,7 +98,7 @@ pub(crate) struct Args {
     #[arg(long, value_name = "TIME", value_parser = time)]
     maximum_record_age: Option<Duration>,
 
-    /// Where records go that were given up. Without it they are logged and lost.
+    /// The destination of records that are given up. Without it they are logged and lost.
     #[arg(long, value_name = "kafka://TOPIC", value_parser = destination)]
     on_failure: Option<String>,
 
@@ -110,11 +110,11 @@ pub(crate) struct Args {
     #[arg(long, value_name = "ARN")]
     event_source_arn: Option<String>,
 
-    /// A setting of the Kafka client (librdkafka's names); repeat for more. Never logged.
+    /// A setting of the Kafka client, by librdkafka's name; may be repeated. Never logged.
     #[arg(long = "kafka-config", value_name = "KEY=VALUE", value_parser = setting, hide_default_value = true)]
     kafka_config: Vec<Setting>,
 
-    /// End when everything is done that is in the topics; with an error where Kafka does not answer, or gives no partition.
+    /// End when everything in the topics is processed; fail if Kafka does not answer or assigns no partition.
     #[arg(long)]
     once: bool,
 }
@@ -174,7 +174,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         group = mapping.group,
         function = mapping.function,
         endpoint = ?args.endpoint,
-        "polling; Ctrl-C finishes what is in flight"
+        "polling; Ctrl-C finishes the batches in flight"
     );
     let poller = Poller::start(mapping, args.endpoint.clone()).await.context("cannot start polling")?;
     let (started, mut had_partitions) = (tokio::time::Instant::now(), false);
@@ -211,7 +211,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let totals = tokio::select! {
         totals = poller.stop() => totals,
         _ = tokio::signal::ctrl_c(), if interrupted => {
-            anyhow::bail!("stopped hard: batches in flight will come again");
+            anyhow::bail!("stopped hard: batches in flight will be delivered again");
         }
     };
     bar.finish_and_clear();

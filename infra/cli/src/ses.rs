@@ -21,16 +21,16 @@ Examples:
   For containers, which reach this machine on Docker's bridge and not on 127.0.0.1:
     notify-me ses --listen 172.17.0.1:8005
 
-  Whoever can reach the address can read and empty the inbox; nothing asks for a password.";
+  Anyone who can reach the address can read and empty the inbox; there is no password.";
 
 /// The captured SES's settings.
 #[derive(clap::Args)]
 #[command(after_long_help = MORE)]
 pub(crate) struct Args {
-    /// Where to listen; port 0 picks a free one.
+    /// The address to listen on; port 0 picks a free one.
     #[arg(long, value_name = "ADDRESS:PORT", default_value = "127.0.0.1:8005")]
     listen: SocketAddr,
-    /// Keep the inbox in this file over restarts; without it, in memory.
+    /// Keep the inbox in this file over restarts [default: in memory].
     #[arg(long, value_name = "FILE")]
     inbox: Option<PathBuf>,
 }

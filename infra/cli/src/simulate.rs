@@ -25,48 +25,48 @@ use shop::Shop;
 use story::{Size, Story};
 
 const LONG_ABOUT: &str = "\
-Play the inventory service and its shoppers, and count who was told.
+Play an inventory service and its shoppers, and check the emails.
 
-Products sell out and come back while shoppers ask to be told, some of them again and again, some of them
-during the fan-out. Every product's last restock stands, so in the end everybody is told who should be. Whom to
-expect is worked out from what was asked and what was answered.
+Products sell out and come back while shoppers subscribe, some of them again and again, some of them during the
+fan-out. A product's last restock stands, so in the end every email that is due arrives. The expected emails are worked
+out from the requests and their answers.
 
-The summary counts waits: somebody who asks twice before a mail waits once. `lost` is who was not told, or only
-by a later restock than the one that should have; `twice` is mails too many; `unasked` is mails to somebody who
-did not ask; `waiting` is who rightly waits still, because their product never came back; `inDoubt` is whose
-requests all failed or were not answered, so that nobody knows whether they wait. Latency is from the
-sending of the stock update to the mail. The command fails when anybody was lost, told twice, or told unasked.";
+The summary counts subscriptions: a shopper who subscribes twice before an email counts once. `told` subscriptions got
+their email. `lost` ones got none, or only from a later restock than the one that was due. `twice` counts emails too
+many, `unasked` emails to shoppers who had not subscribed. `waiting` subscriptions rightly wait: their product never
+came back. `inDoubt` are those whose requests all failed or got no answer. Latency is from sending the stock update to
+the email. The command fails if any email was lost, sent twice, or unasked.";
 
 /// What to simulate, and on which system.
 #[derive(clap::Args)]
 #[command(long_about = LONG_ABOUT)]
 pub(crate) struct Args {
-    /// How many products there are.
+    /// The number of products.
     #[arg(long, default_value_t = 20, value_parser = at_least_one)]
     products: usize,
-    /// How many shoppers there are.
+    /// The number of shoppers.
     #[arg(long, default_value_t = 5000, value_parser = at_least_one)]
     shoppers: usize,
-    /// How often a product comes back, all products together.
+    /// The number of restocks, over all products.
     #[arg(long, default_value_t = 100)]
     restocks: usize,
-    /// The same seed makes the same story; without one, it is drawn.
+    /// The seed of the story: the same seed makes the same story [default: random].
     #[arg(long)]
     seed: Option<u64>,
-    /// Write the summary as JSON.
+    /// Print the summary as JSON.
     #[arg(long)]
     json: bool,
-    /// After how many seconds without any progress whoever is still owed a mail is given up. Two sweeps of unfinished
-    /// fan-outs, which would still bring it, take less than the default.
+    /// Give up on missing emails after so many seconds without progress. Two sweeps, which would still deliver them, take
+    /// less than the default.
     #[arg(long, value_name = "SECONDS", default_value_t = 150)]
     patience: u64,
-    /// Use the running system whose ready file this is, instead of one of its own.
+    /// Use the running system of this ready file, instead of starting one.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
 }
 
 fn at_least_one(text: &str) -> Result<usize, String> {
-    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a whole number from 1 on".to_owned())
+    text.parse().ok().filter(|number| *number > 0).ok_or_else(|| "a whole number, 1 or more".to_owned())
 }
 
 /// The summary, as `--json` writes it.
@@ -122,7 +122,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         summary.tell();
     }
     if !right {
-        bail!("{} lost, {} told twice, {} told unasked", summary.lost, summary.twice, summary.unasked);
+        bail!(
+            "{} lost, {} notified twice, {} notified unasked",
+            summary.lost,
+            summary.twice,
+            summary.unasked
+        );
     }
     Ok(())
 }
@@ -134,7 +139,7 @@ async fn simulate(
     patience: Duration,
 ) -> anyhow::Result<(Verdict, f64)> {
     let inbox =
-        addresses.inbox.clone().context("this system mails to another SES, so there is no inbox to read")?;
+        addresses.inbox.clone().context("this system sends to another SES, so there is no inbox to read")?;
     // A first restock of its own, so that nobody measures how a system starts: a new consumer group joins for seconds.
     let first = Size { products: 1, shoppers: 1, restocks: 1 };
     let (first, _) = play(addresses, &inbox, first, seed, patience).await?;
@@ -194,12 +199,12 @@ impl Summary {
         ));
         let Self { asked, told, lost, twice, unasked, waiting, in_doubt, .. } = self;
         say(format_args!(
-            "{asked} waits: {told} told, {lost} lost, {waiting} rightly waiting; {in_doubt} more in doubt"
+            "{asked} subscriptions: {told} notified, {lost} lost, {waiting} rightly waiting; {in_doubt} more in doubt"
         ));
-        say(format_args!("{twice} mails too many, {unasked} to people who had not asked"));
+        say(format_args!("{twice} emails too many, {unasked} to shoppers who had not subscribed"));
         let Latency { p50, p99, max } = self.latency_ms;
         say(format_args!(
-            "from the stock update to the mail: half within {p50} ms, 99 % within {p99} ms, all within {max} ms"
+            "from the stock update to the email: half within {p50} ms, 99 % within {p99} ms, all within {max} ms"
         ));
     }
 }

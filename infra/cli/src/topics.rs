@@ -33,13 +33,13 @@ pub(crate) struct Args {
     /// Partitions of the topic of stock updates: how many products can be planned side by side.
     #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(i32).range(1..=10_000))]
     partitions: i32,
-    /// Partitions of the topic of fan-out jobs: how many shards can be told side by side.
+    /// Partitions of the topic of fan-out jobs: how many shards can be delivered side by side.
     #[arg(long, value_name = "N", default_value_t = 8, value_parser = clap::value_parser!(i32).range(1..=10_000))]
     batch_partitions: i32,
     /// Copies of each partition [default: 3, or as many as there are brokers].
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(i32).range(1..=100))]
     replication_factor: Option<i32>,
-    /// Make nothing; fail where a topic is missing.
+    /// Create nothing; fail if a topic is missing.
     #[arg(long)]
     check: bool,
 }
@@ -54,7 +54,7 @@ pub(crate) enum Error {
     #[error("Kafka does not answer")]
     Request(#[source] Box<RequestError>),
     /// They answered before, and then no more.
-    #[error("Kafka does not say which topics there are")]
+    #[error("Kafka does not list its topics")]
     Look(#[source] AdminError),
     /// A topic could not be made.
     #[error("cannot create topic {topic}")]
@@ -134,13 +134,13 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 fn line(topic: &Wanted, found: &Found) -> String {
     let Wanted { name, partitions, .. } = topic;
     match found {
-        Found::Made => format!("{name}: made, partitions: {partitions}"),
+        Found::Made => format!("{name}: created, partitions: {partitions}"),
         Found::Missing => format!("{name}: missing"),
         Found::There(there) if usize::try_from(*partitions) == Ok(*there) => {
-            format!("{name}: there, partitions: {there}")
+            format!("{name}: exists, partitions: {there}")
         }
         Found::There(there) => {
-            format!("{name}: there, partitions: {there} (not {partitions}; it stays as it is)")
+            format!("{name}: exists, partitions: {there} (not {partitions}; left as it is)")
         }
     }
 }
@@ -223,9 +223,9 @@ mod tests {
     #[test]
     fn a_topic_of_another_size_is_named_and_stays() {
         let [restocks, ..] = wanted(&kafka(), 3, 8);
-        assert_eq!(line(&restocks, &Found::Made), "item-restocked: made, partitions: 3");
-        assert_eq!(line(&restocks, &Found::There(3)), "item-restocked: there, partitions: 3");
-        assert!(line(&restocks, &Found::There(1)).contains("partitions: 1 (not 3; it stays as it is)"));
+        assert_eq!(line(&restocks, &Found::Made), "item-restocked: created, partitions: 3");
+        assert_eq!(line(&restocks, &Found::There(3)), "item-restocked: exists, partitions: 3");
+        assert!(line(&restocks, &Found::There(1)).contains("partitions: 1 (not 3; left as it is)"));
     }
 
     #[tokio::test]

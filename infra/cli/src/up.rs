@@ -30,19 +30,19 @@ pub(crate) struct Args {
     /// Keep the table and the inbox in this directory over restarts.
     #[arg(long, value_name = "DIR")]
     data: Option<PathBuf>,
-    /// When everything accepts work, write the addresses of all parts to this file as JSON.
+    /// Write the addresses of all parts to this file as JSON, once everything accepts work.
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
-    /// Use this Kafka instead of the embedded one; missing topics are made there. How to log in is
-    /// in KAFKA_SECURITY (plaintext, tls, scram or mtls; msk-iam only works on AWS) and in the
-    /// variables that belong to it, as for the functions: KAFKA_USERNAME, KAFKA_PASSWORD,
-    /// KAFKA_CLIENT_CERTIFICATE, KAFKA_CLIENT_KEY, KAFKA_CA_CERTIFICATE (PEM texts).
+    /// Use this Kafka instead of the embedded one; missing topics are created. The login is that of
+    /// the functions: KAFKA_SECURITY (plaintext, tls, plain, scram-256, scram or mtls; msk-iam works
+    /// on AWS only) with KAFKA_USERNAME, KAFKA_PASSWORD, KAFKA_CLIENT_CERTIFICATE, KAFKA_CLIENT_KEY
+    /// and KAFKA_CA_CERTIFICATE (PEM texts).
     #[arg(long, value_name = "HOST:PORT")]
     kafka: Option<String>,
-    /// Use this DynamoDB instead of the embedded one; a missing table is made there.
+    /// Use this DynamoDB instead of the embedded one; a missing table is created.
     #[arg(long, value_name = "URL|aws")]
     dynamodb: Option<Target>,
-    /// Send mail to this SES v2 endpoint instead of the inbox. With `aws`, mail really goes out.
+    /// Send emails to this SES v2 endpoint instead of the inbox. With `aws`, they really go out.
     #[arg(long, value_name = "URL|aws")]
     ses: Option<Target>,
 }
@@ -110,7 +110,7 @@ fn introduce(addresses: &Addresses) {
         say(format_args!("The inbox as JSON:      {inbox}"));
     }
     say("");
-    say("Try it: ask to be told, put the product in stock, look into the inbox.");
+    say("Try it: subscribe, put the product in stock, look into the inbox.");
     say("");
     say(format_args!(
         "  curl -X POST {api}/products/iphone15/subscriptions {json} -d '{{\"email\":\"user1@example.com\"}}'"

@@ -105,7 +105,7 @@ pub struct Written {
 
 /// A record that was not acknowledged.
 #[derive(Debug, thiserror::Error)]
-#[error("Kafka did not take a record for {topic}")]
+#[error("Kafka did not confirm a record for {topic}")]
 pub struct PublishError {
     topic: String,
     // Boxed, so that the good results of a batch stay small.

@@ -145,9 +145,7 @@ pub fn body(request: &ApiGatewayV2httpRequest, limit: usize) -> Result<Vec<u8>, 
         return Err(too_large());
     }
     let bytes = if request.is_base64_encoded {
-        STANDARD
-            .decode(text)
-            .map_err(|_| Invalid::new("body", "is not base 64, as it claims to be", "JSON"))?
+        STANDARD.decode(text).map_err(|_| Invalid::new("body", "is not valid base64", "JSON"))?
     } else {
         text.as_bytes().to_vec()
     };

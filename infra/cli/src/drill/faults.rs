@@ -26,10 +26,10 @@ const PATIENCE: Duration = Duration::from_secs(120);
 /// Which faults.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// Only the faults whose name has this in it.
+    /// Run only the faults whose name contains this.
     #[arg(long, value_name = "TEXT")]
     only: Option<String>,
-    /// Systems side by side.
+    /// The number of systems that run side by side.
     #[arg(long, default_value_t = 3)]
     side_by_side: usize,
 }

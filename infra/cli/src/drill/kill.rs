@@ -36,13 +36,13 @@ const SHARDS_AT_RANDOM: u16 = 4;
 /// What to kill.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// How often to kill at random (0: at the points only).
+    /// The number of random kills (0: kill only before and after each request).
     #[arg(long, default_value_t = 300)]
     random: u32,
-    /// Leave out the runs that kill at each request.
+    /// Skip the runs that kill before and after each request.
     #[arg(long)]
     no_points: bool,
-    /// Systems side by side for the runs at each request.
+    /// The number of systems that run side by side while killing at each request.
     #[arg(long, default_value_t = 6)]
     side_by_side: usize,
 }

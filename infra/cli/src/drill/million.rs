@@ -32,10 +32,10 @@ const GROWTH: f64 = 1.25;
 /// How many people.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// How many wait.
+    /// The number of subscribers.
     #[arg(long, default_value_t = 1_000_000)]
     people: usize,
-    /// What SES takes in a second.
+    /// The number of recipients that SES accepts per second.
     #[arg(long, default_value_t = 50_000.0)]
     rate: f64,
 }

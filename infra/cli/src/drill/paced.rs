@@ -20,13 +20,13 @@ const STEADY: (f64, f64) = (0.15, 0.85);
 /// How long.
 #[derive(clap::Args)]
 pub(super) struct Args {
-    /// How long each run sends, about.
+    /// The approximate duration of each run.
     #[arg(long, default_value_t = 20)]
     seconds: u32,
-    /// Only this rate.
+    /// Run only this rate.
     #[arg(long)]
     rate: Option<u32>,
-    /// Only so many workers.
+    /// Run only this number of workers.
     #[arg(long)]
     workers: Option<u16>,
 }

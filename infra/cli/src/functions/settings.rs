@@ -147,8 +147,8 @@ mod tests {
     /// `docs/configuration.md` as the tables have it.
     fn page() -> String {
         let mut page = String::from(
-            "# Configuration\n\nEach function reads its settings from the environment. One that is missing or unusable is named, \
-             with all others, and the function\ndoes not start. `template.yaml` sets all of them. This page is written from the \
+            "# Configuration\n\nEach function reads its settings from the environment. Missing and unusable settings are all reported \
+             at startup, and the function\ndoes not start. `template.yaml` sets all of them. This page is generated from the \
              tables in the functions' crates; a test\nholds it to them.\n",
         );
         let mut section = |title: &str, settings: &[Setting]| {

@@ -24,7 +24,7 @@ pub(super) struct TableArgs {
     /// The ready file of a running `notify-me up`.
     #[arg(long, value_name = "FILE", env = "NOTIFY_ME_READY_FILE")]
     ready_file: Option<PathBuf>,
-    /// The DynamoDB, instead of a ready file's: `aws` is your shell's account and region. Over http requests carry
+    /// DynamoDB, instead of the ready file's: `aws` is your shell's account and region. Over http, requests carry
     /// made-up credentials.
     #[arg(long, value_name = "URL|aws")]
     dynamodb: Option<Target>,
@@ -42,7 +42,7 @@ impl TableArgs {
                 (Target::Url(ready.dynamodb.clone()), Some(ready))
             }
             (None, None) => bail!(
-                "which table? Give --ready-file FILE of a running `notify-me up`, or --dynamodb URL|aws and --table NAME"
+                "no table given: use --ready-file FILE of a running `notify-me up`, or --dynamodb URL|aws and --table NAME"
             ),
         };
         let name = self.table.clone().or(ready.as_ref().map(|ready| ready.table.clone()));
@@ -74,10 +74,10 @@ pub(super) struct KafkaArgs {
     /// The ready file of a running `notify-me up`.
     #[arg(long, value_name = "FILE", env = "NOTIFY_ME_READY_FILE")]
     ready_file: Option<PathBuf>,
-    /// Bootstrap brokers, instead of a ready file's.
+    /// Kafka's bootstrap servers, instead of the ready file's.
     #[arg(long, value_name = "HOST:PORT[,...]")]
     kafka: Option<String>,
-    /// A setting of the Kafka client (librdkafka's names); repeat for more. Never logged.
+    /// A setting of the Kafka client, by librdkafka's name; may be repeated. Never logged.
     #[arg(long = "kafka-config", value_name = "KEY=VALUE", value_parser = setting, hide_default_value = true)]
     kafka_config: Vec<Setting>,
 }
@@ -88,7 +88,9 @@ impl KafkaArgs {
             (Some(servers), _) => servers.clone(),
             (None, Some(file)) => Addresses::read(file)?.kafka,
             (None, None) => {
-                bail!("which Kafka? Give --ready-file FILE of a running `notify-me up`, or --kafka HOST:PORT")
+                bail!(
+                    "no Kafka given: use --ready-file FILE of a running `notify-me up`, or --kafka HOST:PORT"
+                )
             }
         };
         let mut config = ClientConfig::new();

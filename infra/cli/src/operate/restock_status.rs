@@ -16,37 +16,37 @@ use super::show;
 use super::waitlist_queries::{SIDE_BY_SIDE, tally, waiting};
 
 const MORE: &str = "\
-What the numbers are:
-  sent      mails that SES took
-  failed    people whom SES refused for good; each is written down with the reason
-  skipped   people passed without a mail: their wait had expired, or their call was in doubt under ON_UNKNOWN=skip
-  in doubt  people in calls whose answer a crash or a time-out kept: under resend they were sent again and are counted
-            in `sent` as well, under skip they are counted in `skipped`
-  left      people at or below the restock's bound who still wait
-  planned   sent + failed + skipped + left. The plan itself counts nobody, because it reads the end of each shard and
-            not the people in it. So who unsubscribed before their turn is not in it, nor who was told by a later
-            restock that took the shard over.
+Numbers:
+  sent       emails that SES accepted
+  failed     recipients that SES rejected, or whose entry cannot be read; each is written down with the reason
+  skipped    entries passed without an email: they had expired, or their call was in doubt under ON_UNKNOWN=skip
+  in doubt   recipients of calls whose outcome is unknown after a crash or a time-out. Under resend they were sent again
+             and count in `sent` as well; under skip they count in `skipped`
+  remaining  entries at or below the restock's bound that still wait (`left` in JSON)
+  planned    sent + failed + skipped + remaining. The plan itself counts no entries, because it reads only the end of each
+             shard. So subscribers who unsubscribed before their turn are not in it, nor those whom a later restock that
+             took the shard over has notified.
 
-What the states are:
-  nobody    nobody waited in the shard
-  told      nobody is left
-  open      under way: the fan-out is written down as unfinished, and a sweep puts it back should it stand still
-  takenOver a later restock tells those who are left
-  waiting   it ended before all were told, because the product sold out: those who are left go on waiting
+States of a shard:
+  nobody     no entry waited in it
+  told       delivered: no entry remains
+  open       under way; a sweep publishes its job again if it stands still
+  takenOver  a later restock delivers what remains
+  waiting    the product sold out before the end; what remains stays subscribed
 
 --json: {restockId, productId, plannedAt, bound, inStock, isCurrent, openShards, total: {planned, sent, failed, skipped,
 inDoubt, left, precision}, failures: [{reason, count}], shards: [{shard, state, planned, sent, failed, skipped, inDoubt,
 left, precision, cursor, cursorAt, lastInLineAt, takenOverBy}]}. Times are RFC 3339. `precision` is `exact`, or `atLeast`
-where more than a million in a shard are left.";
+where more than a million entries of a shard remain.";
 
 /// Which restock.
 #[derive(clap::Args)]
 #[command(after_long_help = MORE)]
 pub(crate) struct Args {
-    /// The restock's id, as the stock update was answered with it.
+    /// The restock's id, as the answer to the stock update gives it.
     #[arg(value_name = "ID")]
     restock: String,
-    /// Write one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -115,8 +115,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let store = args.table.store().await?;
     let Some(planned) = store.summaries().plan(&restock).await? else {
         bail!(
-            "no restock {restock} is planned: it is unknown, still on its way, a sell-out, an update that came too \
-             late to count, or forgotten after 400 days"
+            "no restock {restock} is planned: it is unknown, not processed yet, a sell-out, older than a later update, \
+             or older than 400 days"
         );
     };
     let status = status(&store, planned).await?;
@@ -234,7 +234,10 @@ impl Status {
             ("restock", self.restock_id.to_string()),
             ("product", format!("{}, {stock}", self.product_id)),
             ("planned", show::when(self.planned_at, now)),
-            ("bound", self.bound.map_or("none: nobody had ever asked".to_owned(), |bound| bound.to_string())),
+            (
+                "bound",
+                self.bound.map_or("none: nobody had ever subscribed".to_owned(), |bound| bound.to_string()),
+            ),
             ("open shards", self.open_shards.to_string()),
         ];
         facts.extend(

@@ -23,44 +23,44 @@ const MOST_RESTOCKS: i32 = 50;
 const MOST_INPUT: u64 = 1_024;
 
 const MORE: &str = "\
-There is no record for each recipient: the answer comes from the subscription, from how far its shard was told, and
-from what restocks wrote down about those they could not tell. It is about the last time this subscriber asked.
+There is no record for each recipient: the answer comes from the subscription, from the cursor of its shard, and from
+what restocks wrote down about recipients that failed. It is about the subscriber's latest subscription.
 
 status:
-  waiting    the next restock tells them
-  beingTold  a fan-out under way covers them, and has not come to them
+  waiting    the next restock delivers to this subscriber
+  beingTold  a fan-out under way covers the subscriber and has not reached them yet
   inFlight   in a call to SES at this moment
-  told       had their turn, and SES took the mail; whether it was delivered and read is not known here
-  failed     SES refused the address for good
-  inDoubt    in a call whose answer never came; they may or may not have the mail
+  told       SES accepted the email; whether it was delivered and read is not known here
+  failed     SES rejected the address
+  inDoubt    in a call whose outcome is unknown: the email may or may not have been sent
   expired    waited for longer than WAIT_DAYS
-  unknown    no subscription: never asked, unsubscribed, or forgotten. The three cannot be told apart
+  unknown    no subscription: never subscribed, unsubscribed, or expired long ago; these cannot be told apart
 
 Give `-` instead of the address (or of the user's id) to read it from standard input, so that it is in no shell history.
-Who asked with a user id is known by that alone: --user-id.
+Subscriptions of an earlier version that knew its users by their id are found with --user-id.
 
 --json: {productId, subscriber, status, answer, shard, position, askedAt, before: {inShard, overall, precision} or null,
-restocks: [{restockId, plannedAt}], since, reason, throttled, cannotBeKnown: [text]}. `before` is how many stand before
-them; `restocks` has those that may have told them (the only one, if there is one), are telling them, or failed to.";
+restocks: [{restockId, plannedAt}], since, reason, throttled, cannotBeKnown: [text]}. `before` counts the subscribers
+ahead; `restocks` lists the restocks that may have notified the subscriber, are doing so, or failed to.";
 
-/// Whom to ask about.
+/// The subscriber to ask about.
 #[derive(clap::Args)]
 #[command(after_long_help = MORE)]
 pub(crate) struct Args {
     /// The product's id.
     #[arg(value_name = "PRODUCT")]
     product: String,
-    /// The address; `-` reads it from standard input.
+    /// The email address; `-` reads it from standard input.
     #[arg(value_name = "ADDRESS", required_unless_present = "user_id", conflicts_with = "user_id")]
     address: Option<String>,
     /// The user's id, for a subscription of an earlier version that knew its user by it; `-` reads it from standard
     /// input.
     #[arg(long, value_name = "ID")]
     user_id: Option<String>,
-    /// How many shards a waitlist has [default: what the product's last plan says, or else 8].
+    /// The number of shards [default: that of the product's last plan, or else 8].
     #[arg(long, value_name = "N")]
     shards: Option<ShardCount>,
-    /// Write one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -121,14 +121,14 @@ struct Restock {
     planned_at: Option<Timestamp>,
 }
 
-const EARLIER: &str = "whether they were told after an earlier subscription: a new one takes its place";
-const DELIVERED: &str = "whether the mail was delivered: SES took it, and what came after is not kept here";
+const EARLIER: &str = "whether an earlier subscription was notified: the new one has replaced it";
+const DELIVERED: &str =
+    "whether the email was delivered: SES accepted it, and what came after is not recorded here";
 const EXPIRED: &str =
-    "whether a mail went out before the wait expired, where the table has forgotten the restock";
-const WHICH: &str = "which of these restocks it was: the cursor passed them in one of them";
-const TWICE: &str =
-    "whether they got it twice: the answer to a call in their shard was lost, and it was sent again";
-const ARRIVED: &str = "whether SES took that call";
+    "whether an email was sent before the subscription expired, if the restock is no longer recorded";
+const WHICH: &str = "which of these restocks sent the email: the cursor passed the position in one of them";
+const TWICE: &str = "whether the email was sent twice: the outcome of a call in the shard was unknown, and the call was sent again";
+const ARRIVED: &str = "whether SES accepted that call";
 
 /// Answers.
 ///
@@ -154,7 +154,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             Told::of(id, &subscriber, &subscription, &facts, verdict, before)
         }
         None if product.is_none() && nobody_waits(&store, &id, args.shards).await? => {
-            bail!("product {id} is not known: nobody waits for it, and no stock update of it was read")
+            bail!("product {id} is not known: no subscriber waits for it, and no stock update was received")
         }
         None => Told::unknown(id, &subscriber),
     };
@@ -241,7 +241,7 @@ impl Told {
             product_id,
             subscriber: show::hashed(subscriber.as_key()),
             status: "unknown",
-            answer: "Nobody waits for this product under it now.".to_owned(),
+            answer: "There is no subscription to this product now.".to_owned(),
             shard: None,
             position: None,
             asked_at: None,
@@ -251,8 +251,8 @@ impl Told {
             reason: None,
             throttled: false,
             cannot_be_known: vec![
-                "whether they never asked, unsubscribed, or were forgotten after their wait",
-                "whether they were told before they unsubscribed",
+                "whether they never subscribed, unsubscribed, or expired long ago",
+                "whether they were notified before they unsubscribed",
                 "whether they wait under a user id: such a subscription is not found by its address",
             ],
         }
@@ -268,7 +268,7 @@ impl Told {
     ) -> Self {
         let mut told = Self {
             status: "waiting",
-            answer: "Waits: the next restock tells them.".to_owned(),
+            answer: "Waiting: the next restock delivers to this subscriber.".to_owned(),
             shard: Some(subscription.shard),
             position: Some(subscription.position),
             asked_at: Some(subscription.created_at),
@@ -286,37 +286,37 @@ impl Told {
                 told.status = "beingTold";
                 told.answer = if throttled {
                     format!(
-                        "Being told of {restock}: SES throttled them, and they go first in the next call."
+                        "Being notified of {restock}: SES did not take the email yet; the next call retries it."
                     )
                 } else {
-                    format!("Being told of {restock}: it has not come to them yet.")
+                    format!("Being notified of {restock}: the fan-out has not reached them yet.")
                 };
                 told.throttled = throttled;
                 told.restocks = vec![of(restock)];
             }
             Verdict::InFlight { since_ms } => {
                 told.status = "inFlight";
-                told.answer = "In a call to SES that has not been answered yet.".to_owned();
+                told.answer = "In a call to SES that has no answer yet.".to_owned();
                 told.since = Some(show::at(since_ms));
             }
             Verdict::InDoubt { restock } => {
                 told.status = "inDoubt";
-                told.answer = "In doubt: the call that they were in was never answered.".to_owned();
+                told.answer = "In doubt: the outcome of their call to SES is unknown.".to_owned();
                 told.restocks = restock.into_iter().map(of).collect();
                 told.cannot_be_known.push(ARRIVED);
             }
             Verdict::Failed { restock, reason } => {
                 told.status = "failed";
-                told.answer = format!("Not told: SES refused the address for {restock} ({reason}).");
+                told.answer = format!("Not notified of {restock}: SES rejected the address ({reason}).");
                 told.restocks = vec![of(restock)];
                 told.reason = Some(reason);
             }
             Verdict::Told { by, maybe_twice } => {
                 told.status = "told";
                 told.answer = match by.as_slice() {
-                    [] => "Told, by a restock that is not written down any more.".to_owned(),
-                    [only] => format!("Told of {only}."),
-                    [.., last] => format!("Told, by one of {} restocks, {last} at the latest.", by.len()),
+                    [] => "Notified, by a restock that is no longer recorded.".to_owned(),
+                    [only] => format!("Notified of {only}."),
+                    [.., last] => format!("Notified by one of {} restocks, {last} at the latest.", by.len()),
                 };
                 told.cannot_be_known.push(DELIVERED);
                 told.cannot_be_known.extend((by.len() > 1).then_some(WHICH));
@@ -325,7 +325,7 @@ impl Told {
             }
             Verdict::Expired => {
                 told.status = "expired";
-                told.answer = "Not waiting any more: the wait expired.".to_owned();
+                told.answer = "No longer waiting: the subscription expired.".to_owned();
                 told.cannot_be_known.push(EXPIRED);
             }
         }
@@ -340,15 +340,15 @@ impl Told {
             ("subscriber", self.subscriber.clone()),
         ];
         if let (Some(shard), Some(position)) = (self.shard, self.position) {
-            facts.push(("place", format!("{position} in shard {shard}")));
+            facts.push(("position", format!("{position} in shard {shard}")));
         }
         if let Some(at) = self.asked_at {
-            facts.push(("asked", show::when(at, now)));
+            facts.push(("subscribed", show::when(at, now)));
         }
         if let Some(Before { in_shard, overall, precision }) = &self.before {
             let whole = *precision == "exact";
             let (here, all) = (show::number(in_shard, whole), show::number(overall, whole));
-            facts.push(("before", format!("{all}, of whom {here} in the same shard")));
+            facts.push(("ahead", format!("{all}, of which {here} in the same shard")));
         }
         for restock in &self.restocks {
             let planned =

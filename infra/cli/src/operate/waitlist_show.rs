@@ -13,17 +13,17 @@ use super::show;
 use super::waitlist_queries::{SIDE_BY_SIDE, shards, waiting};
 
 const MORE: &str = "\
-A waitlist is a log cut into shards, and each shard has a cursor. Everybody at or below its committed place had their
-turn, but for those who are carried: SES throttled them, and they go first in the next call. A call in flight was
-announced, and its answer is not written down yet.
+A waitlist is a log cut into shards, and each shard has a cursor. Entries at or below its committed position are
+delivered, except the carried ones: SES did not take their email yet, and the next call retries them first. A call in
+flight is announced, and its outcome is not written yet.
 
-Who waits is shown by their place, and as the first 8 hexadecimal digits of a SHA-256; addresses are never shown. The
-time of a place is when its holder asked, unless they were moved past a fan-out.
+Subscribers are shown by position and as the first 8 hexadecimal digits of a SHA-256; addresses are never shown. The time
+of a position is when its subscriber asked, unless the entry was moved past a fan-out.
 
 --json: {productId, product: {inStock, quantity, asOf, restockId, bound, boundOf} or null, shardCount, shardCountFrom:
 argument|lastPlan|default, waiting, precision, shards: [{shard, committed, committedAt, carried, waiting, precision,
 flight: {count, since, through} or null}], first: [{position, shard, askedAt, subscriber, covered}]}. `covered` says
-whether the product's bound covers the place. `precision` is `exact`, or `atLeast` beyond a million in a shard.";
+whether the product's bound covers the position. `precision` is `exact`, or `atLeast` beyond a million in a shard.";
 
 /// Which waitlist.
 #[derive(clap::Args)]
@@ -32,13 +32,13 @@ pub(crate) struct Args {
     /// The product's id.
     #[arg(value_name = "PRODUCT")]
     product: String,
-    /// How many of those who wait are shown.
+    /// How many subscribers to show.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
     limit: u16,
-    /// How many shards a waitlist has [default: what the product's last plan says, or else 8].
+    /// The number of shards [default: that of the product's last plan, or else 8].
     #[arg(long, value_name = "N")]
     shards: Option<ShardCount>,
-    /// Write one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -116,7 +116,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let looks: Vec<Look> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
     let total = Count::sum(looks.iter().map(|look| look.count));
     if known.is_none() && total.number == 0 && looks.iter().all(|look| look.line.committed.is_none()) {
-        bail!("product {id} is not known: nobody waits for it, and no stock update of it was read");
+        bail!("product {id} is not known: no subscriber waits for it, and no stock update was received");
     }
     let bound = known.as_ref().and_then(|known| known.bound);
     let (mut lines, mut first) = (Vec::new(), Vec::new());
@@ -191,7 +191,7 @@ impl Waitlist {
         let state = match &self.product {
             None => "no stock update received yet".to_owned(),
             Some(State { in_stock, quantity, as_of, restock_id, .. }) => {
-                let quantity = quantity.map_or(String::new(), |quantity| format!(", {quantity} of it"));
+                let quantity = quantity.map_or(String::new(), |quantity| format!(", quantity {quantity}"));
                 let stock = if *in_stock { format!("in stock{quantity}") } else { "sold out".to_owned() };
                 format!("{stock}, by {restock_id} as of {}", when(*as_of))
             }
@@ -213,7 +213,7 @@ impl Waitlist {
         crate::console::say("");
         let rows = self.shards.iter().map(|shard| {
             let flight = shard.flight.as_ref().map_or("-".to_owned(), |call| {
-                format!("{} people since {}", call.count, show::when(call.since, now))
+                format!("{} recipients since {}", call.count, show::when(call.since, now))
             });
             vec![
                 shard.shard.to_string(),
@@ -237,6 +237,6 @@ impl Waitlist {
                 place.shard.to_string(),
             ]
         });
-        show::table(4, &["first in line", "asked", "who", "bound covers it", "shard"], rows);
+        show::table(4, &["position", "subscribed", "subscriber", "covered by bound", "shard"], rows);
     }
 }

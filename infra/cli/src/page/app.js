@@ -197,7 +197,7 @@ async function subscribe(product, card) {
   button.ariaDisabled = "false";
   if (!answer.ok) return showProblem(card, answer.problem);
   status.textContent = answer.body.message
-    || (answer.body.inStock ? `${product.name} is in stock right now.` : "You are on the list. We will mail you once.");
+    || (answer.body.inStock ? `${product.name} is in stock right now.` : "You are on the list. We will email you once.");
   for (const ignored of answer.body.ignored || []) showIgnored(card, ignored);
   look(product);
 }
@@ -341,7 +341,7 @@ function mailItem(mail) {
   part("to", mail.to.join(", "));
   part("when", clock(mail.timestamp));
   part("subject", mail.failed ? "(could not be rendered)" : mail.subject || "(no subject)");
-  if (mail.failed) part("flag", "SES would have accepted this mail and never delivered it.");
+  if (mail.failed) part("flag", "SES would have accepted this email and never delivered it.");
   if (mail.simulated) part("flag", `Simulates: ${mail.simulated}`);
   button.addEventListener("click", () => openMail(mail.id));
   item.append(button);
@@ -352,7 +352,7 @@ function announceMails(count, newest) {
   unannounced += count;
   clearTimeout(lastTold);
   lastTold = setTimeout(() => {
-    announce(unannounced === 1 ? `New mail to ${newest.to.join(", ")}: ${newest.subject}` : `${unannounced} new mails`);
+    announce(unannounced === 1 ? `New email to ${newest.to.join(", ")}: ${newest.subject}` : `${unannounced} new emails`);
     unannounced = 0;
   }, ANNOUNCE_MS);
 }
@@ -411,7 +411,7 @@ function listen() {
 async function openMail(id) {
   const answer = await call("GET", `/_aws/ses?id=${encodeURIComponent(id)}`);
   const mail = answer.ok && answer.body.messages[0];
-  if (!mail) return announce("This mail is no longer in the inbox.");
+  if (!mail) return announce("This email is no longer in the inbox.");
   const { html_part: html, text_part: text } = mail.Body;
   byId("mail-subject").textContent = mail.Subject || "(no subject)";
   byId("mail-to").textContent = summary(mail).to.join(", ");

@@ -87,7 +87,7 @@ async fn a_restocks_status_counts_who_was_told_and_refused_and_told_says_which_i
 
     let Output { status, stdout, stderr } = ask(&system, &["told", "status", "-"], "status-3@example.com\n");
     let said = String::from_utf8([stdout, stderr].concat()).unwrap();
-    assert!(status.success() && said.contains("Told of"), "{said}");
+    assert!(status.success() && said.contains("Notified of"), "{said}");
     assert!(!said.contains("@") && !said.to_lowercase().contains("status-3"), "an address is shown: {said}");
 }
 
@@ -156,7 +156,7 @@ async fn a_waitlist_is_shown_in_its_order_without_an_address_and_told_gives_the_
     assert_eq!(by_id["status"], "unknown", "nobody is known by a user id: {by_id:#}");
     let people = said(&system, &["waitlist", "show", "queue", "--shards", "3"]);
     assert!(
-        people.contains("first in line") && !people.contains('@') && !people.contains("queue-0"),
+        people.contains("covered by bound") && !people.contains('@') && !people.contains("queue-0"),
         "{people}"
     );
 

@@ -266,7 +266,7 @@ async fn the_unsubscribe_pages_speak_the_language_of_the_mail_or_else_of_the_bro
             "fr",
             "Ne plus recevoir d\u{2019}alertes pour ce produit ?",
             "Se d\u{e9}sabonner",
-            "Vous \u{ea}tes d\u{e9}sabonn\u{e9}",
+            "D\u{e9}sabonnement confirm\u{e9}",
         ),
         ("pt-BR", "Stop notifications for this product?", "Unsubscribe", "You are unsubscribed"),
     ];

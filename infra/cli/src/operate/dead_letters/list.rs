@@ -16,27 +16,27 @@ const PREVIEW: usize = 120;
 const KEY: usize = 40;
 
 const MORE: &str = "\
-Records that cannot be read go to `<topic>-dlq` with the headers notify-me-reason and notify-me-source; so do, with
-failure.* headers, those that `notify-me poll` gave up, and in a JSON document, with the rest of their batch, those that
-Lambda itself did: each of its records is shown by itself. What is shown of a key and a value is cut, control characters
-are escaped, and whatever looks like a mail address is masked.
+Records that cannot be read go to `<topic>-dlq` with the headers notify-me-reason and notify-me-source. Records that
+`notify-me poll` gave up go there with failure.* headers. Lambda itself writes a JSON document with the whole batch; its
+records are listed one by one. Keys and values are cut, control characters are escaped, and anything that looks like an
+email address is masked.
 
 --json: {deadLetters: [{topic, partition, offset, writtenAt, key, reason, source, valueBytes, valueIsKept, preview,
-replayedFrom}], notShown}. `valueBytes` is null for a tombstone. `valueIsKept` is false where the value was too large
+replayedFrom}], notShown}. `valueBytes` is null for a tombstone. `valueIsKept` is false if the value was too large
 for the dead letters: it stays at `source` until the retention there ends. `replayedFrom` says that the record was
-written back before, and came here again.";
+replayed before, and failed again.";
 
 /// Which dead letters.
 #[derive(clap::Args)]
 #[command(after_long_help = MORE)]
 pub(crate) struct Args {
-    /// The topic that they come from: item-restocked, notification-batches, or another name [default: both].
+    /// The topic that the records came from: item-restocked, notification-batches, or another name [default: both].
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
-    /// How many of each partition are shown, the newest.
+    /// How many to list of each partition, the newest.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: u32,
-    /// Write one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -108,7 +108,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
             .sort_by(|a, b| (&a.topic, a.partition, a.offset).cmp(&(&b.topic, b.partition, b.offset)));
         Ok::<_, anyhow::Error>(list)
     });
-    let list = list.await.context("the reading broke off")??;
+    let list = list.await.context("reading was interrupted")??;
     if args.json {
         return show::json(&list);
     }
@@ -127,7 +127,7 @@ impl List {
             let bytes = letter.value_bytes.map_or("a tombstone".to_owned(), |bytes| format!("{bytes} bytes"));
             let value = match &letter.preview {
                 _ if !letter.value_is_kept => {
-                    format!("{bytes}, too large to be kept here: it is at its source")
+                    format!("{bytes}, too large to be kept here; it is at its source")
                 }
                 Some(preview) => format!("{bytes}: {preview}"),
                 None => bytes,
@@ -146,7 +146,7 @@ impl List {
             show::facts(&facts);
         }
         if self.not_shown > 0 {
-            say(format_args!("{} older ones are not shown (--limit).", self.not_shown));
+            say(format_args!("{} older dead letters are not shown (--limit).", self.not_shown));
         }
     }
 }

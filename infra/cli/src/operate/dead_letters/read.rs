@@ -44,7 +44,7 @@ impl Topic {
         let mut ends = BTreeMap::new();
         for partition in found.partitions() {
             let watermarks = consumer.fetch_watermarks(name, partition.id(), ANSWER_LIMIT);
-            ends.insert(partition.id(), watermarks.context("Kafka does not say how long the topic is")?);
+            ends.insert(partition.id(), watermarks.context("Kafka does not tell the length of the topic")?);
         }
         Ok(Self { consumer, name: name.to_owned(), ends })
     }
@@ -73,14 +73,14 @@ impl Topic {
         let mut heard = Instant::now();
         while !left.is_empty() {
             match self.consumer.poll(Duration::from_millis(200)) {
-                None if heard.elapsed() > ANSWER_LIMIT => bail!("Kafka gives no more of topic {}", self.name),
+                None if heard.elapsed() > ANSWER_LIMIT => bail!("Kafka stopped serving topic {}", self.name),
                 None => continue,
                 // What is before the end may be gone, or no record: a transaction's mark.
                 Some(Err(KafkaError::PartitionEOF(partition))) => {
                     left.remove(&partition);
                 }
                 // The client goes on by itself; if it cannot, nothing is heard any more.
-                Some(Err(error)) => tracing::warn!(%error, "Kafka has a difficulty"),
+                Some(Err(error)) => tracing::warn!(%error, "Kafka reports a problem"),
                 Some(Ok(record)) => {
                     heard = Instant::now();
                     let Some(end) = left.get(&record.partition()).copied() else { continue };
@@ -93,6 +93,6 @@ impl Topic {
                 }
             }
         }
-        self.consumer.unassign().context("cannot end the reading")
+        self.consumer.unassign().context("cannot stop reading")
     }
 }

@@ -26,13 +26,14 @@ const AHEAD: usize = 100;
 const MORE: &str = "\
 A record is written back with its key, its value and the headers that it came with, and with the header
 notify-me-replayed-from, which says where the dead letter lies. The dead letter stays where it is: replaying it twice
-writes it twice. That is harmless for a stock update with a restockId and for a fan-out job, which are known again. A
-stock update without one is a new restock each time.
+writes it twice. That is harmless for a stock update with a restockId and for a fan-out job, which are recognised. A
+stock update without a restockId is a new restock each time.
 
-A letter that Lambda's own failure destination wrote has the records of a batch in it: each goes back to its own topic,
-with its own key and headers.
+A document that Lambda's own failure destination wrote holds the records of a batch: each goes back to its own topic, with
+its own key and headers.
 
-A dead letter whose value was too large to be kept is passed: its value is at its source only. So is what is no record.
+A dead letter whose value was too large to be kept is passed: its value is at its source only. So is anything that is not
+a record.
 
 --json: {replayed: [{topic, partition, offset, to: {topic, partition, offset}}], passed: [{topic, partition, offset,
 why}], notFound: [text]}";
@@ -41,16 +42,17 @@ why}], notFound: [text]}";
 #[derive(clap::Args)]
 #[command(after_long_help = MORE)]
 pub(crate) struct Args {
-    /// The topic that they come from: item-restocked, notification-batches, or another name [default, with --all: both].
+    /// The topic that the records came from: item-restocked, notification-batches, or another name [default with --all:
+    /// both].
     #[arg(long = "topic", value_name = "TOPIC")]
     topics: Vec<String>,
-    /// The offset of a dead letter, with its partition where that is not 0; repeat for more.
+    /// The offset of a dead letter, with its partition unless that is 0; may be repeated.
     #[arg(long = "offset", value_name = "[PARTITION@]OFFSET", conflicts_with = "all", requires = "topics")]
     offsets: Vec<Place>,
-    /// Every one. Without this and without --offset, you are asked.
+    /// Replay every dead letter. Without --all and --offset, the command asks.
     #[arg(long)]
     all: bool,
-    /// Write one JSON document.
+    /// Print one JSON document.
     #[arg(long)]
     json: bool,
     #[command(flatten)]
@@ -119,7 +121,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         bail!("--offset needs one --topic");
     }
     if args.offsets.is_empty() && !args.all && !confirmed(&config, &topics).await? {
-        bail!("nothing was written back");
+        bail!("nothing was replayed");
     }
     let mut done = Done::default();
     let mut failed = None;
@@ -133,7 +135,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     if args.json {
         show::json(&done)?;
     } else {
-        say(format_args!("{} written back, {} passed", done.replayed.len(), done.passed.len()));
+        say(format_args!("{} replayed, {} passed", done.replayed.len(), done.passed.len()));
     }
     if let Some(error) = failed {
         return Err(error);
@@ -147,7 +149,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
 /// Asks the person at the terminal.
 async fn confirmed(config: &ClientConfig, topics: &[String]) -> anyhow::Result<bool> {
     if !std::io::stdin().is_terminal() {
-        bail!("say which: --topic TOPIC --offset N, or --all");
+        bail!("give --topic TOPIC and --offset N, or --all");
     }
     let (config, topics) = (config.clone(), topics.to_vec());
     let asked = tokio::task::spawn_blocking(move || {
@@ -155,12 +157,12 @@ async fn confirmed(config: &ClientConfig, topics: &[String]) -> anyhow::Result<b
             let length = Topic::open(&config, &kafka::KafkaConfig::dead_letters(&topic))?.length();
             say(format_args!("{length} dead letters of {topic}"));
         }
-        say("Write all of them back? (yes/no)");
+        say("Replay all of them? (yes/no)");
         let mut answer = String::new();
         std::io::stdin().lock().read_line(&mut answer).context("cannot read the answer")?;
         Ok::<_, anyhow::Error>(answer.trim().eq_ignore_ascii_case("yes"))
     });
-    asked.await.context("the question broke off")?
+    asked.await.context("the question was interrupted")?
 }
 
 async fn replay(
@@ -202,7 +204,7 @@ async fn replay(
             put_back(&producer, topic, letter, quiet, done).await?;
         }
     }
-    reading.await.context("the reading broke off")??;
+    reading.await.context("reading was interrupted")??;
     let missing =
         wanted.into_iter().map(|place| format!("{dead_letters}-{}@{}", place.partition, place.offset));
     done.not_found.extend(missing);
@@ -232,7 +234,7 @@ async fn put_back(
     record.key = letter.key.as_deref();
     record.payload = letter.value.as_deref();
     let sent = producer.send(record, Timeout::After(DELIVERY)).await.map_err(|(error, _)| error);
-    let written = sent.with_context(|| format!("Kafka did not take {place}"))?;
+    let written = sent.with_context(|| format!("Kafka did not confirm {place}"))?;
     if !quiet {
         say(format_args!("{place}  → {to}-{}@{}", written.partition, written.offset));
     }

@@ -4,8 +4,6 @@
 
 use domain::{cursor::Tally, job::Job};
 use lambda::clock;
-use lambda::table::{ItemKey, item};
-use serde::Serialize;
 use tokio::time::Instant;
 
 use crate::{App, event::Failed, fanout, metrics, unreadable};
@@ -17,7 +15,6 @@ mod waitlist;
 pub use shift::FLIGHT_LIMIT;
 pub(crate) use shift::Known;
 use shift::{Opening, Shift};
-pub(crate) use waitlist::Addressee;
 
 /// How a worker's time with a shard ended.
 #[derive(Debug, PartialEq, Eq)]
@@ -43,7 +40,8 @@ pub(crate) async fn deliver(app: &App, job: &Job, until: Instant) -> Result<(), 
     };
     match done {
         Err(Failed::Table(error)) if error.is_corrupt() => {
-            unreadable::write_down(app, &ItemKey::open(&job.product_id, job.shard), &error).await?;
+            unreadable::write_down(&app.store, &store::fanout::key(&job.product_id, job.shard), &error)
+                .await?;
             Ok(())
         }
         done => done,
@@ -73,10 +71,10 @@ pub(crate) async fn begin(app: &App, job: &Job, known: Option<Known>, until: Ins
     };
     tracing::info!(product = %job.product_id, restock = %job.restock_id, shard = %job.shard, ?end, "worked on");
     match end {
-        End::Told | End::SoldOut => fanout::close(app, job).await?,
+        End::Told | End::SoldOut => fanout::close(&app.store, job).await?,
         End::More => {
-            fanout::open(app, std::slice::from_ref(job)).await?;
-            fanout::emit(app, std::slice::from_ref(job)).await?;
+            fanout::open(&app.store, std::slice::from_ref(job)).await?;
+            fanout::emit(&app.publisher, &app.kafka().batches, std::slice::from_ref(job)).await?;
         }
         End::Stopped(reason) => {
             metrics::sending_stopped();
@@ -89,26 +87,7 @@ pub(crate) async fn begin(app: &App, job: &Job, known: Option<Known>, until: Ins
     Ok(())
 }
 
-/// How long it is remembered what came of a restock: 400 days.
-const KEPT_SECONDS: i64 = 400 * 86_400;
-
-/// Something that the table may forget in time.
-#[derive(Serialize)]
-pub(crate) struct Kept<'a, T> {
-    #[serde(flatten)]
-    what: &'a T,
-    ttl: i64,
-}
-
-impl<'a, T> Kept<'a, T> {
-    pub(crate) fn new(what: &'a T) -> Self {
-        Self { what, ttl: clock::now().as_second() + KEPT_SECONDS }
-    }
-}
-
 /// Writes a shard's count to the restock's summary: the whole count, so that it may be repeated.
 async fn sum_up(app: &App, job: &Job, tally: &Tally) -> Result<(), Failed> {
-    let summary = Kept::new(tally);
-    app.table.put(item(&ItemKey::shard_summary(&tally.restock_id, job.shard), &summary)?).await?;
-    Ok(())
+    Ok(app.store.summaries().put_shard(job.shard, tally, clock::now()).await?)
 }

@@ -8,9 +8,9 @@ use domain::{
     record::{self, Record},
 };
 use kafka::PublishError;
-use lambda::table::TableError;
 use serde::Serialize;
 use serde_json::Value;
+use store::StoreError;
 
 /// What invoked the function.
 #[derive(Debug)]
@@ -55,7 +55,7 @@ pub enum Failed {
     },
     /// The table did not do its part.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(#[from] StoreError),
     /// Kafka did not take a record.
     #[error(transparent)]
     Kafka(#[from] PublishError),
@@ -66,8 +66,8 @@ impl From<Failed> for lambda_runtime::Diagnostic {
         let error_type = match &failed {
             Failed::Event(_) => "UnusableEvent",
             Failed::AllPoison { .. } => "AllPoison",
-            Failed::Table(TableError::Denied { .. }) => "TableDenied",
-            Failed::Table(TableError::Corrupt { .. }) => "TableCorrupt",
+            Failed::Table(StoreError::Denied { .. }) => "TableDenied",
+            Failed::Table(StoreError::Corrupt { .. }) => "TableCorrupt",
             Failed::TimeoutTooShort { .. } => "TimeoutTooShort",
             Failed::Table(_) => "TableUnavailable",
             Failed::Kafka(_) => "KafkaUnavailable",

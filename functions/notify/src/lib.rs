@@ -7,9 +7,9 @@ use std::{sync::Arc, time::Duration};
 
 use domain::ShardCount;
 use kafka::{KafkaConfig, Publisher, Signer};
-use lambda::table::Table;
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde_json::Value;
+use store::Store;
 use tokio::time::Instant;
 
 mod batch;
@@ -31,7 +31,7 @@ pub use deliver::FLIGHT_LIMIT;
 /// What the function is made of.
 pub struct App {
     config: Config,
-    table: Table,
+    store: Store,
     publisher: Publisher,
     mailer: mailer::Mailer,
     budget: budget::Budget,
@@ -58,10 +58,10 @@ pub async fn run() -> Result<(), Error> {
     // Not waited for: most restocks are told without a word to Kafka, and it may be away.
     let (warmed, topic) = (publisher.clone(), config.kafka.batches.clone());
     tokio::spawn(async move { warmed.warm_up(&topic).await });
-    let table = Table::new(aws_sdk_dynamodb::Client::new(&aws), config.table.clone());
+    let store = Store::new(&aws, config.table.clone());
     let mailer = mailer::Mailer::new(&aws, &config);
-    let budget = budget::Budget::new(table.clone(), config.sender.clone(), config.rate, config.reserved);
-    let app = Arc::new(App { config, table, publisher, mailer, budget });
+    let budget = budget::Budget::new(&store, &config.sender, config.rate, config.reserved);
+    let app = Arc::new(App { config, store, publisher, mailer, budget });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let app = Arc::clone(&app);
         async move {

@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use crate::{Config, deliver::Addressee};
 use aws_config::SdkConfig;
 use aws_sdk_sesv2::{
     Client,
@@ -28,6 +27,9 @@ use domain::{
     unsubscribe::{Key, Ticket},
 };
 use lambda::clock;
+use store::waitlist::Addressee;
+
+use crate::Config;
 
 mod outcome;
 

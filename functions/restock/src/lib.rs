@@ -15,11 +15,11 @@ use jiff::Timestamp;
 use kafka::{DELIVERY_MS, KafkaConfig, PublishError, Publisher, Record, Signer, Written};
 use lambda::http::Problem;
 use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME};
-use lambda::table::Table;
 use lambda::{clock, entropy};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
+use store::Store;
 use tokio::sync::OnceCell;
 
 mod once;
@@ -67,16 +67,13 @@ pub struct App {
     config: Config,
     publisher: Publisher,
     /// Made when the first request with a key comes: most start without one.
-    table: OnceCell<Table>,
+    store: OnceCell<Store>,
 }
 
 impl App {
-    async fn table(&self) -> &Table {
-        let made = async {
-            let client = aws_sdk_dynamodb::Client::new(&lambda::aws::config().await);
-            Table::new(client, self.config.table.clone())
-        };
-        self.table.get_or_init(|| Box::pin(made)).await
+    async fn store(&self) -> &Store {
+        let made = async { Store::new(&lambda::aws::config().await, self.config.table.clone()) };
+        self.store.get_or_init(|| Box::pin(made)).await
     }
 }
 
@@ -87,7 +84,7 @@ pub async fn run() -> Result<(), Error> {
     let publisher =
         Publisher::new(&config.kafka, Some(Signer::from_environment()), config.delivery, Duration::ZERO)?;
     publisher.warm_up(&config.kafka.restocks).await;
-    let app = &App { publisher, table: OnceCell::new(), config };
+    let app = &App { publisher, store: OnceCell::new(), config };
     // The payload as it was written: a parsed number would not say whether a price was 20.00 or 20.0.
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         handle(app, event.payload.get()).await

@@ -10,9 +10,9 @@ use domain::{
 use http::{Method, StatusCode};
 use lambda::http::{Problem, json, json_body, without_body};
 use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
-use lambda::table::{Table, TableError};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::json;
+use store::{Store, StoreError};
 
 mod count;
 mod join;
@@ -74,7 +74,7 @@ impl Config {
 /// What the function is made of.
 pub struct App {
     config: Config,
-    table: Table,
+    store: Store,
     counts: count::Counts,
 }
 
@@ -82,9 +82,8 @@ pub struct App {
 pub async fn run() -> Result<(), Error> {
     lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
-    let client = aws_sdk_dynamodb::Client::new(&lambda::aws::config().await);
-    let table = Table::new(client, config.table.clone());
-    let app = &App { table, config, counts: count::Counts::default() };
+    let store = Store::new(&lambda::aws::config().await, config.table.clone());
+    let app = &App { store, config, counts: count::Counts::default() };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
         Ok::<_, Error>(handle(app, &event.payload).await)
     }))
@@ -127,7 +126,7 @@ async fn join(
 }
 
 /// A DynamoDB request failed. Whatever was done until then is repeatable; where repeating cannot help, the answer says so.
-fn unavailable(error: TableError) -> Problem {
+fn unavailable(error: StoreError) -> Problem {
     tracing::error!(error = %lambda::error_chain(&error), "the table does not answer");
     if !error.is_transient() {
         return Problem::new(

@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::job::Job;
 use domain::{Address, Locale, Position, ProductId, RestockId, Shard, ShardCount};
 use lambda::clock;
-use lambda::table::{Entry, Item, ItemKey, item};
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use store::waitlist::Entry;
 
 use crate::contender::Contender;
 use crate::stub::{SUBSCRIPTIONS, Stub, TABLE};
@@ -127,7 +126,7 @@ impl Rig {
             ProductId::parse(&format!("product-{number}")).map_err(|_| anyhow::anyhow!("not an id"))?;
         // The same people for every contender: what their mails say is compared.
         let people: Vec<String> = (0..count).map(|person| format!("{person}.shopper@example.com")).collect();
-        let items: Vec<Item> = if contender.ours {
+        let items: Vec<Value> = if contender.ours {
             let entry = |(person, address): (usize, &String)| our_entry(&product, person, address);
             people.iter().enumerate().map(entry).collect::<Result<_, _>>()?
         } else {
@@ -147,7 +146,7 @@ fn name(person: usize) -> Option<String> {
     (person % 2 == 1).then(|| format!("Shopper <{person}> & Co"))
 }
 
-fn our_entry(product: &ProductId, person: usize, address: &str) -> anyhow::Result<Item> {
+fn our_entry(product: &ProductId, person: usize, address: &str) -> anyhow::Result<Value> {
     let shards = ShardCount::DEFAULT.all().count();
     let shard = Shard(u16::try_from(person % shards)?);
     // A minute ago, a thousand a millisecond, in their order.
@@ -159,12 +158,12 @@ fn our_entry(product: &ProductId, person: usize, address: &str) -> anyhow::Resul
         name: name(person),
         ttl: clock::now().as_second() + YEAR_SECONDS,
     };
-    Ok(item(&ItemKey::entry(product, shard, Position::new(asked, person as u128)), &entry)?)
+    Ok(store::json::entry(product, shard, Position::new(asked, person as u128), &entry)?)
 }
 
-fn subscription(product: &ProductId, person: usize, address: &str) -> Item {
-    let mut item = Item::new();
-    let mut set = |name: &str, value: String| item.insert(name.to_owned(), AttributeValue::S(value));
+fn subscription(product: &ProductId, person: usize, address: &str) -> Value {
+    let mut item = Map::new();
+    let mut set = |name: &str, value: String| item.insert(name.to_owned(), json!({ "S": value }));
     set("productId", product.to_string());
     set("userId", format!("user-{person:07}"));
     set("address", address.to_owned());
@@ -173,7 +172,7 @@ fn subscription(product: &ProductId, person: usize, address: &str) -> Item {
     if let Some(name) = name(person) {
         set("name", name);
     }
-    item
+    Value::Object(item)
 }
 
 /// A stock update as the topic carries it.
@@ -230,10 +229,9 @@ pub(crate) fn jobs(rig: &Rig, waiting: &Waiting) -> anyhow::Result<Value> {
 }
 
 fn bound(rig: &Rig, product: &ProductId) -> anyhow::Result<Position> {
-    let key = json!({ "pk": { "S": format!("P#{product}") }, "sk": { "S": "STATE" } });
+    let key = store::json::product_key(product);
     let found = rig.stub.tables.ask("GetItem", &json!({ "TableName": TABLE, "Key": key }))?;
-    let bound = found["Item"]["bound"]["S"].as_str().context("the product has no bound")?;
-    bound.parse().map_err(|_| anyhow::anyhow!("the bound is no position"))
+    store::json::bound(&found["Item"]).context("the product has no bound")
 }
 
 /// The root of the checkout.

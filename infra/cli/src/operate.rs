@@ -2,13 +2,13 @@
 //! people or, with `--json`, as one document. This file only names them; each has a file of its own.
 
 pub(crate) mod dead_letters;
-mod line;
 mod place;
 mod preview;
 pub(crate) mod restock_status;
 mod show;
 pub(crate) mod told;
 mod verdict;
+mod waitlist_queries;
 pub(crate) mod waitlist_show;
 
 /// What can be asked of a restock.

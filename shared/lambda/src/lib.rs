@@ -7,7 +7,6 @@ pub mod entropy;
 pub mod http;
 pub mod logs;
 pub mod settings;
-pub mod table;
 
 use std::fmt;
 

@@ -15,18 +15,19 @@ use domain::{
     product::Product,
 };
 use futures::future::try_join;
-use lambda::table::{Claim, StoredCursor, TableError};
 use lambda::{clock, entropy};
+use store::cursor::StoredCursor;
+use store::waitlist::{Addressee, Row};
+use store::{Outcome, StoreError, summary};
 use tokio::time::Instant;
 
 use super::{
     End,
     refusals::{AtTheEnd, Refusals},
-    waitlist::{self, Addressee, Row},
+    waitlist,
 };
 use crate::{
     App,
-    budget::Reserved,
     event::Failed,
     mailer::{CALL_TIMEOUT, Fate, Refusal, Sent},
     metrics,
@@ -71,10 +72,11 @@ pub(crate) struct Known {
 
 impl Known {
     /// Reads it; `None` where there is no such product.
-    pub(super) async fn read(app: &App, job: &Job) -> Result<Option<Self>, TableError> {
+    pub(super) async fn read(app: &App, job: &Job) -> Result<Option<Self>, StoreError> {
         let looked = Instant::now();
-        let product = app.table.product(&job.product_id);
-        let (product, stored) = try_join(product, app.table.cursor(&job.product_id, job.shard)).await?;
+        let product = app.store.products().get(&job.product_id);
+        let stored = app.store.cursors().read(&job.product_id, job.shard);
+        let (product, stored) = try_join(product, stored).await?;
         Ok(product.map(|product| Self { product, looked, stored, first: false }))
     }
 }
@@ -152,7 +154,7 @@ impl<'a> Shift<'a> {
                     tokio::time::sleep_until(until.min(Instant::now() + left.min(FRESH))).await;
                 }
             }
-            stored = app.table.cursor(&job.product_id, job.shard).await?;
+            stored = app.store.cursors().read(&job.product_id, job.shard).await?;
         };
         Ok(Opening::Ours(Box::new(Self {
             app,
@@ -223,8 +225,8 @@ impl<'a> Shift<'a> {
             let call = self.next_call(wanted);
             if call.recipients.is_empty() {
                 if let Some(through) = call.through {
-                    let unreadable = waitlist::failures(&call.unreadable, waitlist::UNREADABLE);
-                    waitlist::write_failed(self.app, self.job, &unreadable).await?;
+                    let unreadable = waitlist::failures(&call.unreadable, summary::UNREADABLE);
+                    waitlist::write_failed(&self.app.store, self.job, &unreadable).await?;
                     self.cursor =
                         self.cursor.passed(through, call.skipped).failing(call.unreadable.len() as u64);
                     self.changed = true;
@@ -242,7 +244,7 @@ impl<'a> Shift<'a> {
 
     /// Writes the cursor for whoever comes next, and gives the count: also where nothing changed,
     /// because a crash may have kept it from the summary.
-    pub(super) async fn release(mut self: Box<Self>) -> (Result<(), TableError>, Option<Tally>) {
+    pub(super) async fn release(mut self: Box<Self>) -> (Result<(), StoreError>, Option<Tally>) {
         metrics::slot_wait(self.waited);
         if let Err(error) = self.commit().await {
             return (Err(error), None);
@@ -253,10 +255,10 @@ impl<'a> Shift<'a> {
 
     /// Writes what is not written yet, more than once if need be: what SES has answered must not be
     /// in doubt for want of a write, nor what it was never handed.
-    async fn commit(&mut self) -> Result<(), TableError> {
+    async fn commit(&mut self) -> Result<(), StoreError> {
         for attempt in 1.. {
             let committed = self.try_to_commit().await;
-            if !committed.as_ref().is_err_and(TableError::is_transient) || attempt == COMMIT_TRIES {
+            if !committed.as_ref().is_err_and(StoreError::is_transient) || attempt == COMMIT_TRIES {
                 return committed;
             }
             tokio::time::sleep(COMMIT_PAUSE * attempt).await;
@@ -264,9 +266,9 @@ impl<'a> Shift<'a> {
         Ok(())
     }
 
-    async fn try_to_commit(&mut self) -> Result<(), TableError> {
+    async fn try_to_commit(&mut self) -> Result<(), StoreError> {
         if let Some((token, written)) = self.unsure.clone() {
-            let stored = self.app.table.cursor(&self.job.product_id, self.job.shard).await?;
+            let stored = self.app.store.cursors().read(&self.job.product_id, self.job.shard).await?;
             if stored.token.as_deref() == Some(&token) {
                 // It was written. A call that it announces was not made: an announcement whose
                 // answer is missing is never followed by a send.
@@ -289,13 +291,13 @@ impl<'a> Shift<'a> {
     }
 
     /// Writes those down as failed whom SES refused while it takes others: it was their own fault.
-    async fn reject_set_aside(&mut self) -> Result<(), TableError> {
+    async fn reject_set_aside(&mut self) -> Result<(), StoreError> {
         let rejected = self.refusals.take();
         if rejected.is_empty() {
             return Ok(());
         }
         metrics::answered(0, rejected.len() as u64);
-        waitlist::write_failed(self.app, self.job, &rejected).await?;
+        waitlist::write_failed(&self.app.store, self.job, &rejected).await?;
         let gone: Vec<Position> = rejected.into_iter().map(|(position, _)| position).collect();
         self.owed.retain(|position, _| !gone.contains(position));
         self.cursor = self.cursor.forgetting(&gone).failing(gone.len() as u64);
@@ -303,7 +305,7 @@ impl<'a> Shift<'a> {
         Ok(())
     }
 
-    async fn nobody_left(&mut self) -> Result<bool, TableError> {
+    async fn nobody_left(&mut self) -> Result<bool, StoreError> {
         if !self.cursor.carried.is_empty() || !self.ahead.is_empty() {
             return Ok(false);
         }
@@ -315,10 +317,10 @@ impl<'a> Shift<'a> {
     }
 
     /// Whether the product can be bought, as of a moment ago.
-    async fn in_stock(&mut self) -> Result<bool, TableError> {
+    async fn in_stock(&mut self) -> Result<bool, StoreError> {
         if self.looked.elapsed() >= FRESH {
             self.looked = Instant::now();
-            if let Some(product) = self.app.table.product(&self.job.product_id).await? {
+            if let Some(product) = self.app.store.products().get(&self.job.product_id).await? {
                 self.product = product;
             }
         }
@@ -326,7 +328,7 @@ impl<'a> Shift<'a> {
     }
 
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 1 to 1000")]
-    async fn read_ahead(&mut self, rate: Rate, size: usize) -> Result<(), TableError> {
+    async fn read_ahead(&mut self, rate: Rate, size: usize) -> Result<(), StoreError> {
         // A call's worth more than the next call takes, so that there is somebody to reserve the slots after it for.
         while self.ahead.len() < size * 2 && !self.whole {
             let page = ((rate.per_second() * AHEAD_SECONDS) as usize).clamp(size.min(MAX_PAGE), MAX_PAGE);
@@ -336,15 +338,15 @@ impl<'a> Shift<'a> {
         Ok(())
     }
 
-    async fn page(&mut self, limit: usize) -> Result<Vec<(Position, Row)>, TableError> {
+    async fn page(&mut self, limit: usize) -> Result<Vec<(Position, Row)>, StoreError> {
         let after = self.ahead.back().map_or(self.cursor.committed, |(position, _)| *position);
-        let page = waitlist::entries(self.app, self.job, after, self.bound, limit).await?;
+        let page = waitlist::entries(&self.app.store, self.job, after, self.bound, limit).await?;
         self.whole = page.last;
         Ok(page.entries)
     }
 
     /// Reads the entries of those carried whom an earlier worker left.
-    async fn find_owed(&mut self) -> Result<(), TableError> {
+    async fn find_owed(&mut self) -> Result<(), StoreError> {
         let missing: Vec<Position> = self
             .cursor
             .carried
@@ -356,15 +358,15 @@ impl<'a> Shift<'a> {
             return Ok(());
         }
         let mut unreadable = Vec::new();
-        for (position, row) in waitlist::entries_at(self.app, self.job, &missing).await? {
+        for (position, row) in waitlist::entries_at(&self.app.store, self.job, &missing).await? {
             match row {
                 Row::Waiting(entry) => drop(self.owed.insert(position, entry)),
                 Row::Expired => {}
                 Row::Unreadable => unreadable.push(position),
             }
         }
-        let failed = waitlist::failures(&unreadable, waitlist::UNREADABLE);
-        waitlist::write_failed(self.app, self.job, &failed).await?;
+        let failed = waitlist::failures(&unreadable, summary::UNREADABLE);
+        waitlist::write_failed(&self.app.store, self.job, &failed).await?;
         let gone: Vec<Position> =
             missing.into_iter().filter(|position| !self.owed.contains_key(position)).collect();
         self.cursor = self.cursor.forgetting(&gone).failing(unreadable.len() as u64);
@@ -373,7 +375,7 @@ impl<'a> Shift<'a> {
     }
 
     /// When `wanted` slots may be used, in Unix microseconds; `None` where that is after `until`.
-    async fn slots(&mut self, rate: Rate, wanted: usize, until: Instant) -> Result<Option<u64>, TableError> {
+    async fn slots(&mut self, rate: Rate, wanted: usize, until: Instant) -> Result<Option<u64>, StoreError> {
         let known = self.sendable();
         let mut at = self.lease.as_mut().and_then(|lease| lease.take(wanted));
         if at.is_none() {
@@ -400,16 +402,13 @@ impl<'a> Shift<'a> {
         wanted: usize,
         known: usize,
         until: Instant,
-    ) -> Result<Option<Lease>, TableError> {
+    ) -> Result<Option<Lease>, StoreError> {
         let half_second = (rate.per_second() / 2.0).min(MAX_PAGE as f64) as usize;
         let slots = half_second.clamp(wanted, known.max(wanted));
         let left =
             u64::try_from(until.saturating_duration_since(Instant::now()).as_micros()).unwrap_or(u64::MAX);
         let latest_us = clock::now_us().saturating_add(left);
-        Ok(match self.app.budget.reserve(rate, slots, latest_us).await? {
-            Reserved::TooLate => None,
-            Reserved::Slots(lease) => Some(lease),
-        })
+        self.app.budget.reserve(rate, slots, latest_us).await
     }
 
     /// The next `wanted` people: those carried first, then the next entries.
@@ -442,28 +441,28 @@ impl<'a> Shift<'a> {
 
     /// Announces a call, which also commits the one before. False where another worker has the
     /// shard: then nothing may be sent.
-    async fn claim(&mut self, call: &Call) -> Result<bool, TableError> {
+    async fn claim(&mut self, call: &Call) -> Result<bool, StoreError> {
         let count = u32::try_from(call.recipients.len()).unwrap_or(u32::MAX);
         let claimed = self.cursor.claim(call.retried, call.through, count, clock::now_ms());
         self.write(claimed).await
     }
 
-    async fn write(&mut self, cursor: Cursor) -> Result<bool, TableError> {
+    async fn write(&mut self, cursor: Cursor) -> Result<bool, StoreError> {
         let token = entropy::new_id();
         let (app, job, seen) = (self.app, self.job, self.seen.clone());
         let written =
-            app.table.write_cursor(&job.product_id, job.shard, &cursor, seen.as_deref(), &token).await;
+            app.store.cursors().swap(&job.product_id, job.shard, &cursor, seen.as_deref(), &token).await;
         if written.is_err() {
             self.unsure = Some((token.clone(), cursor.clone()));
         }
         match written? {
-            Claim::Won => {
+            Outcome::Applied(()) => {
                 self.cursor = cursor;
                 self.seen = Some(token);
                 self.changed = false;
                 Ok(true)
             }
-            Claim::Lost => {
+            Outcome::Refused(()) => {
                 tracing::warn!(product = %job.product_id, shard = %job.shard, "another worker has the shard");
                 self.lost = true;
                 Ok(false)
@@ -523,8 +522,8 @@ impl<'a> Shift<'a> {
             self.refusals.halve(count);
             return Ok(None);
         }
-        let unreadable = waitlist::failures(&call.unreadable, waitlist::UNREADABLE);
-        waitlist::write_failed(self.app, self.job, &unreadable).await?;
+        let unreadable = waitlist::failures(&call.unreadable, summary::UNREADABLE);
+        waitlist::write_failed(&self.app.store, self.job, &unreadable).await?;
         let mut again = Vec::new();
         for (position, entry) in call.recipients {
             self.owed.insert(position, entry);
@@ -559,7 +558,7 @@ impl<'a> Shift<'a> {
     ) -> Result<Option<End>, Failed> {
         let mut answer = Answer { skipped: call.skipped, ..Answer::default() };
         let (mut rejected, mut worst) = (Vec::new(), None);
-        let unreadable = waitlist::failures(&call.unreadable, waitlist::UNREADABLE);
+        let unreadable = waitlist::failures(&call.unreadable, summary::UNREADABLE);
         let accepted = fates.iter().filter(|fate| **fate == Fate::Accepted).count();
         self.refusals.answered(accepted);
         for ((position, entry), fate) in call.recipients.into_iter().zip(fates) {
@@ -599,7 +598,7 @@ impl<'a> Shift<'a> {
         let progress = answer.accepted + answer.rejected > 0;
         self.cursor = self.cursor.answered(answer).failing(unreadable.len() as u64);
         rejected.extend(unreadable);
-        waitlist::write_failed(self.app, self.job, &rejected).await?;
+        waitlist::write_failed(&self.app.store, self.job, &rejected).await?;
         if let Some(end) = self.settle_set_aside().await? {
             return Ok(Some(end));
         }
@@ -656,7 +655,7 @@ impl<'a> Shift<'a> {
     /// Waits. Before a long wait, the call that was answered last is committed: left for the next
     /// announcement, it would come to look like one whose worker is gone. False where another
     /// worker has the shard.
-    async fn pause(&mut self, wait: Duration) -> Result<bool, TableError> {
+    async fn pause(&mut self, wait: Duration) -> Result<bool, StoreError> {
         if wait > DEPARTURE
             && self.changed
             && self.cursor.flight.is_none()
@@ -690,14 +689,14 @@ fn is_late(since_ms: u64, now_ms: u64) -> bool {
 }
 
 /// Settles the call in flight as the setting says. Whoever is passed is written down first.
-async fn settle(app: &App, job: &Job, flying: &Cursor) -> Result<Cursor, TableError> {
+async fn settle(app: &App, job: &Job, flying: &Cursor) -> Result<Cursor, StoreError> {
     let choice = app.config.on_unknown;
     if let (OnUnknown::Skip, Some(flight)) = (choice, &flying.flight) {
         let of_flight =
-            waitlist::entries(app, job, flying.committed, flight.through, MAX_PAGE).await?.entries;
+            waitlist::entries(&app.store, job, flying.committed, flight.through, MAX_PAGE).await?.entries;
         let doubted = of_flight.iter().map(|(position, _)| *position).chain(flight.retried.iter().copied());
         let doubted: Vec<Position> = doubted.collect();
-        waitlist::write_failed(app, job, &waitlist::failures(&doubted, "IN_DOUBT")).await?;
+        waitlist::write_failed(&app.store, job, &waitlist::failures(&doubted, summary::IN_DOUBT)).await?;
     }
     let count = flying.flight.as_ref().map_or(0, |flight| flight.count);
     metrics::in_doubt(count);
@@ -714,6 +713,6 @@ async fn count_on(app: &App, job: &Job, cursor: Cursor, first: bool) -> Result<C
     if let Some(before) = &cursor.tally {
         super::sum_up(app, job, before).await?;
     }
-    let tally = if first { None } else { waitlist::tally(app, job).await? };
+    let tally = if first { None } else { waitlist::tally(&app.store, job).await? };
     Ok(cursor.counting(tally.unwrap_or_else(|| Tally::new(job.restock_id.clone()))))
 }

@@ -370,7 +370,7 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
 /// Puts the job of some shard in line once more, as a redelivery would. False where the restock is
 /// not planned yet.
 async fn redeliver(lab: &Lab, product: &ProductId, restock: &RestockId) -> anyhow::Result<bool> {
-    let known = lab.table.product(product).await?;
+    let known = lab.store.products().get(product).await?;
     let planned = known.filter(|known| known.bound_of.as_ref() == Some(restock));
     let Some(bound) = planned.and_then(|known| known.bound) else { return Ok(false) };
     let shard = Shard(rand::random_range(0..SHARDS_AT_RANDOM));

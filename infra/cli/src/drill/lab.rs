@@ -7,16 +7,16 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
-use aws_sdk_dynamodb::types::{PutRequest, WriteRequest};
 use axum::body::Bytes;
-use domain::cursor::Tally;
 use domain::{Address, Locale, Position, ProductId, RestockId, Shard};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lambda::clock;
-use lambda::table::{Entry, ItemKey, OPEN_BUCKETS, Table, item, open_bucket};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
+use store::Store;
+use store::fanout::BUCKETS;
+use store::waitlist::{Entry, SEEDED_AT_ONCE};
 
 use super::http_tap::HttpTap;
 use super::kafka_tap::KafkaTap;
@@ -28,9 +28,7 @@ use crate::up::{self, Options, System, Target};
 use lambda_host::NOTIFY;
 use ses_inbox::Ses;
 
-/// Entries written in one request; 25 are what it takes.
-const AT_ONCE: usize = 25;
-/// Such requests at a time.
+/// How many requests write entries at a time.
 const WRITERS: usize = 4;
 /// How often it is looked whether a fan-out has ended.
 const LOOK: Duration = Duration::from_millis(100);
@@ -69,7 +67,7 @@ pub(super) struct Lab {
     pub(super) wire: Arc<Wire>,
     taps: (HttpTap, HttpTap, KafkaTap),
     /// The table, past its wire.
-    pub(super) table: Table,
+    pub(super) store: Store,
     producer: FutureProducer,
     shards: u16,
 }
@@ -126,13 +124,11 @@ impl Lab {
         let host = system.host().clone();
         wire.kills_with(move || host.kill(NOTIFY, 1.0));
         let aws = up::aws(false).await;
-        let config = aws_sdk_dynamodb::config::Builder::from(&aws).endpoint_url(dynamodb.url()).build();
-        let client = aws_sdk_dynamodb::Client::from_conf(config);
-        let table = Table::new(client, system.addresses().table.clone());
+        let store = Store::at(&aws, Some(dynamodb.url()), system.addresses().table.clone());
         let producer =
             ClientConfig::new().set("bootstrap.servers", kafka.servers()).set("linger.ms", "0").create()?;
         let taps = (table_tap, ses_tap, kafka_tap);
-        Ok(Self { system, ses, dynamodb, kafka, wire, taps, table, producer, shards: setup.shards })
+        Ok(Self { system, ses, dynamodb, kafka, wire, taps, store, producer, shards: setup.shards })
     }
 
     /// Ends everything.
@@ -162,11 +158,11 @@ impl Lab {
     ) -> anyhow::Result<()> {
         let now_ms = clock::now_ms();
         let ttl = clock::now().as_second() + YEAR_SECONDS;
-        let batches = (0..count).step_by(AT_ONCE).map(|from| {
+        let batches = (0..count).step_by(SEEDED_AT_ONCE).map(|from| {
             let written = &written;
             async move {
-                let to = (from + AT_ONCE).min(count);
-                let writes = (from..to).map(|number| {
+                let to = (from + SEEDED_AT_ONCE).min(count);
+                let entries = (from..to).map(|number| {
                     let shard = Shard(u16::try_from(number % usize::from(self.shards)).unwrap_or_default());
                     let email = address(product, number);
                     let entry = Entry {
@@ -178,17 +174,10 @@ impl Lab {
                     };
                     // A minute ago and in their order.
                     let at = Position::new(now_ms - 60_000 + number as u64 / 1_000, number as u128);
-                    let put = PutRequest::builder()
-                        .set_item(Some(item(&ItemKey::entry(product, shard, at), &entry)?))
-                        .build()?;
-                    anyhow::Ok(WriteRequest::builder().put_request(put).build())
+                    anyhow::Ok((shard, at, entry))
                 });
-                let writes = writes.collect::<Result<Vec<_>, _>>()?;
-                let request = self.table.client.batch_write_item().request_items(&self.table.name, writes);
-                let left = request.send().await.context("people could not be written")?.unprocessed_items;
-                if left.is_some_and(|left| !left.is_empty()) {
-                    bail!("the table did not take everybody");
-                }
+                let entries = entries.collect::<Result<Vec<_>, _>>()?;
+                self.store.seed_entries(product, entries).await.context("people could not be written")?;
                 written(to);
                 Ok(())
             }
@@ -280,12 +269,12 @@ impl Lab {
     ///
     /// # Errors
     /// When the table cannot be read.
-    pub(super) async fn unfinished(&self) -> anyhow::Result<Vec<String>> {
+    pub(super) async fn unfinished(&self) -> anyhow::Result<Vec<ProductId>> {
         let mut products = Vec::new();
-        for bucket in 0..OPEN_BUCKETS {
-            let found = self.table.query(open_bucket(bucket), None).consistent_read(true).send().await?;
-            for item in found.items.unwrap_or_default() {
-                products.extend(item.get("productId").and_then(|id| id.as_s().ok()).cloned());
+        for number in 0..BUCKETS {
+            let mut bucket = self.store.fan_outs().bucket(number);
+            while let Some(page) = bucket.next().await? {
+                products.extend(page.into_iter().flatten().map(|found| found.job.product_id));
             }
         }
         Ok(products)
@@ -298,10 +287,10 @@ impl Lab {
     pub(super) async fn settled(&self, product: &ProductId, restock: &RestockId) -> anyhow::Result<()> {
         let started = Instant::now();
         loop {
-            let known = self.table.product(product).await?;
+            let known = self.store.products().get(product).await?;
             let planned = known.is_some_and(|known| known.bound_of.as_ref() == Some(restock));
             // Jobs are written down before the record of the restock is committed.
-            if planned && self.drained().await? && !self.unfinished().await?.contains(&product.to_string()) {
+            if planned && self.drained().await? && !self.unfinished().await?.contains(product) {
                 return Ok(());
             }
             if started.elapsed() > PATIENCE {
@@ -324,9 +313,7 @@ impl Lab {
     pub(super) async fn counted(&self, restock: &RestockId) -> anyhow::Result<Counted> {
         let mut counted = Counted::default();
         for shard in (0..self.shards).map(Shard) {
-            let tally: Option<Tally> =
-                self.table.get(&ItemKey::shard_summary(restock, shard), "count").await?;
-            if let Some(tally) = tally {
+            if let Some(tally) = self.store.summaries().shard(restock, shard).await? {
                 counted.sent += tally.sent;
                 counted.skipped += tally.skipped;
                 counted.in_doubt += tally.in_doubt;
@@ -340,14 +327,8 @@ impl Lab {
     /// # Errors
     /// When the table cannot be read.
     pub(super) async fn written_down(&self, restock: &RestockId) -> anyhow::Result<usize> {
-        let range = ("FAILED#".to_owned(), "FAILED#~".to_owned());
-        let pages = self.table.query(format!("R#{restock}"), Some(range)).into_paginator().send();
-        let mut count = 0;
-        let mut pages = pages;
-        while let Some(page) = pages.next().await {
-            count += page?.items.unwrap_or_default().len();
-        }
-        Ok(count)
+        let failures: u64 = self.store.summaries().failures(restock).await?.into_values().sum();
+        Ok(usize::try_from(failures)?)
     }
 
     /// What the people who were let wait for each product got.

@@ -7,8 +7,8 @@ use anyhow::bail;
 use aws_config::Region;
 use aws_config::timeout::TimeoutConfig;
 use lambda::aws::{loader, loader_for_stand_in};
-use lambda::table::Table;
 use rdkafka::ClientConfig;
+use store::Store;
 
 use crate::poll::{Setting, setting};
 use crate::up::{Addresses, REGION, TABLE, Target};
@@ -34,7 +34,7 @@ pub(super) struct TableArgs {
 }
 
 impl TableArgs {
-    pub(super) async fn table(&self) -> anyhow::Result<Table> {
+    pub(super) async fn store(&self) -> anyhow::Result<Store> {
         let (target, ready) = match (&self.dynamodb, &self.ready_file) {
             (Some(target), _) => (target.clone(), None),
             (None, Some(file)) => {
@@ -46,12 +46,11 @@ impl TableArgs {
             ),
         };
         let name = self.table.clone().or(ready.as_ref().map(|ready| ready.table.clone()));
-        let client = client(&target, ready.map(|ready| ready.region)).await;
-        Ok(Table::new(client, name.unwrap_or_else(|| TABLE.to_owned())))
+        Ok(connect(&target, ready.map(|ready| ready.region), name.unwrap_or_else(|| TABLE.to_owned())).await)
     }
 }
 
-async fn client(target: &Target, region: Option<String>) -> aws_sdk_dynamodb::Client {
+async fn connect(target: &Target, region: Option<String>, table: String) -> Store {
     let url = match target {
         Target::Url(url) => Some(url),
         Target::Aws => None,
@@ -66,11 +65,7 @@ async fn client(target: &Target, region: Option<String>) -> aws_sdk_dynamodb::Cl
     };
     let timeouts =
         TimeoutConfig::builder().operation_attempt_timeout(ATTEMPT).operation_timeout(OPERATION).build();
-    let mut config = aws_sdk_dynamodb::config::Builder::from(&loader.timeout_config(timeouts).load().await);
-    if let Some(url) = url {
-        config = config.endpoint_url(url);
-    }
-    aws_sdk_dynamodb::Client::from_conf(config.build())
+    Store::at(&loader.timeout_config(timeouts).load().await, url.map(String::as_str), table)
 }
 
 /// Which Kafka.

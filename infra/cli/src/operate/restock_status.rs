@@ -1,18 +1,19 @@
 //! `notify-me restock status`: how many a restock has told, shard by shard, and what is left of it.
 
-use std::collections::BTreeMap;
-
 use anyhow::bail;
 use domain::cursor::Tally;
 use domain::{Position, ProductId, RestockId, Shard, ShardCount};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use lambda::table::{ItemKey, Open, Planned, Table, TableError};
 use serde::Serialize;
+use store::fanout::FanOut;
+use store::summary::Planned;
+use store::waitlist::Count;
+use store::{Store, StoreError};
 
-use super::line::{self, Count};
 use super::place::TableArgs;
 use super::show;
+use super::waitlist_queries::{SIDE_BY_SIDE, tally, waiting};
 
 const MORE: &str = "\
 Numbers:
@@ -111,14 +112,14 @@ struct ShardStatus {
 
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let restock = RestockId::parse(&args.restock)?;
-    let table = args.table.table().await?;
-    let Some(planned) = table.get::<Planned>(&ItemKey::summary(&restock), "summary").await? else {
+    let store = args.table.store().await?;
+    let Some(planned) = store.summaries().plan(&restock).await? else {
         bail!(
             "no restock {restock} is planned: it is unknown, not processed yet, a sell-out, older than a later update, \
              or older than 400 days"
         );
     };
-    let status = status(&table, planned).await?;
+    let status = status(&store, planned).await?;
     if args.json {
         return show::json(&status);
     }
@@ -126,18 +127,19 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn status(table: &Table, planned: Planned) -> Result<Status, TableError> {
-    let product = table.product(&planned.product_id).await?;
+async fn status(store: &Store, planned: Planned) -> Result<Status, StoreError> {
+    let product = store.products().get(&planned.product_id).await?;
     let count = ShardCount::new(planned.shard_count).unwrap_or_default();
-    let looks = count.all().map(|shard| look(table, &planned, shard));
-    let shards: Vec<ShardStatus> = stream::iter(looks).buffered(line::SIDE_BY_SIDE).try_collect().await?;
+    let looks = count.all().map(|shard| look(store, &planned, shard));
+    let shards: Vec<ShardStatus> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
+    let failures = store.summaries().failures(&planned.restock_id).await?;
     Ok(Status {
-        planned_at: show::at(planned.planned_ms),
+        planned_at: planned.planned_at,
         in_stock: product.as_ref().is_some_and(|product| product.in_stock()),
         is_current: product.as_ref().is_some_and(|product| product.restock_id == planned.restock_id),
         open_shards: shards.iter().filter(|shard| shard.state == State::Open).count(),
         total: Numbers::sum(shards.iter().map(|shard| shard.numbers)),
-        failures: failures(table, &planned.restock_id).await?,
+        failures: failures.into_iter().map(|(reason, count)| Failures { reason, count }).collect(),
         shards,
         bound: planned.bound,
         product_id: planned.product_id,
@@ -145,75 +147,32 @@ async fn status(table: &Table, planned: Planned) -> Result<Status, TableError> {
     })
 }
 
-async fn look(table: &Table, planned: &Planned, shard: Shard) -> Result<ShardStatus, TableError> {
+async fn look(store: &Store, planned: &Planned, shard: Shard) -> Result<ShardStatus, StoreError> {
     let product = &planned.product_id;
-    let (cursor, tally) = tally(table, product, &planned.restock_id, shard).await?;
+    let (cursor, tally) = tally(store, product, &planned.restock_id, shard).await?;
     let left = match planned.bound {
-        Some(bound) => line::waiting(table, product, shard, &cursor, bound).await?,
-        None => Count { number: 0, whole: true },
+        Some(bound) => waiting(store, product, shard, &cursor, bound).await?,
+        None => Count::NONE,
     };
-    let open: Option<Open> = table.get(&ItemKey::open(product, shard), "fan-out").await?;
+    let open = store.fan_outs().get(product, shard).await?;
     let was_planned = planned.shards.contains(&shard);
     let state = State::of(was_planned, open.as_ref(), &planned.restock_id, left.number);
-    let other = open.as_ref().filter(|_| state == State::TakenOver).map(|open| open.restock_id.clone());
+    let other = open.as_ref().filter(|_| state == State::TakenOver).map(|open| open.job.restock_id.clone());
     Ok(ShardStatus {
         shard,
         state,
         numbers: Numbers::of(tally.as_ref(), left),
         cursor_at: (cursor.committed > Position::START).then(|| show::at(cursor.committed.time_ms())),
         cursor: cursor.committed,
-        last_in_line_at: open.filter(|_| state == State::Open).map(|open| show::at(open.moved_ms)),
+        last_in_line_at: open.filter(|_| state == State::Open).map(|open| open.moved_at),
         taken_over_by: other,
     })
 }
 
-/// A shard's cursor, and what was counted there for a restock: on the cursor, where that counts for it still, or else
-/// in the restock's summary.
-pub(super) async fn tally(
-    table: &Table,
-    product: &ProductId,
-    restock: &RestockId,
-    shard: Shard,
-) -> Result<(domain::cursor::Cursor, Option<Tally>), TableError> {
-    let cursor = table.cursor(product, shard).await?.cursor;
-    let here = cursor.tally.clone().filter(|tally| tally.restock_id == *restock);
-    let tally = match here {
-        Some(tally) => Some(tally),
-        None => table.get(&ItemKey::shard_summary(restock, shard), "count").await?,
-    };
-    Ok((cursor, tally))
-}
-
-/// Why people could not be told, and how many for each reason.
-async fn failures(table: &Table, restock: &RestockId) -> Result<Vec<Failures>, TableError> {
-    let first = ItemKey::failed(restock, Position::START);
-    let range = (first.sk, ItemKey::failed(restock, Position::END).sk);
-    let (mut reasons, mut from) = (BTreeMap::<String, u64>::new(), None);
-    loop {
-        let page = table
-            .query(first.pk.clone(), Some(range.clone()))
-            .projection_expression("#reason")
-            .expression_attribute_names("#reason", "reason")
-            .consistent_read(true)
-            .set_exclusive_start_key(from)
-            .send()
-            .await
-            .map_err(|error| TableError::of("Query", &error))?;
-        for item in page.items.unwrap_or_default() {
-            let reason = item.get("reason").and_then(|value| value.as_s().ok());
-            *reasons.entry(reason.cloned().unwrap_or_default()).or_default() += 1;
-        }
-        from = page.last_evaluated_key;
-        if from.is_none() {
-            return Ok(reasons.into_iter().map(|(reason, count)| Failures { reason, count }).collect());
-        }
-    }
-}
-
 impl State {
-    fn of(was_planned: bool, open: Option<&Open>, restock: &RestockId, left: u64) -> Self {
+    fn of(was_planned: bool, open: Option<&FanOut>, restock: &RestockId, left: u64) -> Self {
         match open {
-            Some(open) if open.restock_id == *restock => Self::Open,
+            Some(open) if open.job.restock_id == *restock => Self::Open,
             Some(_) if left > 0 => Self::TakenOver,
             None if left > 0 => Self::Waiting,
             _ if was_planned => Self::Told,
@@ -241,7 +200,7 @@ impl Numbers {
     }
 
     fn sum(all: impl Iterator<Item = Self>) -> Self {
-        let none = Self::of(None, Count { number: 0, whole: true });
+        let none = Self::of(None, Count::NONE);
         all.fold(none, |a, b| Self {
             planned: a.planned + b.planned,
             sent: a.sent + b.sent,
@@ -319,15 +278,18 @@ impl Status {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+    use domain::job::Job;
+
     use super::*;
 
     fn restock(id: &str) -> RestockId {
         RestockId::parse(id).unwrap()
     }
 
-    fn open(id: &str) -> Open {
+    fn open(id: &str) -> FanOut {
         let product_id = ProductId::parse("p").unwrap();
-        Open { restock_id: restock(id), product_id, shard: Shard(0), bound: Position::START, moved_ms: 0 }
+        let job = Job { restock_id: restock(id), product_id, shard: Shard(0), bound: Position::START };
+        FanOut { job, moved_at: Timestamp::UNIX_EPOCH }
     }
 
     #[test]
@@ -349,9 +311,9 @@ mod tests {
     #[test]
     fn planned_are_those_who_were_handled_and_those_who_are_left_and_doubts_are_not_counted_twice() {
         let tally = Tally { sent: 50, failed: 2, skipped: 3, in_doubt: 40, ..Tally::new(restock("r")) };
-        let numbers = Numbers::of(Some(&tally), Count { number: 5, whole: true });
+        let numbers = Numbers::of(Some(&tally), Count { number: 5, ..Count::NONE });
         assert_eq!(numbers.planned, 60);
-        let other = Numbers::of(None, Count { number: 1, whole: false });
+        let other = Numbers::of(None, Count { number: 1, exact: false, ..Count::NONE });
         let sum = Numbers::sum([numbers, other].into_iter());
         assert_eq!((sum.planned, sum.left, sum.in_doubt, sum.precision), (61, 6, 40, "atLeast"));
     }

@@ -6,14 +6,15 @@ use anyhow::{Context as _, bail};
 use domain::{Address, Position, ProductId, RestockId, Shard, ShardCount, Subscriber, UserId};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use lambda::table::{Entry, ItemKey, Open, PLAN, Planned, Subscription, Table, TableError, read};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+use store::subscription::Subscription;
+use store::waitlist::Count;
+use store::{Store, StoreError};
 
-use super::line::{self, Count};
 use super::place::TableArgs;
-use super::restock_status::tally;
 use super::show;
 use super::verdict::{Covering, Facts, Verdict};
+use super::waitlist_queries::{SIDE_BY_SIDE, shards, tally, waiting};
 
 /// How many restocks that cover a place are looked at. More than one cover it only where the earlier ones sold out
 /// before they came to it.
@@ -137,23 +138,22 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     crate::console::log_to_stderr();
     let id = ProductId::parse(&args.product)?;
     let subscriber = args.subscriber()?;
-    let table = args.table.table().await?;
-    let key = ItemKey::subscription(&subscriber, &id);
-    let product = table.product(&id).await?;
-    let told = match table.get::<Subscription>(&key, "subscription").await? {
+    let store = args.table.store().await?;
+    let product = store.products().get(&id).await?;
+    let told = match store.subscriptions().find(&subscriber, &id).await? {
         Some(subscription) => {
-            let (shards, _) = line::shards(&table, product.as_ref(), args.shards).await?;
-            let facts = facts(&table, &id, product, &subscription).await?;
+            let (shards, _) = shards(&store, product.as_ref(), args.shards).await?;
+            let facts = facts(&store, &id, product, &subscription).await?;
             let verdict = facts.verdict();
             let before = match verdict {
                 Verdict::Waiting | Verdict::BeingTold { .. } => {
-                    Some(before(&table, &id, shards, &subscription).await?)
+                    Some(before(&store, &id, shards, &subscription).await?)
                 }
                 _ => None,
             };
             Told::of(id, &subscriber, &subscription, &facts, verdict, before)
         }
-        None if product.is_none() && nobody_waits(&table, &id, args.shards).await? => {
+        None if product.is_none() && nobody_waits(&store, &id, args.shards).await? => {
             bail!("product {id} is not known: no subscriber waits for it, and no stock update was received")
         }
         None => Told::unknown(id, &subscriber),
@@ -165,82 +165,67 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn nobody_waits(table: &Table, id: &ProductId, shards: Option<ShardCount>) -> Result<bool, TableError> {
-    let (shards, _) = line::shards(table, None, shards).await?;
+async fn nobody_waits(store: &Store, id: &ProductId, asked: Option<ShardCount>) -> Result<bool, StoreError> {
+    let (shards, _) = shards(store, None, asked).await?;
     let looks = shards.all().map(|shard| async move {
-        let cursor = table.cursor(id, shard).await?.cursor;
-        Ok::<_, TableError>(line::first(table, id, shard, &cursor, 1).await?.is_empty())
+        let cursor = store.cursors().read(id, shard).await?.cursor;
+        let first = store.waitlist(id, shard).first(&cursor, 1, Timestamp::now()).await?;
+        Ok::<_, StoreError>(first.is_empty())
     });
-    let empty: Vec<bool> = stream::iter(looks).buffered(line::SIDE_BY_SIDE).try_collect().await?;
+    let empty: Vec<bool> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
     Ok(empty.into_iter().all(|empty| empty))
 }
 
 /// What the table knows of a subscription. The cursor is read last, so that an entry that vanished before is not taken
 /// for one that was never reached.
 async fn facts(
-    table: &Table,
+    store: &Store,
     id: &ProductId,
     product: Option<domain::product::Product>,
     subscription: &Subscription,
-) -> Result<Facts, TableError> {
+) -> Result<Facts, StoreError> {
     let Subscription { position: at, shard, ttl, .. } = *subscription;
-    let entry = table.get::<Entry>(&ItemKey::entry(id, shard, at), "entry").await?.is_some();
-    let open: Option<Open> = table.get(&ItemKey::open(id, shard), "fan-out").await?;
-    let covered_by = covering(table, id, shard, at).await?;
-    let cursor = table.cursor(id, shard).await?.cursor;
+    let entry = store.waitlist(id, shard).entry(at).await?.is_some();
+    let open = store.fan_outs().get(id, shard).await?;
+    let covered_by = covering(store, id, shard, at).await?;
+    let cursor = store.cursors().read(id, shard).await?.cursor;
     Ok(Facts { now: Timestamp::now(), at, ttl, entry, cursor, product, open, covered_by })
-}
-
-#[derive(Deserialize)]
-struct Failure {
-    reason: String,
 }
 
 /// The restocks whose bound covers a place, in the order of their bounds.
 async fn covering(
-    table: &Table,
+    store: &Store,
     id: &ProductId,
     shard: Shard,
     at: Position,
-) -> Result<Vec<Covering>, TableError> {
-    let range = (format!("{PLAN}{at}"), format!("{PLAN}{}~", Position::END));
-    let found = table
-        .query(ItemKey::product(id).pk, Some(range))
-        .limit(MOST_RESTOCKS)
-        .consistent_read(true)
-        .send()
-        .await
-        .map_err(|error| TableError::of("Query", &error))?;
-    let plans = found.items.unwrap_or_default().into_iter().map(|item| read::<Planned>(item, "plan"));
-    let mut plans: Vec<Planned> = plans.collect::<Result<_, _>>()?;
-    plans.sort_by_key(|planned| (planned.bound, planned.planned_ms));
+) -> Result<Vec<Covering>, StoreError> {
+    let plans = store.summaries().plans_covering(id, at, MOST_RESTOCKS).await?;
     let looks = plans.into_iter().map(|planned| async move {
-        let (_, tally) = tally(table, id, &planned.restock_id, shard).await?;
-        let failure: Option<Failure> =
-            table.get(&ItemKey::failed(&planned.restock_id, at), "failure").await?;
-        Ok::<_, TableError>(Covering { planned, tally, failure: failure.map(|failure| failure.reason) })
+        let (_, tally) = tally(store, id, &planned.restock_id, shard).await?;
+        let failure = store.summaries().failure(&planned.restock_id, at).await?;
+        Ok::<_, StoreError>(Covering { planned, tally, failure: failure.map(|failure| failure.reason) })
     });
-    stream::iter(looks).buffered(line::SIDE_BY_SIDE).try_collect().await
+    stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await
 }
 
 /// How many stand before somebody.
 async fn before(
-    table: &Table,
+    store: &Store,
     id: &ProductId,
     shards: ShardCount,
     subscription: &Subscription,
-) -> Result<Before, TableError> {
+) -> Result<Before, StoreError> {
     // Nobody else stands at the very same place.
     let at = subscription.position;
     let looks = shards.all().map(|shard| async move {
-        let cursor = table.cursor(id, shard).await?.cursor;
-        let mut count = line::waiting(table, id, shard, &cursor, at).await?;
+        let cursor = store.cursors().read(id, shard).await?.cursor;
+        let mut count = waiting(store, id, shard, &cursor, at).await?;
         if shard == subscription.shard {
             count.number = count.number.saturating_sub(1);
         }
-        Ok::<_, TableError>((shard, count))
+        Ok::<_, StoreError>((shard, count))
     });
-    let counts: Vec<(Shard, Count)> = stream::iter(looks).buffered(line::SIDE_BY_SIDE).try_collect().await?;
+    let counts: Vec<(Shard, Count)> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
     let overall = Count::sum(counts.iter().map(|(_, count)| *count));
     let here = counts.iter().find(|(shard, _)| *shard == subscription.shard);
     Ok(Before {
@@ -293,7 +278,7 @@ impl Told {
         };
         let of = |id: RestockId| {
             let covering = facts.covered_by.iter().find(|covering| covering.planned.restock_id == id);
-            Restock { planned_at: covering.map(|found| show::at(found.planned.planned_ms)), restock_id: id }
+            Restock { planned_at: covering.map(|found| found.planned.planned_at), restock_id: id }
         };
         match verdict {
             Verdict::Waiting => {}

@@ -7,11 +7,9 @@ use domain::cursor::{Cursor, Tally};
 use domain::product::Product;
 use domain::{Position, RestockId};
 use jiff::Timestamp;
-use lambda::table::{Open, Planned};
 use notify::FLIGHT_LIMIT;
-
-/// The reason under which those are written down who were passed because their call was in doubt.
-const IN_DOUBT: &str = "IN_DOUBT";
+use store::fanout::FanOut;
+use store::summary::{IN_DOUBT, Planned};
 
 /// What is known.
 #[derive(Debug)]
@@ -24,7 +22,7 @@ pub(super) struct Facts {
     pub(super) entry: bool,
     pub(super) cursor: Cursor,
     pub(super) product: Option<Product>,
-    pub(super) open: Option<Open>,
+    pub(super) open: Option<FanOut>,
     /// The restocks whose bound covers the place, in the order of their bounds.
     pub(super) covered_by: Vec<Covering>,
 }
@@ -72,8 +70,8 @@ impl Facts {
                 _ => Verdict::Failed { restock, reason: reason.clone() },
             };
         }
-        let ended_ms = u64::try_from(self.ttl).unwrap_or_default().saturating_mul(1_000);
-        if self.covered_by.first().is_some_and(|first| ended_ms <= first.planned.planned_ms) {
+        let ended_by = |planned: &Planned| self.ttl <= planned.planned_at.as_second();
+        if self.covered_by.first().is_some_and(|first| ended_by(&first.planned)) {
             return Verdict::Expired;
         }
         // A restock that sent nothing in this shard told nobody in it.
@@ -109,8 +107,8 @@ impl Facts {
             .as_ref()
             .is_some_and(|product| product.in_stock() && product.bound.is_some_and(|bound| self.at <= bound));
         match &self.open {
-            Some(open) if in_stock && self.at <= open.bound => Verdict::BeingTold {
-                restock: open.restock_id.clone(),
+            Some(open) if in_stock && self.at <= open.job.bound => Verdict::BeingTold {
+                restock: open.job.restock_id.clone(),
                 throttled: self.cursor.carried.contains(&self.at),
             },
             _ => Verdict::Waiting,
@@ -123,6 +121,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
     use domain::cursor::{Answer, OnUnknown, Opened};
+    use domain::job::Job;
     use domain::stock::Version;
     use domain::{ProductId, Shard};
 
@@ -150,9 +149,10 @@ mod tests {
         }
     }
 
-    fn open() -> Open {
+    fn open() -> FanOut {
         let product_id = ProductId::parse("p").unwrap();
-        Open { restock_id: restock("r"), product_id, shard: Shard(0), bound: at(50), moved_ms: 0 }
+        let job = Job { restock_id: restock("r"), product_id, shard: Shard(0), bound: at(50) };
+        FanOut { job, moved_at: Timestamp::UNIX_EPOCH }
     }
 
     fn covering(id: &str, sent: u64, in_doubt: u64, failure: Option<&str>) -> Covering {
@@ -162,7 +162,7 @@ mod tests {
             bound: Some(at(50)),
             shard_count: 1,
             shards: vec![Shard(0)],
-            planned_ms: 900_000,
+            planned_at: Timestamp::from_second(900).unwrap(),
         };
         let tally = Tally { sent, in_doubt, ..Tally::new(restock(id)) };
         Covering { planned, tally: Some(tally), failure: failure.map(str::to_owned) }

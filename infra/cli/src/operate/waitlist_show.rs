@@ -4,12 +4,13 @@ use anyhow::bail;
 use domain::{Position, ProductId, RestockId, Shard, ShardCount};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
-use lambda::table::{Table, TableError};
 use serde::Serialize;
+use store::waitlist::{Count, Waiting};
+use store::{Store, StoreError};
 
-use super::line::{self, Count};
 use super::place::TableArgs;
 use super::show;
+use super::waitlist_queries::{SIDE_BY_SIDE, shards, waiting};
 
 const MORE: &str = "\
 A waitlist is a log cut into shards, and each shard has a cursor. Entries at or below its committed position are
@@ -78,8 +79,6 @@ struct ShardLine {
     flight: Option<Call>,
     waiting: u64,
     precision: &'static str,
-    #[serde(skip)]
-    first: Vec<line::Waiting>,
 }
 
 #[derive(Serialize)]
@@ -100,24 +99,32 @@ struct Place {
     covered: bool,
 }
 
+/// A shard, with what is shown of all shards together.
+struct Look {
+    line: ShardLine,
+    count: Count,
+    first: Vec<Waiting>,
+}
+
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let id = ProductId::parse(&args.product)?;
-    let table = args.table.table().await?;
-    let known = table.product(&id).await?;
-    let (count, from) = line::shards(&table, known.as_ref(), args.shards).await?;
+    let store = args.table.store().await?;
+    let known = store.products().get(&id).await?;
+    let (count, from) = shards(&store, known.as_ref(), args.shards).await?;
     let limit = usize::from(args.limit);
-    let looks = count.all().map(|shard| look(&table, &id, shard, limit));
-    let mut shards: Vec<ShardLine> = stream::iter(looks).buffered(line::SIDE_BY_SIDE).try_collect().await?;
-    let total = Count::sum(
-        shards.iter().map(|shard| Count { number: shard.waiting, whole: shard.precision == "exact" }),
-    );
-    if known.is_none() && total.number == 0 && shards.iter().all(|shard| shard.committed.is_none()) {
+    let looks = count.all().map(|shard| look(&store, &id, shard, limit));
+    let looks: Vec<Look> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
+    let total = Count::sum(looks.iter().map(|look| look.count));
+    if known.is_none() && total.number == 0 && looks.iter().all(|look| look.line.committed.is_none()) {
         bail!("product {id} is not known: no subscriber waits for it, and no stock update was received");
     }
     let bound = known.as_ref().and_then(|known| known.bound);
-    let mut first: Vec<line::Waiting> =
-        shards.iter_mut().flat_map(|shard| std::mem::take(&mut shard.first)).collect();
-    first.sort_by_key(|waiting| waiting.position);
+    let (mut lines, mut first) = (Vec::new(), Vec::new());
+    for look in looks {
+        first.extend(look.first.into_iter().map(|waiting| (look.line.shard, waiting)));
+        lines.push(look.line);
+    }
+    first.sort_by_key(|(_, waiting)| waiting.position);
     first.truncate(limit);
     let waitlist = Waitlist {
         product: known.map(|known| State {
@@ -129,24 +136,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
             bound_of: known.bound_of,
         }),
         product_id: id,
-        shard_count: shards.len(),
+        shard_count: lines.len(),
         shard_count_from: from,
         waiting: total.number,
         precision: total.precision(),
-        shards,
-        first: first
-            .into_iter()
-            .map(|waiting| Place {
-                position: waiting.position,
-                shard: waiting.shard,
-                asked_at: show::at(waiting.position.time_ms()),
-                subscriber: waiting
-                    .subscriber
-                    .as_deref()
-                    .map_or_else(|| "unreadable".to_owned(), show::hashed),
-                covered: bound.is_some_and(|bound| waiting.position <= bound),
-            })
-            .collect(),
+        shards: lines,
+        first: first.into_iter().map(|(shard, waiting)| Place::of(shard, &waiting, bound)).collect(),
     };
     if args.json {
         return show::json(&waitlist);
@@ -155,17 +150,12 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn look(
-    table: &Table,
-    product: &ProductId,
-    shard: Shard,
-    limit: usize,
-) -> Result<ShardLine, TableError> {
-    let cursor = table.cursor(product, shard).await?.cursor;
-    let waiting = line::waiting(table, product, shard, &cursor, Position::END).await?;
-    let first = line::first(table, product, shard, &cursor, limit).await?;
+async fn look(store: &Store, product: &ProductId, shard: Shard, limit: usize) -> Result<Look, StoreError> {
+    let cursor = store.cursors().read(product, shard).await?.cursor;
+    let count = waiting(store, product, shard, &cursor, Position::END).await?;
+    let first = store.waitlist(product, shard).first(&cursor, limit, Timestamp::now()).await?;
     let committed = Some(cursor.committed).filter(|committed| *committed > Position::START);
-    Ok(ShardLine {
+    let line = ShardLine {
         shard,
         committed,
         committed_at: committed.map(|committed| show::at(committed.time_ms())),
@@ -175,10 +165,23 @@ async fn look(
             since: show::at(flight.since_ms),
             through: flight.through,
         }),
-        waiting: waiting.number,
-        precision: waiting.precision(),
-        first,
-    })
+        waiting: count.number,
+        precision: count.precision(),
+    };
+    Ok(Look { line, count, first })
+}
+
+impl Place {
+    fn of(shard: Shard, waiting: &Waiting, bound: Option<Position>) -> Self {
+        let Waiting { position, subscriber } = waiting;
+        Self {
+            position: *position,
+            shard,
+            asked_at: show::at(position.time_ms()),
+            subscriber: subscriber.as_deref().map_or_else(|| "unreadable".to_owned(), show::hashed),
+            covered: bound.is_some_and(|bound| *position <= bound),
+        }
+    }
 }
 
 impl Waitlist {

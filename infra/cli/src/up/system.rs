@@ -9,6 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, anyhow};
 use aws_config::{Region, SdkConfig};
 use lambda::aws::{loader, loader_for_stand_in};
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -17,7 +18,7 @@ use super::data::{self, DataDir};
 use super::login;
 use super::ready::Addresses;
 use super::schedule;
-use crate::embedded::dynamodb::{self, DynamoDb};
+use crate::embedded::dynamodb::DynamoDb;
 use crate::embedded::kafka::{self, Kafka};
 use crate::embedded::watch::Watch;
 use crate::functions::{self, Wiring};
@@ -181,7 +182,8 @@ impl System {
         let uses_aws = dynamodb_url.is_none() || ses_url.is_none();
         let aws = aws(uses_aws).await;
         let region = aws.region().map_or(REGION, Region::as_ref).to_owned();
-        create_table(&aws, dynamodb_url.as_deref()).await.with_context(|| {
+        let store = Store::at(&aws, dynamodb_url.as_deref(), TABLE);
+        store.create_if_missing().await.with_context(|| {
             format!("DynamoDB at {}", dynamodb_url.as_deref().unwrap_or("the AWS endpoint"))
         })?;
 
@@ -376,15 +378,6 @@ fn serve(listener: TcpListener, router: axum::Router, stop: CancellationToken) -
 pub(crate) async fn aws(uses_aws: bool) -> SdkConfig {
     let loader = if uses_aws { loader() } else { loader_for_stand_in(REGION.to_owned()) };
     loader.load().await
-}
-
-async fn create_table(aws: &SdkConfig, endpoint: Option<&str>) -> Result<(), dynamodb::Error> {
-    let mut config = aws_sdk_dynamodb::config::Builder::from(aws);
-    if let Some(endpoint) = endpoint {
-        config = config.endpoint_url(endpoint);
-    }
-    let client = aws_sdk_dynamodb::Client::from_conf(config.build());
-    dynamodb::create_missing_table(&client, TABLE).await
 }
 
 #[cfg(test)]

@@ -12,6 +12,7 @@ pub mod job;
 pub mod locale;
 pub mod mail;
 pub mod name;
+pub mod planning;
 pub mod position;
 pub mod product;
 pub mod record;
@@ -19,6 +20,7 @@ pub mod setting;
 pub mod shard;
 pub mod stock;
 pub mod subscriber;
+pub mod subscribing;
 pub mod unsubscribe;
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Invalid, job::Job, record::Record, stock::StockUpdate};
 use futures::{StreamExt, stream};
-use kafka::{Kafka, PublishError, Record as Outgoing, Written};
+use kafka::{KafkaConfig, PublishError, Record as Outgoing, Written};
 use lambda::clock;
 use serde_json::Value;
 use tokio::time::Instant;
@@ -159,8 +159,8 @@ async fn bury(app: &App, poison: Vec<(Record, Invalid)>) -> Vec<(Record, Failed)
 
 /// Where a record's dead letter goes. What is no job is taken for a stock update, so it lies with those whatever its topic
 /// is called: the function may write to no other topic, and a record that can go nowhere would come again for ever.
-fn dead_letters_of(kafka: &Kafka, topic: &str) -> String {
-    Kafka::dead_letters(if topic == kafka.batches { topic } else { &kafka.restocks })
+fn dead_letters_of(kafka: &KafkaConfig, topic: &str) -> String {
+    KafkaConfig::dead_letters(if topic == kafka.batches { topic } else { &kafka.restocks })
 }
 
 fn too_large(written: &Result<Written, PublishError>) -> bool {

@@ -12,7 +12,7 @@ use domain::{
 };
 use http::StatusCode;
 use jiff::Timestamp;
-use kafka::{DELIVERY_MS, Kafka, PublishError, Publisher, Record, Signer, Written};
+use kafka::{ClientError, DELIVERY_MS, KafkaConfig, PublishError, Publisher, Record, Signer, Written};
 use lambda::http::Problem;
 use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME};
 use lambda::{clock, entropy};
@@ -31,7 +31,7 @@ pub const MAX_UPDATES: usize = 1_000;
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
     "5000",
-    "how long Kafka has to take an update, 1 to 900000 ms; below the function's time-out",
+    "how long Kafka may take to confirm an update, 1 to 900000 ms; less than the function's time-out",
 );
 
 /// Every setting of this function, beside those of logging and [`kafka::SETTINGS`].
@@ -40,7 +40,7 @@ pub const SETTINGS: &[Setting] = &[DELIVERY_TIMEOUT_MS, MAX_BODY_BYTES, TABLE_NA
 /// The settings, from the environment: [`SETTINGS`] and Kafka's.
 #[derive(Debug, Clone)]
 pub struct Config {
-    kafka: Kafka,
+    kafka: KafkaConfig,
     delivery: Duration,
     max_body: usize,
     table: String,
@@ -53,7 +53,7 @@ impl Config {
         let delivery = settings.whole_number(&DELIVERY_TIMEOUT_MS, DELIVERY_MS).map(Duration::from_millis);
         let max_body = settings.whole_number(&MAX_BODY_BYTES, BODY_BYTES);
         let table = settings.or(&TABLE_NAME);
-        let kafka = Kafka::read(&mut settings);
+        let kafka = KafkaConfig::from_settings(&mut settings);
         let config = (|| {
             let max_body = usize::try_from(max_body?).ok()?;
             Some(Self { kafka: kafka?, delivery: delivery?, max_body, table: table? })
@@ -71,6 +71,22 @@ pub struct App {
 }
 
 impl App {
+    /// The function with these settings. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the settings of Kafka make no client.
+    pub fn new(config: Config) -> Result<Self, ClientError> {
+        let signer = Some(Signer::from_environment());
+        let publisher = Publisher::new(&config.kafka, signer, config.delivery, Duration::ZERO)?;
+        Ok(Self { config, publisher, store: OnceCell::new() })
+    }
+
+    /// The same on this table, in place of the one that the environment names.
+    #[must_use]
+    pub fn on(self, store: Store) -> Self {
+        Self { store: OnceCell::new_with(Some(store)), ..self }
+    }
+
     async fn store(&self) -> &Store {
         let made = async { Store::new(&lambda::aws::config().await, self.config.table.clone()) };
         self.store.get_or_init(|| Box::pin(made)).await
@@ -81,10 +97,8 @@ impl App {
 pub async fn run() -> Result<(), Error> {
     lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
-    let publisher =
-        Publisher::new(&config.kafka, Some(Signer::from_environment()), config.delivery, Duration::ZERO)?;
-    publisher.warm_up(&config.kafka.restocks).await;
-    let app = &App { publisher, store: OnceCell::new(), config };
+    let app = &App::new(config)?;
+    app.publisher.warm_up(&app.config.kafka.restocks).await;
     // The payload as it was written: a parsed number would not say whether a price was 20.00 or 20.0.
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         handle(app, event.payload.get()).await
@@ -96,7 +110,7 @@ pub async fn run() -> Result<(), Error> {
 pub async fn handle(app: &App, payload: &str) -> Result<Value, Refused> {
     if is_http(payload) {
         let request = serde_json::from_str(payload).map_err(|_| {
-            Invalid::new("event", "is not readable", "an API Gateway event, payload format 2.0")
+            Invalid::new("event", "cannot be read", "an API Gateway event, payload format 2.0")
         })?;
         let answered = over_http::answer(app, &request).await.unwrap_or_else(|problem| problem.response());
         return serde_json::to_value(answered).map_err(Refused::Answer);
@@ -175,7 +189,7 @@ fn happened(received: &mut Received) -> Timestamp {
     match received.update.occurred_at {
         Some(at) if at <= now => at,
         Some(_) => {
-            let accepted = "a time that has come";
+            let accepted = "a time that is not in the future";
             received.ignored.push(Invalid::new("occurredAt", "is in the future", accepted));
             now
         }
@@ -228,7 +242,7 @@ impl<'a> Accepted<'a> {
 async fn in_one_flight(app: &App, payload: &str) -> Result<Value, Refused> {
     let accepted = "a list of 1 to 1000 stock updates";
     let list: Vec<&RawValue> =
-        serde_json::from_str(payload).map_err(|_| Invalid::new("list", "is not readable", accepted))?;
+        serde_json::from_str(payload).map_err(|_| Invalid::new("list", "cannot be read", accepted))?;
     if list.is_empty() || list.len() > MAX_UPDATES {
         return Err(Invalid::new("list", format!("has {} updates", list.len()), accepted).into());
     }
@@ -247,7 +261,7 @@ async fn in_one_flight(app: &App, payload: &str) -> Result<Value, Refused> {
             (Some(update), Some(Ok(written))) => serde_json::to_value(Accepted::new(update, written)),
             _ => serde_json::to_value(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Kafka did not take this update",
+                "Kafka did not confirm this update",
             )),
         },
     });

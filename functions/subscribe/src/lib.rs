@@ -24,10 +24,13 @@ mod words;
 
 use route::Route;
 
-const UNIFORM_STATUS: Setting =
-    Setting::with_default("UNIFORM_STATUS", "false", "`true`: a subscription is answered 202, new or not");
+const UNIFORM_STATUS: Setting = Setting::with_default(
+    "UNIFORM_STATUS",
+    "false",
+    "`true`: every subscription is answered 202, new or not",
+);
 const WAIT_DAYS: Setting =
-    Setting::with_default("WAIT_DAYS", "400", "how many days somebody waits at most, 1 to 36500");
+    Setting::with_default("WAIT_DAYS", "400", "the longest that a subscriber waits, in days, 1 to 36500");
 
 /// Every setting of this function, beside those of logging.
 pub const SETTINGS: &[Setting] =
@@ -75,12 +78,19 @@ pub struct App {
     counts: count::Counts,
 }
 
+impl App {
+    /// The function with these settings, on this table.
+    pub fn new(config: Config, store: Store) -> Self {
+        Self { config, store, counts: count::Counts::default() }
+    }
+}
+
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
     lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let store = Store::new(&lambda::aws::config().await, config.table.clone());
-    let app = &App { store, config, counts: count::Counts::default() };
+    let app = &App::new(config, store);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
         Ok::<_, Error>(handle(app, &event.payload).await)
     }))
@@ -128,7 +138,7 @@ fn unavailable(error: StoreError) -> Problem {
     if !error.is_transient() {
         return Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "the waitlist needs an operator; nothing is lost",
+            "the waitlist needs attention from its operator; nothing is lost",
         );
     }
     Problem::try_later("the waitlist cannot be reached right now; nothing is lost, please try again", 2)

@@ -1,20 +1,17 @@
 //! Who asks for topics and makes them, with every login that a [`super::Publisher`] has. Functions need none: it is for the
 //! operator's program.
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
-use rdkafka::{
-    admin::{self, AdminClient, AdminOptions, TopicReplication},
-    error::{KafkaError, RDKafkaErrorCode},
-};
+use rdkafka::admin::{self, AdminClient, AdminOptions, TopicReplication};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use super::{
-    ClientError, Kafka,
-    by_token::{ByToken, ByTokenError},
-    context::{Context, LastFault},
-    msk_iam::Signer,
-    security::Mode,
-};
+use super::by_token::{ByToken, ByTokenError};
+use super::context::{Context, LastError};
+use super::msk_iam::Signer;
+use super::security::Mode;
+use super::{ClientError, KafkaConfig};
 
 /// A topic to make.
 #[derive(Debug, Clone, Copy)]
@@ -46,7 +43,7 @@ pub enum AdminError {
     Client(#[from] ClientError),
     /// The brokers do not answer.
     #[error("Kafka does not answer")]
-    Unanswered(#[source] KafkaError),
+    Request(#[source] KafkaError),
     /// The same with MSK's IAM login.
     #[error("Kafka does not answer")]
     ByToken(#[source] ByTokenError),
@@ -81,13 +78,13 @@ impl Admin {
     ///
     /// # Errors
     /// When the settings make no client. Brokers are not asked yet.
-    pub fn new(kafka: &Kafka, signer: Option<Signer>, limit: Duration) -> Result<Self, AdminError> {
+    pub fn new(kafka: &KafkaConfig, signer: Option<Signer>, limit: Duration) -> Result<Self, AdminError> {
         if kafka.security.mode() == Mode::MskIam {
             let signer = signer.ok_or(ClientError::NoSigner)?;
             let way = Way::ByToken(Box::new(ByToken::new(kafka, signer, limit)?));
             return Ok(Self { way, limit });
         }
-        let context = Context::new(&kafka.security, None, LastFault::default());
+        let context = Context::new(&kafka.security, None, LastError::default());
         let client = kafka.client_config().create_with_context(context).map_err(ClientError::from)?;
         Ok(Self { way: Way::Library(Arc::new(client)), limit })
     }
@@ -106,7 +103,7 @@ impl Admin {
         };
         let limit = self.limit;
         let looked = tokio::task::spawn_blocking(move || client.inner().fetch_metadata(None, limit)).await;
-        let metadata = looked.unwrap_or(Err(KafkaError::Canceled)).map_err(AdminError::Unanswered)?;
+        let metadata = looked.unwrap_or(Err(KafkaError::Canceled)).map_err(AdminError::Request)?;
         let topics =
             metadata.topics().iter().map(|topic| (topic.name().to_owned(), topic.partitions().len()));
         Ok(Seen { brokers: metadata.brokers().len(), topics: topics.collect() })
@@ -126,12 +123,12 @@ impl Admin {
         let new = topic.settings.iter().fold(new, |new, (name, value)| new.set(name, value));
         let options =
             AdminOptions::new().operation_timeout(Some(self.limit)).request_timeout(Some(self.limit));
-        let created = client.create_topics([&new], &options).await.map_err(AdminError::Unanswered)?;
+        let created = client.create_topics([&new], &options).await.map_err(AdminError::Request)?;
         match created.into_iter().next() {
             Some(Ok(_)) => Ok(true),
             Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => Ok(false),
             Some(Err((_, code))) => Err(AdminError::Refused(code.to_string())),
-            None => Err(AdminError::Unanswered(KafkaError::Canceled)),
+            None => Err(AdminError::Request(KafkaError::Canceled)),
         }
     }
 }

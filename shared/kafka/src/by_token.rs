@@ -5,21 +5,23 @@
 //! SaslAuthenticate 1, Metadata 4, CreateTopics 4. Their forms: "The messages" of the protocol's guide; what is in the login:
 //! RFC 7628, section 3.1.
 
-use std::{io, sync::Arc, time::Duration};
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
 
-use rustls_pki_types::{CertificateDer, ServerName, pem::PemObject};
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, ServerName};
 use secrecy::{ExposeSecret, SecretString};
-use tokio::{
-    io::{AsyncReadExt as _, AsyncWriteExt as _},
-    net::TcpStream,
-};
-use tokio_rustls::{
-    TlsConnector,
-    client::TlsStream,
-    rustls::{ClientConfig, RootCertStore, crypto::ring},
-};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+use tokio_rustls::client::TlsStream;
+use tokio_rustls::rustls::crypto::ring;
+use tokio_rustls::rustls::{ClientConfig, RootCertStore};
 
-use super::{Kafka, admin::NewTopic, msk_iam::Signer};
+use super::KafkaConfig;
+use super::admin::NewTopic;
+use super::msk_iam::Signer;
 
 const METADATA: (i16, i16) = (3, 4);
 const SASL_HANDSHAKE: (i16, i16) = (17, 1);
@@ -48,12 +50,12 @@ pub enum ByTokenError {
     #[error("the broker's answer is not understood")]
     Answer,
     /// A topic was refused.
-    #[error("{said} (error {code} of Kafka's protocol)")]
+    #[error("{message} (error {code} of Kafka's protocol)")]
     Refused {
         /// The protocol's number.
         code: i16,
         /// The broker's own words.
-        said: String,
+        message: String,
     },
 }
 
@@ -81,7 +83,7 @@ impl ByToken {
     ///
     /// # Errors
     /// [`ByTokenError::Tls`].
-    pub(super) fn new(kafka: &Kafka, signer: Signer, limit: Duration) -> Result<Self, ByTokenError> {
+    pub(super) fn new(kafka: &KafkaConfig, signer: Signer, limit: Duration) -> Result<Self, ByTokenError> {
         let mut roots = RootCertStore::empty();
         match kafka.security.ca() {
             Some(pem) => {
@@ -285,7 +287,7 @@ fn created(answer: &[u8]) -> Option<Result<bool, ByTokenError>> {
     Some(match outcomes.into_iter().next()? {
         (0, _) => Ok(true),
         (TOPIC_ALREADY_EXISTS, _) => Ok(false),
-        (code, said) => Err(ByTokenError::Refused { code, said }),
+        (code, message) => Err(ByTokenError::Refused { code, message }),
     })
 }
 
@@ -331,8 +333,9 @@ impl<'a> Answer<'a> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
 
     #[test]

@@ -1,59 +1,53 @@
-//! The callbacks of a Kafka client. They keep the last fault for the error that follows from it,
+//! The callbacks of a Kafka client. They keep the last error for the error that follows from it,
 //! and sign the tokens of MSK's IAM login.
 
-use std::{
-    error::Error,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::error::Error;
+use std::sync::{Arc, Mutex, PoisonError};
 
-use rdkafka::{
-    client::{ClientContext, OAuthToken},
-    config::RDKafkaLogLevel,
-    error::KafkaError,
-    message::Message,
-    producer::{DeliveryResult, ProducerContext},
-    types::RDKafkaErrorCode,
-};
+use rdkafka::client::{ClientContext, OAuthToken};
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::Message;
+use rdkafka::producer::{DeliveryResult, ProducerContext};
+use rdkafka::types::RDKafkaErrorCode;
 use secrecy::ExposeSecret;
 use tokio::sync::oneshot;
 
-use super::{
-    Written,
-    fault::{Fault, Kind},
-    msk_iam::{Signer, TokenError},
-    security::{Mode, Security},
-};
+use super::Written;
+use super::broker_error::{BrokerError, BrokerErrorKind};
+use super::msk_iam::{Signer, TokenError};
+use super::security::{Mode, Security};
 
-/// What part of a token's time librdkafka is told of: a third.
+/// Fraction of a token's lifetime that is reported to librdkafka: a third.
 ///
 /// It signs anew at 80 % of that, by the wall clock, which it looks at each second. A frozen sandbox
 /// looks at nothing. With a third, a token that was in use is still good after a freeze of ten
 /// minutes; after a longer one the first connection may be refused once, and is made again with a
 /// new token within about a second, long before the delivery's time is up.
-const TOLD: u32 = 3;
+const LIFETIME_SHARE: u32 = 3;
 
-/// The last fault of a client, for whoever uses the client and for its callbacks.
+/// The last error of a client's brokers, shared by the client and its callbacks.
 #[derive(Clone, Default)]
-pub(super) struct LastFault(Arc<Mutex<Option<Fault>>>);
+pub(super) struct LastError(Arc<Mutex<Option<BrokerError>>>);
 
-impl LastFault {
+impl LastError {
     /// The last one since something succeeded.
-    pub(super) fn get(&self) -> Option<Fault> {
+    pub(super) fn get(&self) -> Option<BrokerError> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Something succeeded: what went wrong before is over. It is kept until then, and not for a
-    /// time: librdkafka says the same fault only once in 30 s.
+    /// time: librdkafka says the same only once in 30 s.
     pub(super) fn clear(&self) {
         *self.0.lock().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    fn set(&self, fault: Fault) {
+    fn set(&self, error: BrokerError) {
         let mut last = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         // A lost connection often only follows from what is known already.
-        let tells = |fault: &Fault| fault.kind() != Kind::Connection;
-        if tells(&fault) || !last.as_ref().is_some_and(tells) {
-            *last = Some(fault);
+        let tells = |error: &BrokerError| error.kind() != BrokerErrorKind::Connection;
+        if tells(&error) || !last.as_ref().is_some_and(tells) {
+            *last = Some(error);
         }
     }
 }
@@ -64,12 +58,12 @@ pub(super) struct Context {
     mode: Mode,
     region: Option<String>,
     signer: Option<Signer>,
-    fault: LastFault,
+    last_error: LastError,
 }
 
 impl Context {
-    pub(super) fn new(security: &Security, signer: Option<Signer>, fault: LastFault) -> Self {
-        Self { mode: security.mode(), region: security.region().map(str::to_owned), signer, fault }
+    pub(super) fn new(security: &Security, signer: Option<Signer>, last_error: LastError) -> Self {
+        Self { mode: security.mode(), region: security.region().map(str::to_owned), signer, last_error }
     }
 
     fn token(&self) -> Result<OAuthToken, TokenError> {
@@ -78,7 +72,7 @@ impl Context {
         };
         let token = signer.token(region)?;
         // By the real clock, whichever the signer goes by: this is for librdkafka's timer.
-        let lasts = signer.validity() / TOLD;
+        let lasts = signer.validity() / LIFETIME_SHARE;
         let until = lambda::clock::now_ms() + u64::try_from(lasts.as_millis()).unwrap_or(u64::MAX);
         Ok(OAuthToken {
             token: token.expose_secret().to_owned(),
@@ -95,9 +89,9 @@ impl ClientContext for Context {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
         // Not every broken connection is also an error to librdkafka.
         if facility == "FAIL" {
-            self.fault.set(Fault::read(self.mode, message));
+            self.last_error.set(BrokerError::parse(self.mode, message));
         }
-        tracing::debug!(?level, facility, "{}", Fault::read(self.mode, message).said());
+        tracing::debug!(?level, facility, "{}", BrokerError::parse(self.mode, message).message());
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
@@ -107,7 +101,7 @@ impl ClientContext for Context {
             Some(RDKafkaErrorCode::AllBrokersDown | RDKafkaErrorCode::Fatal)
         );
         if tells {
-            self.fault.set(Fault::read(self.mode, reason));
+            self.last_error.set(BrokerError::parse(self.mode, reason));
         }
     }
 

@@ -3,22 +3,17 @@
 //! rdkafka's `FutureProducer` does the same in rounds of 100 ms, and asks without a pause in the last millisecond of each,
 //! because it waits in whole milliseconds: up to 3 % of a processor, all the time. Here a round is long.
 
-use std::{
-    sync::{
-        Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
-    },
-    time::Duration,
-};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use rdkafka::{
-    ClientConfig,
-    error::{KafkaError, KafkaResult},
-    producer::{BaseProducer, Producer},
-    types::RDKafkaErrorCode,
-};
+use rdkafka::ClientConfig;
+use rdkafka::error::{KafkaError, KafkaResult};
+use rdkafka::producer::{BaseProducer, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 
-use super::{ClientError, context::Context};
+use super::ClientError;
+use super::context::Context;
 
 /// How long a round is, and so how long after the last use of a producer its thread ends at the latest.
 const ROUND: Duration = Duration::from_secs(5);

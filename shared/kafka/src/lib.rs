@@ -2,47 +2,39 @@
 //! sandbox is frozen once it answers and would take unsent records along.
 
 mod admin;
+mod broker_error;
 mod by_token;
 mod context;
 mod deliveries;
-mod fault;
 mod msk_iam;
 mod pem;
 mod security;
 mod settings;
 
-use std::{
-    sync::Arc,
-    time::{Duration, Instant},
-};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use domain::setting::Settings;
-use rdkafka::{
-    ClientConfig,
-    config::RDKafkaLogLevel,
-    error::KafkaError,
-    message::{Header, OwnedHeaders},
-    producer::{BaseRecord, Producer},
-    types::RDKafkaErrorCode,
-};
+use rdkafka::ClientConfig;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::error::KafkaError;
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::{BaseRecord, Producer};
+use rdkafka::types::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
-pub use self::{
-    admin::{Admin, AdminError, NewTopic, Seen},
-    by_token::ByTokenError,
-    fault::{Fault, Kind},
-    msk_iam::Signer,
-    security::{Mode, Security},
-    settings::{DELIVERY_MS, SETTINGS},
-};
-use self::{
-    context::{Context, LastFault},
-    deliveries::{Deliveries, Renewed},
-};
+pub use self::admin::{Admin, AdminError, NewTopic, Seen};
+pub use self::broker_error::{BrokerError, BrokerErrorKind};
+pub use self::by_token::ByTokenError;
+use self::context::{Context, LastError};
+use self::deliveries::{Deliveries, Renewed};
+pub use self::msk_iam::Signer;
+pub use self::security::{Mode, Security};
+pub use self::settings::{DELIVERY_MS, SETTINGS};
 
 /// Where Kafka is, how to log in, and what its topics are called.
 #[derive(Debug, Clone)]
-pub struct Kafka {
+pub struct KafkaConfig {
     bootstrap_servers: String,
     /// How to log in.
     pub security: Security,
@@ -52,14 +44,14 @@ pub struct Kafka {
     pub batches: String,
 }
 
-impl Kafka {
+impl KafkaConfig {
     /// Reads `KAFKA_BOOTSTRAP_SERVERS`, `KAFKA_RESTOCK_TOPIC`, `KAFKA_BATCHES_TOPIC` and what
-    /// [`Security::read`] does.
-    pub fn read(settings: &mut Settings<'_>) -> Option<Self> {
+    /// [`Security::from_settings`] does.
+    pub fn from_settings(settings: &mut Settings<'_>) -> Option<Self> {
         let restocks = settings.or(&settings::RESTOCK_TOPIC);
         let batches = settings.or(&settings::BATCHES_TOPIC);
         let bootstrap_servers = settings.required("KAFKA_BOOTSTRAP_SERVERS");
-        let security = Security::read(settings);
+        let security = Security::from_settings(settings);
         Some(Self {
             bootstrap_servers: bootstrap_servers?,
             security: security?,
@@ -113,18 +105,18 @@ pub struct Written {
 
 /// A record that was not acknowledged.
 #[derive(Debug, thiserror::Error)]
-#[error("Kafka did not take a record for {topic}")]
+#[error("Kafka did not confirm a record for {topic}")]
 pub struct PublishError {
     topic: String,
     // Boxed, so that the good results of a batch stay small.
     #[source]
-    source: Box<Unanswered>,
+    source: Box<RequestError>,
 }
 
 impl PublishError {
     /// What stood between the client and the brokers, where that is why.
-    pub fn fault(&self) -> Option<&Fault> {
-        self.source.fault()
+    pub fn broker_error(&self) -> Option<&BrokerError> {
+        self.source.broker_error()
     }
 
     /// Whether the record is larger than this client or the topic takes, so that it never will be taken.
@@ -137,16 +129,16 @@ impl PublishError {
 /// What Kafka did not do, and what stood between the client and the brokers, if that is known.
 #[derive(Debug, thiserror::Error)]
 #[error("{error}")]
-pub struct Unanswered {
+pub struct RequestError {
     error: KafkaError,
     #[source]
-    fault: Option<Fault>,
+    broker_error: Option<BrokerError>,
 }
 
-impl Unanswered {
+impl RequestError {
     /// What stood between the client and the brokers.
-    pub fn fault(&self) -> Option<&Fault> {
-        self.fault.as_ref()
+    pub fn broker_error(&self) -> Option<&BrokerError> {
+        self.broker_error.as_ref()
     }
 }
 
@@ -176,8 +168,8 @@ impl From<KafkaError> for ClientError {
     }
 }
 
-/// Tells of a delivery.
-type Told = oneshot::Receiver<Result<Written, KafkaError>>;
+/// Resolves once librdkafka reports on a delivery.
+type DeliveryReport = oneshot::Receiver<Result<Written, KafkaError>>;
 
 /// How long a full queue is given to empty a little.
 const QUEUE_PAUSE: Duration = Duration::from_millis(20);
@@ -186,7 +178,7 @@ const QUEUE_PAUSE: Duration = Duration::from_millis(20);
 #[derive(Clone)]
 pub struct Publisher {
     producer: Arc<Renewed>,
-    fault: LastFault,
+    last_error: LastError,
     delivery: Duration,
 }
 
@@ -198,7 +190,7 @@ impl Publisher {
     /// # Errors
     /// When the settings make no client. Brokers are not asked yet.
     pub fn new(
-        kafka: &Kafka,
+        kafka: &KafkaConfig,
         signer: Option<Signer>,
         delivery: Duration,
         linger: Duration,
@@ -216,9 +208,9 @@ impl Publisher {
             .set("request.timeout.ms", (delivery.as_millis() / 2).max(1_000).to_string())
             .set("reconnect.backoff.max.ms", "1000")
             .set("linger.ms", linger.as_millis().to_string());
-        let fault = LastFault::default();
-        let context = Context::new(&kafka.security, signer, fault.clone());
-        Ok(Self { producer: Arc::new(Renewed::new(config, context)?), fault, delivery })
+        let last_error = LastError::default();
+        let context = Context::new(&kafka.security, signer, last_error.clone());
+        Ok(Self { producer: Arc::new(Renewed::new(config, context)?), last_error, delivery })
     }
 
     /// Fetches a topic's metadata, so that the first record need not wait for it. Best effort: a
@@ -233,11 +225,11 @@ impl Publisher {
     ///
     /// # Errors
     /// When no broker answers.
-    pub async fn reach(&self, topic: Option<&str>, limit: Duration) -> Result<(), Unanswered> {
+    pub async fn reach(&self, topic: Option<&str>, limit: Duration) -> Result<(), RequestError> {
         let (producer, name) = (self.producer.usable().producer().clone(), topic.map(str::to_owned));
         let fetch = move || producer.client().fetch_metadata(name.as_deref(), limit).map(drop);
         let fetched = tokio::task::spawn_blocking(fetch).await.unwrap_or(Err(KafkaError::Canceled));
-        fetched.inspect(|()| self.fault.clear()).map_err(|error| self.unanswered(error))
+        fetched.inspect(|()| self.last_error.clear()).map_err(|error| self.request_error(error))
     }
 
     /// Writes the records in one flight and gives each one's result, in their order.
@@ -263,7 +255,11 @@ impl Publisher {
     }
 
     /// Hands a record to librdkafka, which tells of its delivery.
-    async fn queue(&self, deliveries: &Deliveries, record: &Record<'_>) -> Result<Told, KafkaError> {
+    async fn queue(
+        &self,
+        deliveries: &Deliveries,
+        record: &Record<'_>,
+    ) -> Result<DeliveryReport, KafkaError> {
         let (tell, told) = oneshot::channel();
         let mut message = BaseRecord::<[u8], [u8], _>::with_opaque_to(record.topic, Box::new(tell));
         message.key = record.key;
@@ -290,7 +286,7 @@ impl Publisher {
         &self,
         deliveries: &Deliveries,
         record: &Record<'_>,
-        queued: Result<Told, KafkaError>,
+        queued: Result<DeliveryReport, KafkaError>,
     ) -> Result<Written, PublishError> {
         let delivered = match queued {
             // The producer is there for as long as this, and tells of every record.
@@ -299,32 +295,31 @@ impl Publisher {
         };
         match delivered {
             Ok(written) => {
-                self.fault.clear();
+                self.last_error.clear();
                 Ok(written)
             }
             Err(error) => {
                 let source = Box::new(match deliveries.end(&error) {
                     // Nothing stands between the client and the brokers: they have answered.
-                    Some(error) => Unanswered { error, fault: None },
-                    None => self.unanswered(error),
+                    Some(error) => RequestError { error, broker_error: None },
+                    None => self.request_error(error),
                 });
                 Err(PublishError { topic: record.topic.to_owned(), source })
             }
         }
     }
 
-    fn unanswered(&self, error: KafkaError) -> Unanswered {
-        Unanswered { error, fault: self.fault.get() }
+    fn request_error(&self, error: KafkaError) -> RequestError {
+        RequestError { error, broker_error: self.last_error.get() }
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
-    use rdkafka::{
-        mocking::MockCluster,
-        types::{RDKafkaApiKey, RDKafkaRespErr},
-    };
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use rdkafka::mocking::MockCluster;
+    use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
     use super::*;
 
@@ -337,7 +332,7 @@ mod tests {
         cluster.request_errors(RDKafkaApiKey::InitProducerId, &denied);
         let servers = cluster.bootstrap_servers();
         let lookup = |name: &str| (name == "KAFKA_BOOTSTRAP_SERVERS").then(|| servers.clone());
-        let kafka = Kafka::read(&mut Settings::new(&lookup)).unwrap();
+        let kafka = KafkaConfig::from_settings(&mut Settings::new(&lookup)).unwrap();
         let publisher = Publisher::new(&kafka, None, Duration::from_secs(20), Duration::ZERO).unwrap();
         let record = Record { topic: "item-restocked", value: Some(b"iphone15"), ..Record::default() };
 

@@ -1,8 +1,10 @@
 //! Certificates and keys as PEM texts, and what becomes of them on their way through secrets and
 //! environments: line breaks that turned into spaces or into a backslash and an n.
 
-use base64::{Engine, prelude::BASE64_STANDARD};
-use rustls_pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject};
+use base64::Engine;
+use base64::prelude::BASE64_STANDARD;
+use rustls_pki_types::pem::PemObject;
+use rustls_pki_types::{CertificateDer, PrivateKeyDer};
 
 /// What a certificate setting accepts.
 const CERTIFICATES: &str = "one or more certificates in PEM, -----BEGIN CERTIFICATE----- and so on";
@@ -60,8 +62,9 @@ fn mended(text: &str) -> Option<String> {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
 
     const BODY: &str = "TWFueSBoYW5kcyBtYWtlIGxpZ2h0IHdvcmsuIE1hbnkgaGFuZHMgbWFrZSBsaWdo\ndCB3b3JrLg==";

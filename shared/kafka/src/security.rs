@@ -1,7 +1,8 @@
 //! How a client logs in to Kafka: the settings, what each way of logging in needs, and what it
 //! makes of librdkafka's own settings. It opens no connection.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
 use domain::setting::Settings;
 use secrecy::{ExposeSecret, SecretString};
@@ -149,7 +150,7 @@ impl Security {
     /// | `AWS_REGION` | msk-iam | required there: the cluster's region. Lambda sets it |
     ///
     /// A setting that the login has no use for is refused: it was meant for another one.
-    pub fn read(settings: &mut Settings<'_>) -> Option<Self> {
+    pub fn from_settings(settings: &mut Settings<'_>) -> Option<Self> {
         let mut unknown = false;
         let mode = settings
             .optional_by("KAFKA_SECURITY", |text| text.parse::<Mode>().inspect_err(|_| unknown = true));
@@ -244,8 +245,9 @@ impl Security {
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used, reason = "a test fails by panicking")]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
 
     const CERTIFICATE: &str = "-----BEGIN CERTIFICATE-----\nTm90aGluZw==\n-----END CERTIFICATE-----\n";
@@ -255,7 +257,7 @@ mod tests {
         let lookup =
             |name: &str| set.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned());
         let mut settings = Settings::new(&lookup);
-        let security = Security::read(&mut settings);
+        let security = Security::from_settings(&mut settings);
         settings.finish(security).map_err(|bad| bad.to_string())
     }
 

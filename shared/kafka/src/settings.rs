@@ -6,23 +6,23 @@ use domain::setting::Setting;
 pub(super) const RESTOCK_TOPIC: Setting = Setting::with_default(
     "KAFKA_RESTOCK_TOPIC",
     "item-restocked",
-    "stock updates; dead letters go to it with `-dlq`",
+    "the topic of stock updates; its dead letters go to the same name with `-dlq`",
 );
 
 /// The topic of fan-out jobs.
 pub(super) const BATCHES_TOPIC: Setting = Setting::with_default(
     "KAFKA_BATCHES_TOPIC",
     "notification-batches",
-    "fan-out jobs; dead letters likewise",
+    "the topic of fan-out jobs; dead letters likewise",
 );
 
-/// All of them. What a login takes is said by [`super::Security::read`].
+/// All of them. What a login takes is said by [`super::Security::from_settings`].
 pub const SETTINGS: &[Setting] = &[
     Setting::required("KAFKA_BOOTSTRAP_SERVERS", "where Kafka is: `host:port,host:port`"),
     Setting::with_default(
         "KAFKA_SECURITY",
         "plaintext",
-        "how to log in; a setting below that the login has no use for is refused",
+        "how to log in: `plaintext`, `tls`, `plain`, `scram-256`, `scram` (SHA-512), `mtls` or `msk-iam`; a setting below that the login does not use is refused",
     ),
     Setting::optional("KAFKA_USERNAME", "none", "required for a login with a password"),
     Setting::optional("KAFKA_PASSWORD", "none", "likewise"),

@@ -2,21 +2,23 @@
 //!
 //! Needs Java 17 with javac, Maven and openssl. Where they cannot be had, `NOTIFY_ME_WITHOUT_JAVA=1`
 //! leaves these tests out, and says so.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 mod broker;
 mod sandbox;
 
 use std::time::{Duration, SystemTime};
 
-use aws_credential_types::{
-    Credentials,
-    provider::{ProvideCredentials, SharedCredentialsProvider, error::CredentialsError, future},
-};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::error::CredentialsError;
+use aws_credential_types::provider::{ProvideCredentials, SharedCredentialsProvider, future};
 use domain::setting::Settings;
-use notify_me_kafka::{Admin, ClientError, Fault, Kafka, Kind, NewTopic, Publisher, Record, Signer};
+use notify_me_kafka::{
+    Admin, BrokerError, BrokerErrorKind, ClientError, KafkaConfig, NewTopic, Publisher, Record, Signer,
+};
 
-use self::{broker::Broker, sandbox::Sandbox};
+use self::broker::Broker;
+use self::sandbox::Sandbox;
 
 /// Enough for a broker on a busy machine.
 const LONG: Duration = Duration::from_secs(30);
@@ -33,17 +35,21 @@ macro_rules! broker {
     };
 }
 
-fn kafka(servers: &str, set: &[(&str, String)]) -> Kafka {
+fn kafka(servers: &str, set: &[(&str, String)]) -> KafkaConfig {
     let lookup = |name: &str| match name {
         "KAFKA_BOOTSTRAP_SERVERS" => Some(servers.to_owned()),
         _ => set.iter().find(|(known, _)| *known == name).map(|(_, value)| value.clone()),
     };
     let mut settings = Settings::new(&lookup);
-    let kafka = Kafka::read(&mut settings);
+    let kafka = KafkaConfig::from_settings(&mut settings);
     settings.finish(kafka).unwrap()
 }
 
-fn publisher(kafka: &Kafka, signer: Option<Signer>, delivery: Duration) -> Result<Publisher, ClientError> {
+fn publisher(
+    kafka: &KafkaConfig,
+    signer: Option<Signer>,
+    delivery: Duration,
+) -> Result<Publisher, ClientError> {
     Publisher::new(kafka, signer, delivery, Duration::ZERO)
 }
 
@@ -88,7 +94,7 @@ fn msk_iam(broker: &Broker, region: &str) -> Vec<(&'static str, String)> {
 }
 
 /// A record goes in by this login, and somebody else reads it.
-async fn publishes(broker: &Broker, kafka: Kafka, signer: Option<Signer>) {
+async fn publishes(broker: &Broker, kafka: KafkaConfig, signer: Option<Signer>) {
     let value = format!("{:?} of {:?}", kafka.security.mode(), SystemTime::now());
     let publisher = publisher(&kafka, signer, LONG).unwrap();
     let record = Record { topic: broker::TOPIC, value: Some(value.as_bytes()), ..Record::default() };
@@ -98,27 +104,32 @@ async fn publishes(broker: &Broker, kafka: Kafka, signer: Option<Signer>) {
 }
 
 /// No record goes in, and this is said to be why, without any secret. Gives what was said.
-async fn is_refused(broker: &Broker, kafka: Kafka, signer: Option<Signer>, why: Kind) -> String {
+async fn is_refused(
+    broker: &Broker,
+    kafka: KafkaConfig,
+    signer: Option<Signer>,
+    why: BrokerErrorKind,
+) -> String {
     let publisher = publisher(&kafka, signer, SHORT).unwrap();
     let record = Record { topic: broker::TOPIC, value: Some(b"never"), ..Record::default() };
     // The second is what a function does at its start.
     let (records, topic) = ([record], broker::TOPIC);
     let (published, reached) = tokio::join!(publisher.publish(&records), publisher.reach(Some(topic), SHORT));
     let error = published.into_iter().next().unwrap().unwrap_err();
-    let said = check(broker, &error, error.fault(), why);
+    let said = check(broker, &error, error.broker_error(), why);
     let error = reached.unwrap_err();
-    check(broker, &error, error.fault(), why);
+    check(broker, &error, error.broker_error(), why);
     said
 }
 
 fn check(
     broker: &Broker,
     error: &(dyn std::error::Error + 'static),
-    fault: Option<&Fault>,
-    why: Kind,
+    broker_error: Option<&BrokerError>,
+    why: BrokerErrorKind,
 ) -> String {
     let said = lambda::error_chain(error).to_string();
-    assert_eq!(fault.map(Fault::kind), Some(why), "{said}");
+    assert_eq!(broker_error.map(BrokerError::kind), Some(why), "{said}");
     assert!(said.contains(&why.to_string()), "{said}");
     for shown in [said.clone(), format!("{error:?}")] {
         for secret in broker.secrets() {
@@ -155,7 +166,7 @@ async fn with_a_password_of_any_kind_a_record_is_taken() {
     }
 }
 
-fn every_login(broker: &Broker) -> Vec<(Kafka, Option<Signer>)> {
+fn every_login(broker: &Broker) -> Vec<(KafkaConfig, Option<Signer>)> {
     let with_password = |mode, file| kafka(&broker.scram, &login(broker, mode, broker.file(file)));
     let by_token = kafka(&broker.oauth, &msk_iam(broker, &broker.file("region")));
     vec![
@@ -234,31 +245,37 @@ async fn a_wrong_password_is_named() {
     let broker = broker!();
     for mode in ["plain", "scram-256", "scram"] {
         let wrong = kafka(&broker.scram, &login(broker, mode, "hunter2-hunter2".to_owned()));
-        is_refused(broker, wrong, None, Kind::Password).await;
+        is_refused(broker, wrong, None, BrokerErrorKind::Password).await;
     }
 }
 
 #[tokio::test]
 async fn an_unknown_ca_is_named_for_every_login_with_tls() {
     let broker = broker!();
-    is_refused(broker, kafka(&broker.tls, &tls(broker, "foreign-ca.pem")), None, Kind::Ca).await;
+    is_refused(broker, kafka(&broker.tls, &tls(broker, "foreign-ca.pem")), None, BrokerErrorKind::Ca).await;
     let mut scram = scram(broker, broker.file("password"));
     // Then it is the system's CAs that do not know it.
     scram.retain(|(name, _)| *name != "KAFKA_CA_CERTIFICATE");
-    is_refused(broker, kafka(&broker.scram, &scram), None, Kind::Ca).await;
+    is_refused(broker, kafka(&broker.scram, &scram), None, BrokerErrorKind::Ca).await;
 }
 
 #[tokio::test]
 async fn a_missing_client_certificate_is_named() {
     let broker = broker!();
-    is_refused(broker, kafka(&broker.mtls, &tls(broker, "ca.pem")), None, Kind::NoClientCertificate).await;
+    is_refused(
+        broker,
+        kafka(&broker.mtls, &tls(broker, "ca.pem")),
+        None,
+        BrokerErrorKind::NoClientCertificate,
+    )
+    .await;
 }
 
 #[tokio::test]
 async fn a_foreign_client_certificate_is_named() {
     let broker = broker!();
     let foreign = mtls(broker, "foreign-client.pem", "foreign-client.key");
-    is_refused(broker, kafka(&broker.mtls, &foreign), None, Kind::ClientCertificate).await;
+    is_refused(broker, kafka(&broker.mtls, &foreign), None, BrokerErrorKind::ClientCertificate).await;
 }
 
 #[tokio::test]
@@ -277,7 +294,7 @@ async fn an_expired_token_is_named() {
     let hour_ago = || SystemTime::now() - Duration::from_secs(3_600);
     let signer = signer(broker, &broker.file("secret-access-key"), hour_ago);
     let kafka = kafka(&broker.oauth, &msk_iam(broker, &broker.file("region")));
-    let said = is_refused(broker, kafka, signer, Kind::Token).await;
+    let said = is_refused(broker, kafka, signer, BrokerErrorKind::Token).await;
     assert!(said.contains("the token has expired"), "{said}");
 }
 
@@ -306,7 +323,7 @@ async fn a_token_for_another_regions_host_is_named() {
     let broker = broker!();
     let signer = signer(broker, &broker.file("secret-access-key"), SystemTime::now);
     let kafka = kafka(&broker.oauth, &msk_iam(broker, "eu-west-1"));
-    let said = is_refused(broker, kafka, signer, Kind::Token).await;
+    let said = is_refused(broker, kafka, signer, BrokerErrorKind::Token).await;
     assert!(said.contains("the host is not that of us-east-1"), "{said}");
 }
 
@@ -315,7 +332,7 @@ async fn a_token_signed_with_another_key_is_named() {
     let broker = broker!();
     let signer = signer(broker, "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY", SystemTime::now);
     let kafka = kafka(&broker.oauth, &msk_iam(broker, &broker.file("region")));
-    let said = is_refused(broker, kafka, signer, Kind::Token).await;
+    let said = is_refused(broker, kafka, signer, BrokerErrorKind::Token).await;
     assert!(said.contains("the signature is wrong"), "{said}");
 }
 
@@ -334,22 +351,22 @@ async fn missing_aws_credentials_are_named() {
     let broker = broker!();
     let signer = Signer::new(SharedCredentialsProvider::new(Nobody));
     let kafka = kafka(&broker.oauth, &msk_iam(broker, &broker.file("region")));
-    is_refused(broker, kafka, Some(signer), Kind::NoToken).await;
+    is_refused(broker, kafka, Some(signer), BrokerErrorKind::NoToken).await;
 }
 
 #[tokio::test]
 async fn a_port_with_and_a_port_without_tls_are_told_apart() {
     let broker = broker!();
-    is_refused(broker, kafka(&broker.tls, &[]), None, Kind::WantsTls).await;
-    is_refused(broker, kafka(&broker.plaintext, &tls(broker, "ca.pem")), None, Kind::NotTls).await;
+    is_refused(broker, kafka(&broker.tls, &[]), None, BrokerErrorKind::WantsTls).await;
+    is_refused(broker, kafka(&broker.plaintext, &tls(broker, "ca.pem")), None, BrokerErrorKind::NotTls).await;
 }
 
 #[tokio::test]
 async fn a_port_that_wants_another_login_is_named() {
     let broker = broker!();
-    is_refused(broker, kafka(&broker.scram, &tls(broker, "ca.pem")), None, Kind::OtherLogin).await;
+    is_refused(broker, kafka(&broker.scram, &tls(broker, "ca.pem")), None, BrokerErrorKind::OtherLogin).await;
     let scram = kafka(&broker.oauth, &scram(broker, broker.file("password")));
-    is_refused(broker, scram, None, Kind::OtherLogin).await;
+    is_refused(broker, scram, None, BrokerErrorKind::OtherLogin).await;
 }
 
 #[tokio::test]
@@ -357,5 +374,5 @@ async fn a_broker_that_is_away_is_named() {
     let broker = broker!();
     // Bound and not listening, so that nobody else takes the port meanwhile.
     let away = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    is_refused(broker, kafka(&away.to_string(), &[]), None, Kind::Connection).await;
+    is_refused(broker, kafka(&away.to_string(), &[]), None, BrokerErrorKind::Connection).await;
 }

@@ -1,11 +1,10 @@
 //! Answers to HTTP requests that came through API Gateway: JSON, pages, and problem documents
 //! (RFC 9457) that name the field and what is accepted.
 
-use aws_lambda_events::{
-    apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse},
-    encodings::Body,
-};
-use base64::{Engine, engine::general_purpose::STANDARD};
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::encodings::Body;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use domain::Invalid;
 use http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header};
 use serde::Serialize;
@@ -89,8 +88,8 @@ impl From<Invalid> for Problem {
 
 /// A JSON answer.
 pub fn json(status: StatusCode, body: &impl Serialize) -> ApiGatewayV2httpResponse {
-    // Answers are made of texts and numbers, which JSON always holds.
-    let body = serde_json::to_string(body).unwrap_or_default();
+    #[expect(clippy::expect_used, reason = "answers are texts and numbers under fixed names")]
+    let body = serde_json::to_string(body).expect("an answer serialises");
     answer(status, "application/json", body)
 }
 
@@ -146,9 +145,7 @@ pub fn body(request: &ApiGatewayV2httpRequest, limit: usize) -> Result<Vec<u8>, 
         return Err(too_large());
     }
     let bytes = if request.is_base64_encoded {
-        STANDARD
-            .decode(text)
-            .map_err(|_| Invalid::new("body", "is not base 64, as it claims to be", "JSON"))?
+        STANDARD.decode(text).map_err(|_| Invalid::new("body", "is not valid base64", "JSON"))?
     } else {
         text.as_bytes().to_vec()
     };
@@ -178,8 +175,9 @@ pub fn header<'a>(request: &'a ApiGatewayV2httpRequest, name: &str) -> Option<&'
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
     use serde_json::json;
 

@@ -10,15 +10,14 @@
 use std::io;
 
 use domain::setting::Setting;
-use tracing::{Subscriber, level_filters::LevelFilter};
-use tracing_subscriber::{
-    EnvFilter, Layer,
-    filter::Targets,
-    fmt::{self, MakeWriter},
-    layer::SubscriberExt as _,
-    registry::LookupSpan,
-    util::SubscriberInitExt as _,
-};
+use tracing::Subscriber;
+use tracing::level_filters::LevelFilter;
+use tracing_subscriber::filter::Targets;
+use tracing_subscriber::fmt::{self, MakeWriter};
+use tracing_subscriber::layer::SubscriberExt as _;
+use tracing_subscriber::registry::LookupSpan;
+use tracing_subscriber::util::SubscriberInitExt as _;
+use tracing_subscriber::{EnvFilter, Layer};
 
 /// The settings of logging, which every function has.
 pub const SETTINGS: &[Setting] = &[Setting::with_default(

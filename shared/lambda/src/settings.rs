@@ -3,7 +3,7 @@
 use domain::setting::Setting;
 
 /// The table's name.
-pub const TABLE_NAME: Setting = Setting::with_default("TABLE_NAME", "notify-me", "the table");
+pub const TABLE_NAME: Setting = Setting::with_default("TABLE_NAME", "notify-me", "the table's name");
 
 /// Shards of each waitlist.
 pub const SHARDS: Setting = Setting::with_default(

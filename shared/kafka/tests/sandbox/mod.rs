@@ -1,12 +1,10 @@
 //! A function's sandbox, which is frozen between two invocations: this test program once more, as a process that can
 //! be stopped and that publishes when it is told to.
 
-use std::{
-    io::{BufRead, BufReader, Write},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::LazyLock,
-    time::{Duration, SystemTime},
-};
+use std::io::{BufRead, BufReader, Write};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::LazyLock;
+use std::time::{Duration, SystemTime};
 
 use notify_me_kafka::{Publisher, Record, Written};
 

@@ -1,5 +1,7 @@
 //! A request to subscribe: the table's part in what [`Subscribing`] asks for.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
 use super::{Mistake, Protocol, SHARD, World, restock};
@@ -9,8 +11,8 @@ use crate::subscribing::{Found, Insertion, Outcome, Step, Subscribed, Subscribin
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Request {
     Idle,
-    /// How many emails the shopper had got for certain when it began.
-    Asks(Subscribing, Emails),
+    /// How many emails the shopper had got for certain when it began. Shared, because most steps of the model are others'.
+    Asks(Arc<Subscribing>, Emails),
     /// Answered, at this place, with whether the product is in stock; where a restock is to come, with the number.
     Done(Position, bool, Option<Emails>),
 }
@@ -50,7 +52,7 @@ impl Protocol {
             Request::Idle => {
                 (self.subscribing(), if is_to_come { world.committed_emails(shopper) } else { 0 })
             }
-            Request::Asks(subscribing, before) => (subscribing, before),
+            Request::Asks(subscribing, before) => (Arc::unwrap_or_clone(subscribing), before),
             Request::Done(..) => return,
         };
         let step = subscribing.next(time(clock), index as u128);
@@ -62,7 +64,7 @@ impl Protocol {
             Step::Finished(Outcome::Subscribed(Subscribed { position, in_stock, .. })) => {
                 Request::Done(position, in_stock, is_to_come.then_some(before))
             }
-            _ => Request::Asks(subscribing, before),
+            _ => Request::Asks(Arc::new(subscribing), before),
         };
     }
 }

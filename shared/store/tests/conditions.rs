@@ -191,8 +191,9 @@ async fn a_subscription_has_one_entry_whatever_requests_meet() {
         assert_eq!(replaced, outcome, "{old}");
     }
     present(&[1, 2]).await;
-    for (from, outcome) in [(at(1), REFUSED), (at(2), APPLIED)] {
-        let moved = subscriptions.move_to(&who, &id, SHARD, (from, at(3)), &entry(1, 9)).await.unwrap();
+    for (from, outcome) in [(&first, REFUSED), (&second, APPLIED)] {
+        let moved =
+            subscriptions.move_to(&who, &id, from.shard, (from.position, at(3)), &entry(1, 9)).await.unwrap();
         assert_eq!(moved, outcome);
     }
     present(&[1, 3]).await;

@@ -127,7 +127,7 @@ async fn count(
         .await
         .map_err(|e| TableError::of("Query", &e))?;
     let number = |count: i32| u64::try_from(count).unwrap_or_default();
-    let count = number(counted.count) + cursor.carried.len() as u64;
+    let count = number(counted.count) + cursor.pending_retries.len() as u64;
     let exact = counted.last_evaluated_key.is_none();
     // Those that the filter left out were read as well.
     Ok((Waiting { count, exact }, number(counted.scanned_count)))

@@ -9,7 +9,7 @@ use std::{
 use domain::{
     Position,
     budget::{Lease, Rate},
-    cursor::{Answer, Cursor, MAX_CALL, OnUnknown, Opened, Tally},
+    cursor::{Answer, Availability, Cursor, MAX_CALL, OnUnknown, Tally},
     job::Job,
     mail::Offer,
     product::Product,
@@ -143,14 +143,15 @@ impl<'a> Shift<'a> {
     ) -> Result<Opening<'a>, Failed> {
         let Some(Known { product, looked, mut stored, first }) = known else { return Ok(Opening::Unknown) };
         let Some(bound) = product.bound else { return Ok(Opening::Unknown) };
-        let limit_ms = u64::try_from(FLIGHT_LIMIT.as_millis()).unwrap_or(u64::MAX);
         let (seen, cursor, settled) = loop {
-            match stored.cursor.open(chance::now_ms(), limit_ms) {
-                Opened::Free => break (stored.token, stored.cursor, false),
-                Opened::InDoubt(_) => break (stored.token, settle(app, job, &stored.cursor).await?, true),
-                Opened::Busy { .. } if Instant::now() >= until => return Ok(Opening::Busy),
-                Opened::Busy { until_ms } => {
-                    let left = Duration::from_millis(until_ms.saturating_sub(chance::now_ms()));
+            match stored.cursor.availability(chance::now(), FLIGHT_LIMIT) {
+                Availability::Free => break (stored.token, stored.cursor, false),
+                Availability::InDoubt(_) => {
+                    break (stored.token, settle(app, job, &stored.cursor).await?, true);
+                }
+                Availability::Busy { .. } if Instant::now() >= until => return Ok(Opening::Busy),
+                Availability::Busy { until: over } => {
+                    let left = Duration::try_from(over.duration_since(chance::now())).unwrap_or_default();
                     tokio::time::sleep_until(until.min(Instant::now() + left.min(FRESH))).await;
                 }
             }
@@ -228,7 +229,7 @@ impl<'a> Shift<'a> {
                     let unreadable = waitlist::failures(&call.unreadable, waitlist::UNREADABLE);
                     waitlist::write_failed(self.app, self.job, &unreadable).await?;
                     self.cursor =
-                        self.cursor.passed(through, call.skipped).failing(call.unreadable.len() as u64);
+                        self.cursor.pass(through, call.skipped).count_failed(call.unreadable.len() as u64);
                     self.changed = true;
                 }
                 continue;
@@ -273,13 +274,13 @@ impl<'a> Shift<'a> {
                 // It was written. A call that it announces was not made: an announcement whose
                 // answer is missing is never followed by a send.
                 self.seen = Some(token);
-                self.cursor = written.refused();
+                self.cursor = written.rollback();
             }
             // Written or not, what is written now keeps it from arriving late.
             self.unsure = None;
             self.changed = true;
         }
-        if !self.lost && self.changed && self.cursor.flight.is_none() {
+        if !self.lost && self.changed && self.cursor.in_flight.is_none() {
             self.write(self.cursor.clone()).await?;
         }
         Ok(())
@@ -287,7 +288,7 @@ impl<'a> Shift<'a> {
 
     /// How many can be sent to now: those set aside are not among them.
     fn sendable(&self) -> usize {
-        self.cursor.carried.len().saturating_sub(self.refusals.set_aside().len()) + self.ahead.len()
+        self.cursor.pending_retries.len().saturating_sub(self.refusals.set_aside().len()) + self.ahead.len()
     }
 
     /// Writes those down as failed whom SES refused while it takes others: it was their own fault.
@@ -300,13 +301,13 @@ impl<'a> Shift<'a> {
         waitlist::write_failed(self.app, self.job, &rejected).await?;
         let gone: Vec<Position> = rejected.into_iter().map(|(position, _)| position).collect();
         self.owed.retain(|position, _| !gone.contains(position));
-        self.cursor = self.cursor.forgetting(&gone).failing(gone.len() as u64);
+        self.cursor = self.cursor.drop_retries(&gone).count_failed(gone.len() as u64);
         self.changed = true;
         Ok(())
     }
 
     async fn nobody_left(&mut self) -> Result<bool, TableError> {
-        if !self.cursor.carried.is_empty() || !self.ahead.is_empty() {
+        if !self.cursor.pending_retries.is_empty() || !self.ahead.is_empty() {
             return Ok(false);
         }
         if !self.whole {
@@ -349,7 +350,7 @@ impl<'a> Shift<'a> {
     async fn find_owed(&mut self) -> Result<(), TableError> {
         let missing: Vec<Position> = self
             .cursor
-            .carried
+            .pending_retries
             .iter()
             .copied()
             .filter(|position| !self.owed.contains_key(position))
@@ -369,7 +370,7 @@ impl<'a> Shift<'a> {
         waitlist::write_failed(self.app, self.job, &failed).await?;
         let gone: Vec<Position> =
             missing.into_iter().filter(|position| !self.owed.contains_key(position)).collect();
-        self.cursor = self.cursor.forgetting(&gone).failing(unreadable.len() as u64);
+        self.cursor = self.cursor.drop_retries(&gone).count_failed(unreadable.len() as u64);
         self.changed |= !gone.is_empty();
         Ok(())
     }
@@ -424,8 +425,8 @@ impl<'a> Shift<'a> {
             unreadable: Vec::new(),
         };
         // Those set aside stand last.
-        let first = self.cursor.carried.len().saturating_sub(self.refusals.set_aside().len());
-        for position in self.cursor.carried.iter().take(wanted.min(first)) {
+        let first = self.cursor.pending_retries.len().saturating_sub(self.refusals.set_aside().len());
+        for position in self.cursor.pending_retries.iter().take(wanted.min(first)) {
             let Some(entry) = self.owed.remove(position) else { break };
             call.recipients.push((*position, entry));
             call.retried += 1;
@@ -446,7 +447,7 @@ impl<'a> Shift<'a> {
     /// shard: then nothing may be sent.
     async fn claim(&mut self, call: &Call) -> Result<bool, TableError> {
         let count = u32::try_from(call.recipients.len()).unwrap_or(u32::MAX);
-        let claimed = self.cursor.claim(call.retried, call.through, count, chance::now_ms());
+        let claimed = self.cursor.announce(call.retried, call.through, count, chance::now());
         self.write(claimed).await
     }
 
@@ -475,7 +476,11 @@ impl<'a> Shift<'a> {
 
     /// Sends a call that was announced, and takes note of what came of it.
     async fn send(&mut self, call: Call, rate: Rate, until: Instant) -> Result<Option<End>, Failed> {
-        let since_ms = self.cursor.flight.as_ref().map_or(0, |flight| flight.since_ms);
+        let since_ms = self
+            .cursor
+            .in_flight
+            .as_ref()
+            .map_or(0, |flight| u64::try_from(flight.since.as_millisecond()).unwrap_or_default());
         self.changed = true;
         if u128::from(chance::now_ms().saturating_sub(since_ms)) > DEPARTURE.as_millis() {
             // Frozen between the announcement and here: it may look dead to others already.
@@ -506,7 +511,7 @@ impl<'a> Shift<'a> {
                     OnUnknown::Resend => {
                         metrics::in_doubt(u32::try_from(call.recipients.len()).unwrap_or(u32::MAX));
                         self.take_back(call);
-                        self.cursor = flying.settle(OnUnknown::Resend);
+                        self.cursor = flying.resolve_in_doubt(OnUnknown::Resend);
                     }
                     OnUnknown::Skip => self.cursor = settle(self.app, self.job, &flying).await?,
                 }
@@ -534,8 +539,8 @@ impl<'a> Shift<'a> {
             again.push(position);
         }
         self.refusals.answered(0);
-        let answer = Answer { skipped: call.skipped, again, ..Answer::default() };
-        self.cursor = self.cursor.answered(answer).failing(unreadable.len() as u64);
+        let answer = Answer { skipped: call.skipped, retry: again, ..Answer::default() };
+        self.cursor = self.cursor.commit(answer).count_failed(unreadable.len() as u64);
         self.settle_set_aside().await
     }
 
@@ -548,7 +553,7 @@ impl<'a> Shift<'a> {
             return Ok(Some(End::Stopped(reason)));
         }
         let last: Vec<Position> = self.refusals.set_aside().iter().map(|(position, _)| *position).collect();
-        self.cursor = self.cursor.putting_last(&last);
+        self.cursor = self.cursor.retry_last(&last);
         Ok(None)
     }
 
@@ -573,7 +578,7 @@ impl<'a> Shift<'a> {
                 }
                 Fate::Rejected(reason) => {
                     // It may be everybody's, or is: others are tried first.
-                    answer.again.push(position);
+                    answer.retry.push(position);
                     self.owed.insert(position, entry);
                     self.refusals.set_one_aside(position, reason);
                 }
@@ -581,9 +586,9 @@ impl<'a> Shift<'a> {
                     rejected.push((position, format!("{} (tried {MOST_TRIES} times)", refusal.word())));
                 }
                 Fate::Again(refusal) => {
-                    answer.again.push(position);
+                    answer.retry.push(position);
                     if refusal.is_the_recipients(accepted) {
-                        answer.vain.push(position);
+                        answer.failed_tries.push(position);
                     }
                     self.owed.insert(position, entry);
                     let stop = matches!(refusal, Refusal::Stopped(_));
@@ -594,12 +599,12 @@ impl<'a> Shift<'a> {
             }
         }
         answer.rejected = rejected.len() as u64;
-        let of_all = answer.again.len() as f64
-            / (answer.again.len() as f64 + (answer.accepted + answer.rejected) as f64);
+        let of_all = answer.retry.len() as f64
+            / (answer.retry.len() as f64 + (answer.accepted + answer.rejected) as f64);
         self.handed += answer.accepted;
         metrics::answered(answer.accepted, answer.rejected);
         let progress = answer.accepted + answer.rejected > 0;
-        self.cursor = self.cursor.answered(answer).failing(unreadable.len() as u64);
+        self.cursor = self.cursor.commit(answer).count_failed(unreadable.len() as u64);
         rejected.extend(unreadable);
         waitlist::write_failed(self.app, self.job, &rejected).await?;
         if let Some(end) = self.settle_set_aside().await? {
@@ -661,7 +666,7 @@ impl<'a> Shift<'a> {
     async fn pause(&mut self, wait: Duration) -> Result<bool, TableError> {
         if wait > DEPARTURE
             && self.changed
-            && self.cursor.flight.is_none()
+            && self.cursor.in_flight.is_none()
             && !self.write(self.cursor.clone()).await?
         {
             return Ok(false);
@@ -672,7 +677,7 @@ impl<'a> Shift<'a> {
 
     /// Puts the people of a call that did not happen back to where they came from.
     fn take_back(&mut self, call: Call) {
-        self.cursor = self.cursor.refused();
+        self.cursor = self.cursor.rollback();
         let mut recipients = call.recipients.into_iter();
         self.owed.extend(recipients.by_ref().take(call.retried));
         let unreadable = call.unreadable.into_iter().map(|position| (position, Row::Unreadable));
@@ -694,17 +699,17 @@ fn is_late(since_ms: u64, now_ms: u64) -> bool {
 /// Settles the call in flight as the setting says. Whoever is passed is written down first.
 async fn settle(app: &App, job: &Job, flying: &Cursor) -> Result<Cursor, TableError> {
     let choice = app.config.on_unknown;
-    if let (OnUnknown::Skip, Some(flight)) = (choice, &flying.flight) {
+    if let (OnUnknown::Skip, Some(flight)) = (choice, &flying.in_flight) {
         let of_flight =
             waitlist::entries(app, job, flying.committed, flight.through, MAX_PAGE).await?.entries;
         let doubted = of_flight.iter().map(|(position, _)| *position).chain(flight.retried.iter().copied());
         let doubted: Vec<Position> = doubted.collect();
         waitlist::write_failed(app, job, &waitlist::failures(&doubted, "IN_DOUBT")).await?;
     }
-    let count = flying.flight.as_ref().map_or(0, |flight| flight.count);
+    let count = flying.in_flight.as_ref().map_or(0, |flight| flight.count);
     metrics::in_doubt(count);
     tracing::warn!(product = %job.product_id, shard = %job.shard, count, ?choice, "a call in doubt is settled");
-    Ok(flying.settle(choice))
+    Ok(flying.resolve_in_doubt(choice))
 }
 
 /// Lets the cursor count for the job's restock. The count so far of the one before, which a crash
@@ -717,5 +722,5 @@ async fn count_on(app: &App, job: &Job, cursor: Cursor, first: bool) -> Result<C
         super::sum_up(app, job, before).await?;
     }
     let tally = if first { None } else { waitlist::tally(app, job).await? };
-    Ok(cursor.counting(tally.unwrap_or_else(|| Tally::new(job.restock_id.clone()))))
+    Ok(cursor.switch_tally_to(tally.unwrap_or_else(|| Tally::new(job.restock_id.clone()))))
 }

@@ -36,8 +36,8 @@ impl Count {
 
 /// Who is owed a mail by this cursor although they stand at or below what is committed.
 pub(super) fn owed(cursor: &Cursor) -> impl Iterator<Item = Position> {
-    let retried = cursor.flight.iter().flat_map(|flight| &flight.retried);
-    cursor.carried.iter().chain(retried).copied()
+    let retried = cursor.in_flight.iter().flat_map(|flight| &flight.retried);
+    cursor.pending_retries.iter().chain(retried).copied()
 }
 
 /// How many wait in a shard at or below `through`.

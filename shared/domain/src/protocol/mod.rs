@@ -182,7 +182,7 @@ impl Model for Protocol {
             match worker {
                 Worker::Idle => acts.extend((0..world.jobs.len()).map(|job| Act::Take(index, job))),
                 // Another worker's young flight is left alone.
-                Worker::Open(_) if world.cursor.flight.is_some() && world.flies() => {}
+                Worker::Open(_) if world.cursor.in_flight.is_some() && world.flies() => {}
                 Worker::Open(_) => acts.push(Act::Work(index)),
                 Worker::Hold(_, step) => {
                     acts.push(Act::Work(index));

@@ -1,9 +1,11 @@
 //! A worker that delivers a shard, step by step.
 
+use jiff::Timestamp;
+
 use super::{Job, Mistake, Protocol, World, restock};
 use crate::{
     Position,
-    cursor::{Answer, Cursor, OnUnknown, Opened, Tally},
+    cursor::{Answer, Availability, Cursor, OnUnknown, Tally},
     product::Product,
 };
 
@@ -48,12 +50,15 @@ impl Protocol {
             Worker::Open(job) => {
                 let mut cursor = world.cursor.clone();
                 // Reached only where no young flight is under way.
-                let in_doubt = matches!(cursor.open(1, 1), Opened::InDoubt(_));
+                let in_doubt = matches!(
+                    cursor.availability(Timestamp::MAX, std::time::Duration::ZERO),
+                    Availability::InDoubt(_)
+                );
                 if in_doubt {
-                    cursor = cursor.settle(OnUnknown::Resend);
+                    cursor = cursor.resolve_in_doubt(OnUnknown::Resend);
                     world.doubts += 1;
                 }
-                let cursor = cursor.counting(Tally::new(restock(job.event)));
+                let cursor = cursor.switch_tally_to(Tally::new(restock(job.event)));
                 let hold = Hold { job, cursor, seen: world.token, changed: in_doubt, read: None };
                 world.workers[index] = Worker::Hold(hold, Step::LookAtProduct);
                 return;
@@ -65,14 +70,15 @@ impl Protocol {
             Step::LookAtProduct => Step::Release { more: false },
             Step::ReadEntries => {
                 let there = |position: &&Position| world.entries.contains_key(position);
-                let gone = hold.cursor.carried.iter().filter(|p| !there(p)).copied().collect::<Vec<_>>();
-                hold.cursor = hold.cursor.forgetting(&gone);
+                let gone =
+                    hold.cursor.pending_retries.iter().filter(|p| !there(p)).copied().collect::<Vec<_>>();
+                hold.cursor = hold.cursor.drop_retries(&gone);
                 let mut ahead = world.entries.range(hold.cursor.committed.next()..);
                 let first = ahead
                     .next()
                     .map(|(position, _)| *position)
                     .filter(|position| *position <= hold.job.bound);
-                match hold.cursor.carried.first().copied().or(first) {
+                match hold.cursor.pending_retries.first().copied().or(first) {
                     Some(position) => {
                         hold.read = world.entries.get(&position).copied();
                         Step::Claim(position)
@@ -81,10 +87,15 @@ impl Protocol {
                 }
             }
             Step::Claim(position) => {
-                let retried = usize::from(hold.cursor.carried.first() == Some(&position));
-                let mut claimed = hold.cursor.claim(retried, (retried == 0).then_some(position), 1, 0);
+                let retried = usize::from(hold.cursor.pending_retries.first() == Some(&position));
+                let mut claimed = hold.cursor.announce(
+                    retried,
+                    (retried == 0).then_some(position),
+                    1,
+                    Timestamp::UNIX_EPOCH,
+                );
                 if self.mistake == Mistake::CommitBeforeSend {
-                    claimed = claimed.answered(Answer::default());
+                    claimed = claimed.commit(Answer::default());
                 }
                 let won = world.write_cursor(&claimed, hold.seen);
                 if !won && self.mistake != Mistake::SendWithoutClaim {
@@ -104,8 +115,8 @@ impl Protocol {
             }
             Step::Record { accepted, position } => {
                 let again = if accepted { vec![] } else { vec![position] };
-                let answer = Answer { accepted: u64::from(accepted), again, ..Answer::default() };
-                hold.cursor = hold.cursor.answered(answer);
+                let answer = Answer { accepted: u64::from(accepted), retry: again, ..Answer::default() };
+                hold.cursor = hold.cursor.commit(answer);
                 hold.changed = true;
                 Step::LookAtProduct
             }

@@ -89,12 +89,14 @@ pub(crate) async fn plan(
     let first = !product.is_planned();
     let product = Product { bound, bound_of: Some(restock.clone()), ..product };
     let told = jobs.iter().zip(cursors).map(|(job, stored)| {
-        let known = stored.map(|stored| deliver::Known { product: product.clone(), looked, stored, first });
+        let known =
+            stored.map(|stored| deliver::Snapshot { product: product.clone(), looked, stored, first });
         async move {
             match known {
-                Some(known) => {
-                    deliver::begin(app, job, Some(known), until).await.err().map(|error| (job, Some(error)))
-                }
+                Some(known) => deliver::deliver_from(app, job, Some(known), until)
+                    .await
+                    .err()
+                    .map(|error| (job, Some(error))),
                 None => Some((job, None)),
             }
         }

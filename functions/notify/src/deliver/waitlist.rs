@@ -3,7 +3,7 @@
 use std::collections::HashMap;
 
 use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes};
-use domain::{Address, Locale, Position, cursor::Tally, job::Job};
+use domain::{Address, Locale, Position, cursor::Tally, delivery::Row, job::Job};
 use futures::future::try_join_all;
 use platform::{
     chance,
@@ -28,23 +28,10 @@ pub(crate) struct Addressee {
     pub(crate) name: Option<String>,
 }
 
-/// What stands at a position of a waitlist.
-pub(super) enum Row {
-    /// Somebody who waits.
-    Waiting(Addressee),
-    /// Somebody whose time is over: passed without a mail.
-    Expired,
-    /// An entry that cannot be read: passed, and written down as failed.
-    Unreadable,
-}
-
-/// The reason that an entry which cannot be read is written down with.
-pub(super) const UNREADABLE: &str = "UNREADABLE";
-
 /// A part of a shard.
 pub(super) struct Page {
     /// The entries in their order.
-    pub(super) entries: Vec<(Position, Row)>,
+    pub(super) entries: Vec<(Position, Row<Addressee>)>,
     /// Whether there is nothing after it.
     pub(super) last: bool,
 }
@@ -75,7 +62,7 @@ pub(super) async fn entries(
             .await
             .map_err(|e| TableError::of("Query", &e))?;
         let now = chance::now().as_second();
-        let entries: Vec<(Position, Row)> =
+        let entries: Vec<(Position, Row<Addressee>)> =
             found.items.unwrap_or_default().into_iter().filter_map(|item| row(job, item, now)).collect();
         from = found.last_evaluated_key;
         // A page of nothing but keys without a position leads nowhere: the next one does.
@@ -91,7 +78,7 @@ fn wanted_names() -> HashMap<String, String> {
 
 /// Reads an entry attribute by attribute: there are a million of them, and a detour through serde costs as much as all
 /// else that is done with one. An item whose key has no position is in nobody's way and is left out.
-fn row(job: &Job, mut item: Item, now: i64) -> Option<(Position, Row)> {
+fn row(job: &Job, mut item: Item, now: i64) -> Option<(Position, Row<Addressee>)> {
     let sort_key = item.get("sk").and_then(|sk| sk.as_s().ok());
     let Some(position) = sort_key.and_then(|sk| position_of(sk)) else {
         metrics::unreadable();
@@ -121,7 +108,7 @@ pub(super) async fn entries_at(
     app: &App,
     job: &Job,
     positions: &[Position],
-) -> Result<HashMap<Position, Row>, TableError> {
+) -> Result<HashMap<Position, Row<Addressee>>, TableError> {
     let mut entries = HashMap::new();
     let now = chance::now().as_second();
     let mut keys: Vec<Item> = positions
@@ -157,11 +144,6 @@ pub(super) async fn entries_at(
 #[derive(Serialize)]
 struct FailedEntry<'a> {
     reason: &'a str,
-}
-
-/// These positions, each with the same reason.
-pub(super) fn failures(positions: &[Position], reason: &str) -> Vec<(Position, String)> {
-    positions.iter().map(|position| (*position, reason.to_owned())).collect()
 }
 
 /// Writes down whom the restock could not tell, and why. By their place, not their address.

@@ -4,7 +4,8 @@
 //! once somebody is taken, it was the refused ones' own fault. The one exception is an address that is not verified: that is
 //! said in SES's sandbox only, where some are taken and some not, and it consumes nobody whoever else was taken.
 
-use domain::{Position, cursor::MAX_CALL};
+use crate::Position;
+use crate::cursor::MAX_CALL;
 
 /// How many are tried where a whole call came to nothing and one by one is not needed.
 const PROBE: usize = 5;
@@ -14,7 +15,7 @@ const MANY: usize = 8;
 const MOST: usize = 2 * MAX_CALL;
 
 /// What was learnt of refusals in a worker's time with a shard.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Refusals {
     size: usize,
     taken: bool,

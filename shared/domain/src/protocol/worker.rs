@@ -41,6 +41,8 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
+    /// Those that are not the table's.
+    pub(super) const OF_SES: &[Self] = &[Self::Throttled, Self::SliceEnds];
     pub(super) const ALL: [Self; 4] = [
         Self::Throttled,
         Self::SliceEnds,

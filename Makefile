@@ -8,18 +8,27 @@
 
 ARCH ?= arm64
 TARGET_DIR ?= target
-FUNCTIONS := -p subscribe -p restock -p notify
+FUNCTIONS := -p notify-me-subscribe -p notify-me-restock -p notify-me-notify
 # OpenSSL and librdkafka, small: by size, and in sections, so that the linker can leave out what nobody calls.
 export CFLAGS ?= -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 
 .PHONY: binaries native build-SubscribeFunction build-RestockFunction build-NotifyFunction
 
+ifdef PREBUILT
+# A folder with a release's files: its binaries are taken, and nothing is compiled. SHA256SUMS speaks for them.
+binaries:
+	@cd "$(PREBUILT)" && sha256sum --quiet --check --ignore-missing SHA256SUMS
+	@for function in subscribe restock notify; do mkdir -p "$(TARGET_DIR)/lambda/$$function"; \
+	  unzip -qo "$(PREBUILT)/$$function-$(ARCH).zip" bootstrap -d "$(TARGET_DIR)/lambda/$$function" || exit 1; done
+else
 # librdkafka's configure asks this machine's compiler, so the functions are built on the processor that they run on.
 HOST_ARCH := $(patsubst aarch64,arm64,$(shell uname -m))
 binaries:
-	@test "$(ARCH)" = "$(HOST_ARCH)" || { echo "ARCH=$(ARCH) cannot be built on this machine ($(HOST_ARCH)). Either build for it:" \
-	  "ARCH=$(HOST_ARCH) sam build, then deploy with Architecture=$(HOST_ARCH); or build on a $(ARCH) machine." >&2; exit 1; }
+	@test "$(ARCH)" = "$(HOST_ARCH)" || { echo "ARCH=$(ARCH) cannot be built on this machine ($(HOST_ARCH)). Either take a release's" \
+	  "binaries: PREBUILT=FOLDER sam build; or build for this one: ARCH=$(HOST_ARCH) sam build, then deploy with" \
+	  "Architecture=$(HOST_ARCH); or build on a $(ARCH) machine." >&2; exit 1; }
 	cargo lambda build --release --locked $(if $(filter arm64,$(ARCH)),--arm64,--x86-64) $(FUNCTIONS)
+endif
 
 # The same for this machine and its own libraries, in a folder of their own: what the benchmarks measure.
 native:

@@ -5,10 +5,8 @@ use std::{collections::BTreeMap, time::Duration};
 
 use domain::{Invalid, job::Job, record::Record, stock::StockUpdate};
 use futures::{StreamExt, stream};
-use platform::{
-    chance,
-    kafka::{Kafka, PublishError, Record as Outgoing, Written},
-};
+use kafka::{KafkaConfig, PublishError, Record as Outgoing, Written};
+use lambda::clock;
 use serde_json::Value;
 use tokio::time::Instant;
 
@@ -30,7 +28,7 @@ enum Task {
 
 /// Works off a batch and gives the partial response.
 pub(crate) async fn work(app: &App, records: Vec<Record>, until: Instant) -> Result<Value, Failed> {
-    if let Some(age) = age(&records, chance::now_ms()) {
+    if let Some(age) = age(&records, clock::now_ms()) {
         metrics::lag(age);
     }
     let count = records.len();
@@ -114,7 +112,7 @@ async fn in_order(app: &App, lane: Vec<(Record, Task)>, until: Instant) -> Vec<(
             let reason = Invalid::new("table", error.to_string(), "items as this project writes them");
             failed.extend(bury(app, vec![(record, reason)]).await);
         } else if let Err(error) = done {
-            tracing::error!(record = %record.place(), error = %platform::causes(&error), "will be tried again");
+            tracing::error!(record = %record.place(), error = %lambda::error_chain(&error), "will be tried again");
             failed.push((record, error));
             break;
         }
@@ -161,8 +159,8 @@ async fn bury(app: &App, poison: Vec<(Record, Invalid)>) -> Vec<(Record, Failed)
 
 /// Where a record's dead letter goes. What is no job is taken for a stock update, so it lies with those whatever its topic
 /// is called: the function may write to no other topic, and a record that can go nowhere would come again for ever.
-fn dead_letters_of(kafka: &Kafka, topic: &str) -> String {
-    Kafka::dead_letters(if topic == kafka.batches { topic } else { &kafka.restocks })
+fn dead_letters_of(kafka: &KafkaConfig, topic: &str) -> String {
+    KafkaConfig::dead_letters(if topic == kafka.batches { topic } else { &kafka.restocks })
 }
 
 fn too_large(written: &Result<Written, PublishError>) -> bool {

@@ -10,59 +10,63 @@ use domain::{
     setting::{BadSettings, Setting, Settings, url_pattern},
     unsubscribe::Key,
 };
-use platform::{
-    kafka::{DELIVERY_MS, Kafka},
-    settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY},
-};
+use kafka::{DELIVERY_MS, KafkaConfig};
+use lambda::settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
 
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
     "10000",
-    "how long Kafka has to take a record, 1 to 900000 ms; below the function's time-out",
+    "how long Kafka may take to confirm a record, 1 to 900000 ms; less than the function's time-out",
 );
-const SENDER: Setting = Setting::required("SENDER", "the address mails come from, verified with SES");
-const SHOP_NAME: Setting = Setting::required("SHOP_NAME", "the shop, as mails name it");
+const SENDER: Setting = Setting::required("SENDER", "the From address of emails, verified with SES");
+const SHOP_NAME: Setting = Setting::required("SHOP_NAME", "the shop's name in emails");
 const PRODUCT_URL: Setting = Setting::required(
     "PRODUCT_URL",
-    "a product's page, with `{productId}` for its id, where an update brings no link",
+    "the link to a product's page where an update brings none; `{productId}` stands for the id",
 );
 const UNSUBSCRIBE_URL: Setting =
-    Setting::required("UNSUBSCRIBE_URL", "the unsubscribe link, with `{token}` for its token");
+    Setting::required("UNSUBSCRIBE_URL", "the unsubscribe link; `{token}` stands for the token");
 const SES_CONFIGURATION_SET: Setting =
     Setting::optional("SES_CONFIGURATION_SET", "none", "the SES configuration set");
 const SEND_RATE: Setting = Setting::optional(
     "SEND_RATE",
     "the account's own, from `GetAccount`",
-    "mails per second over all workers",
+    "emails per second, over all workers",
 );
 const RESERVED_PERCENT: Setting = Setting::with_default(
     "RESERVED_PERCENT",
     "10",
-    "the share of the account's own rate that fan-outs leave to its other mail, such as confirmations: 0 to 90; no part of \
-     `SEND_RATE`",
+    "the share of the account's own rate that fan-outs leave to its other email, such as confirmations: 0 to 90 percent; \
+     ignored when `SEND_RATE` is set",
 );
-const ON_UNKNOWN: Setting =
-    Setting::with_default("ON_UNKNOWN", "resend", "a call whose fate a crash left open: `resend` or `skip`");
+const ON_UNKNOWN: Setting = Setting::with_default(
+    "ON_UNKNOWN",
+    "resend",
+    "what to do with a call whose outcome is unknown: `resend` or `skip`",
+);
 const SLICE_SECONDS: Setting = Setting::with_default(
     "SLICE_SECONDS",
     "20",
-    "how many seconds a job works before its rest goes back in line, 1 to 900",
+    "how many seconds a worker spends on a job before the rest goes back to the topic, 1 to 900",
 );
-const SLICE_MAILS: Setting =
-    Setting::with_default("SLICE_MAILS", "100000", "how many mails likewise, 1 or more");
+const SLICE_MAILS: Setting = Setting::with_default(
+    "SLICE_MAILS",
+    "100000",
+    "how many emails a worker sends for a job before the rest goes back to the topic, 1 or more",
+);
 const SWEEP_AFTER_SECONDS: Setting = Setting::with_default(
     "SWEEP_AFTER_SECONDS",
     "300",
-    "how many seconds a fan-out stands still before a sweep puts it back, 0 to 86400; the schedule's event goes before it",
+    "how many seconds a fan-out stands still before a sweep publishes its job again, 0 to 86400; the schedule's event overrides it",
 );
 const REPORT_BATCH_ITEM_FAILURES: Setting = Setting::with_default(
     "REPORT_BATCH_ITEM_FAILURES",
     "false",
-    "`true` only where the mapping has that function response type: a failed record is reported by itself instead of \
-     failing its batch, which every mapping understands",
+    "`true` only if the mapping has that function response type: a failed record is then reported by itself. Otherwise it \
+     fails its batch, which every mapping understands",
 );
 
-/// Every setting of this function, beside those of logging and [`platform::kafka::SETTINGS`].
+/// Every setting of this function, beside those of logging and [`kafka::SETTINGS`].
 pub const SETTINGS: &[Setting] = &[
     TABLE_NAME,
     SHARDS,
@@ -87,7 +91,7 @@ pub const SETTINGS: &[Setting] = &[
 pub struct Config {
     pub(crate) table: String,
     pub(crate) shards: ShardCount,
-    pub(crate) kafka: Kafka,
+    pub(crate) kafka: KafkaConfig,
     pub(crate) delivery: Duration,
     pub(crate) sender: Address,
     pub(crate) shop: Shop,
@@ -109,7 +113,7 @@ impl Config {
     /// Reads the settings from `lookup`.
     pub fn read(lookup: &dyn Fn(&str) -> Option<String>) -> Result<Self, BadSettings> {
         let mut settings = Settings::new(lookup);
-        let kafka = Kafka::read(&mut settings);
+        let kafka = KafkaConfig::from_settings(&mut settings);
         let sender = settings.required(SENDER.name);
         let shop_name = settings.required(SHOP_NAME.name);
         let product_url = settings.required_by(PRODUCT_URL.name, |text| url_pattern(text, "{productId}"));

@@ -6,9 +6,9 @@ use domain::delivery::{Acquire, Delivery, End, Now, Terms};
 use domain::job::Job;
 use domain::product::Product;
 use futures::future::try_join;
-use platform::chance;
-use platform::table::{ItemKey, StoredCursor, TableError, item};
-use serde::Serialize;
+use lambda::clock;
+use store::StoreError;
+use store::cursor::StoredCursor;
 use tokio::time::Instant;
 
 use crate::event::Failed;
@@ -20,7 +20,7 @@ mod waitlist;
 
 pub use domain::delivery::FLIGHT_LIMIT;
 use hands::Hands;
-pub(crate) use waitlist::Addressee;
+use store::waitlist::Addressee;
 
 /// What a delivery begins with.
 pub(crate) struct Snapshot {
@@ -36,10 +36,11 @@ pub(crate) struct Snapshot {
 
 impl Snapshot {
     /// Reads it; `None` where there is no such product.
-    async fn read(app: &App, job: &Job) -> Result<Option<Self>, TableError> {
+    async fn read(app: &App, job: &Job) -> Result<Option<Self>, StoreError> {
         let looked = Instant::now();
-        let product = app.table.product(&job.product_id);
-        let (product, stored) = try_join(product, app.table.cursor(&job.product_id, job.shard)).await?;
+        let product = app.store.products().get(&job.product_id);
+        let stored = app.store.cursors().read(&job.product_id, job.shard);
+        let (product, stored) = try_join(product, stored).await?;
         Ok(product.map(|product| Self { product, looked, stored, first: false }))
     }
 }
@@ -55,7 +56,8 @@ pub(crate) async fn deliver(app: &App, job: &Job, until: Instant) -> Result<(), 
     };
     match done {
         Err(Failed::Table(error)) if error.is_corrupt() => {
-            unreadable::write_down(app, &ItemKey::open(&job.product_id, job.shard), &error).await?;
+            let key = store::fanout::key(&job.product_id, job.shard);
+            unreadable::write_down(&app.store, &key, &error).await?;
             Ok(())
         }
         done => done,
@@ -80,10 +82,10 @@ pub(crate) async fn deliver_from(
     };
     tracing::info!(product = %job.product_id, restock = %job.restock_id, shard = %job.shard, ?end, "worked on");
     match end {
-        End::Delivered | End::SoldOut => fanout::close(app, job).await?,
+        End::Delivered | End::SoldOut => fanout::close(&app.store, job).await?,
         End::More => {
-            fanout::open(app, std::slice::from_ref(job)).await?;
-            fanout::emit(app, std::slice::from_ref(job)).await?;
+            fanout::open(&app.store, std::slice::from_ref(job)).await?;
+            fanout::emit(&app.publisher, &app.kafka().batches, std::slice::from_ref(job)).await?;
         }
         End::Stopped(reason) => {
             metrics::sending_stopped();
@@ -102,7 +104,7 @@ async fn acquire<'a>(
     job: &'a Job,
     snapshot: Option<Snapshot>,
     until: Instant,
-) -> Result<Option<(Hands<'a>, Acquire<Addressee>)>, TableError> {
+) -> Result<Option<(Hands<'a>, Acquire<Addressee>)>, StoreError> {
     let Some(Snapshot { product, looked, mut stored, first }) = snapshot else { return Ok(None) };
     let clock = Clock { started: looked };
     let terms = Terms {
@@ -119,7 +121,7 @@ async fn acquire<'a>(
             Acquire::Busy { retry_in: Some(time) } => tokio::time::sleep(time).await,
             acquired => return Ok(Some((Hands::new(app, job, clock, until, product), acquired))),
         }
-        stored = app.table.cursor(&job.product_id, job.shard).await?;
+        stored = app.store.cursors().read(&job.product_id, job.shard).await?;
     }
 }
 
@@ -131,29 +133,11 @@ struct Clock {
 
 impl Clock {
     fn now(self) -> Now {
-        Now { wall: chance::now(), uptime: self.started.elapsed() }
-    }
-}
-
-/// How long it is remembered what came of a restock: 400 days.
-const KEPT_SECONDS: i64 = 400 * 86_400;
-
-/// Something that the table may forget in time.
-#[derive(Serialize)]
-pub(crate) struct Kept<'a, T> {
-    #[serde(flatten)]
-    what: &'a T,
-    ttl: i64,
-}
-
-impl<'a, T> Kept<'a, T> {
-    pub(crate) fn new(what: &'a T) -> Self {
-        Self { what, ttl: chance::now().as_second() + KEPT_SECONDS }
+        Now { wall: clock::now(), uptime: self.started.elapsed() }
     }
 }
 
 /// Writes a shard's count to the restock's summary: the whole count, so that it may be repeated.
-async fn write_shard_summary(app: &App, job: &Job, tally: &Tally) -> Result<(), TableError> {
-    let summary = Kept::new(tally);
-    app.table.put(item(&ItemKey::shard_summary(&tally.restock_id, job.shard), &summary)?).await
+async fn write_shard_summary(app: &App, job: &Job, tally: &Tally) -> Result<(), StoreError> {
+    app.store.summaries().put_shard(job.shard, tally, clock::now()).await
 }

@@ -7,9 +7,10 @@ use domain::{
     Invalid,
     record::{self, Record},
 };
-use platform::{kafka::PublishError, table::TableError};
+use kafka::PublishError;
 use serde::Serialize;
 use serde_json::Value;
+use store::StoreError;
 
 /// What invoked the function.
 #[derive(Debug)]
@@ -54,7 +55,7 @@ pub enum Failed {
     },
     /// The table did not do its part.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(#[from] StoreError),
     /// Kafka did not take a record.
     #[error(transparent)]
     Kafka(#[from] PublishError),
@@ -65,13 +66,13 @@ impl From<Failed> for lambda_runtime::Diagnostic {
         let error_type = match &failed {
             Failed::Event(_) => "UnusableEvent",
             Failed::AllPoison { .. } => "AllPoison",
-            Failed::Table(TableError::Denied { .. }) => "TableDenied",
-            Failed::Table(TableError::Corrupt { .. }) => "TableCorrupt",
+            Failed::Table(StoreError::Denied { .. }) => "TableDenied",
+            Failed::Table(StoreError::Corrupt { .. }) => "TableCorrupt",
             Failed::TimeoutTooShort { .. } => "TimeoutTooShort",
             Failed::Table(_) => "TableUnavailable",
             Failed::Kafka(_) => "KafkaUnavailable",
         };
-        Self { error_type: error_type.to_owned(), error_message: platform::causes(&failed).to_string() }
+        Self { error_type: error_type.to_owned(), error_message: lambda::error_chain(&failed).to_string() }
     }
 }
 

@@ -6,12 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use domain::ShardCount;
+use kafka::{KafkaConfig, Publisher, Signer};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
-use platform::{
-    kafka::{Kafka, Publisher, Signer},
-    table::Table,
-};
 use serde_json::Value;
+use store::Store;
 use tokio::time::Instant;
 
 mod batch;
@@ -33,14 +31,14 @@ pub use deliver::FLIGHT_LIMIT;
 /// What the function is made of.
 pub struct App {
     config: Config,
-    table: Table,
+    store: Store,
     publisher: Publisher,
     mailer: mailer::Mailer,
     budget: budget::Budget,
 }
 
 impl App {
-    fn kafka(&self) -> &Kafka {
+    fn kafka(&self) -> &KafkaConfig {
         &self.config.kafka
     }
 
@@ -51,19 +49,19 @@ impl App {
 
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
-    platform::logs::init();
+    lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let metrics = metrics::start(config.function_name.clone())?;
-    let aws = platform::aws::config().await;
+    let aws = lambda::aws::config().await;
     let signer = aws.credentials_provider().map(Signer::new);
     let publisher = Publisher::new(&config.kafka, signer, config.delivery, Duration::from_millis(1))?;
     // Not waited for: most restocks are told without a word to Kafka, and it may be away.
     let (warmed, topic) = (publisher.clone(), config.kafka.batches.clone());
     tokio::spawn(async move { warmed.warm_up(&topic).await });
-    let table = Table::new(aws_sdk_dynamodb::Client::new(&aws), config.table.clone());
+    let store = Store::new(&aws, config.table.clone());
     let mailer = mailer::Mailer::new(&aws, &config);
-    let budget = budget::Budget::new(table.clone(), config.sender.clone(), config.rate, config.reserved);
-    let app = Arc::new(App { config, table, publisher, mailer, budget });
+    let budget = budget::Budget::new(&store, &config.sender, config.rate, config.reserved);
+    let app = Arc::new(App { config, store, publisher, mailer, budget });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let app = Arc::clone(&app);
         async move {
@@ -98,7 +96,7 @@ pub const LEAST_TIMEOUT: Duration = LAST_CALL.saturating_add(LEAST_WORK);
 /// # Errors
 /// When nothing would be left: each job would go back in line at once, for ever, and nobody would be told.
 fn time_limit(context: &Context) -> Result<Instant, event::Failed> {
-    let left = Duration::from_millis(context.deadline.saturating_sub(platform::chance::now_ms()));
+    let left = Duration::from_millis(context.deadline.saturating_sub(lambda::clock::now_ms()));
     // Lambda's clock is this one, but some of the time-out has passed by now.
     let work = left.saturating_sub(LAST_CALL);
     if work.is_zero() {
@@ -116,7 +114,7 @@ mod tests {
     fn an_invocation_that_leaves_no_time_for_a_call_fails_and_says_what_it_needs() {
         let limit = |seconds: u64| {
             let mut context = Context::default();
-            context.deadline = platform::chance::now_ms() + seconds * 1_000;
+            context.deadline = lambda::clock::now_ms() + seconds * 1_000;
             time_limit(&context)
         };
         for seconds in [0, 1, 10, 15] {

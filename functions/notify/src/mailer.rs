@@ -7,7 +7,6 @@ use std::{
     time::Duration,
 };
 
-use crate::{Config, deliver::Addressee};
 use aws_config::SdkConfig;
 use aws_sdk_sesv2::{
     Client,
@@ -28,7 +27,10 @@ use domain::{
     mail::{self, Layout, Offer, Recipient, Shop},
     unsubscribe::{Key, Ticket},
 };
-use platform::chance;
+use lambda::clock;
+use store::waitlist::Addressee;
+
+use crate::Config;
 
 mod outcome;
 
@@ -95,7 +97,7 @@ impl Mailer {
         self.heard(&asked);
         let account = asked.map_err(|error: SdkError<GetAccountError>| NoRate {
             denied: error.code().is_some_and(|code| code.contains("AccessDenied")),
-            said: error.code().map_or_else(|| platform::causes(&error).to_string(), str::to_owned),
+            said: error.code().map_or_else(|| lambda::error_chain(&error).to_string(), str::to_owned),
         })?;
         let rate = account.send_quota().map(|quota| quota.max_send_rate()).and_then(Rate::new);
         rate.ok_or_else(|| NoRate { said: "the account has none".to_owned(), denied: true })
@@ -105,7 +107,7 @@ impl Mailer {
     /// was frozen, and whatever is sent on one of them is in doubt: better a question that may be repeated than a call that may
     /// not. What SES answers does not matter, nor whether it does: the call that follows says so.
     pub(crate) async fn greet(&self) {
-        if is_silent(self.heard_ms.load(Ordering::Relaxed), chance::now_ms()) {
+        if is_silent(self.heard_ms.load(Ordering::Relaxed), clock::now_ms()) {
             let _ = tokio::time::timeout(GREETING, self.account_rate()).await;
         }
     }
@@ -113,7 +115,7 @@ impl Mailer {
     /// Notes that SES answered, if it did.
     fn heard<T, E, R>(&self, asked: &Result<T, SdkError<E, R>>) {
         if matches!(asked, Ok(_) | Err(SdkError::ServiceError(_))) {
-            self.heard_ms.store(chance::now_ms(), Ordering::Relaxed);
+            self.heard_ms.store(clock::now_ms(), Ordering::Relaxed);
         }
     }
 
@@ -219,8 +221,12 @@ fn is_silent(heard_ms: u64, now_ms: u64) -> bool {
 
 /// Values as SES takes them. Their `Display` says the same and takes three times as long.
 fn json(values: &serde_json::Map<String, serde_json::Value>) -> String {
-    // There is nothing in them that JSON cannot hold.
-    serde_json::to_string(values).unwrap_or_default()
+    #[expect(
+        clippy::expect_used,
+        reason = "a map of JSON values; an empty text would be an email without its words"
+    )]
+    let text = serde_json::to_string(values).expect("JSON values are JSON");
+    text
 }
 
 /// The From header: the shop's name and the address. A name that is not plain words is written in encoded words

@@ -4,13 +4,13 @@
 
 use std::time::Duration;
 
-use platform::{
-    chance,
-    table::{Item, ItemKey, OPEN_BUCKETS, Open, TableError, open_bucket, read},
-};
+use domain::job::Job;
+use lambda::clock;
 use serde_json::{Value, json};
+use store::fanout::BUCKETS;
 
-use crate::{App, event::Failed, fanout, unreadable};
+use crate::event::Failed;
+use crate::{App, fanout, unreadable};
 
 /// How many jobs are put back at a time.
 const CHUNK: usize = 100;
@@ -18,51 +18,32 @@ const CHUNK: usize = 100;
 /// Puts back every fan-out that has not moved for `older_than` (or as configured).
 pub(crate) async fn sweep(app: &App, older_than: Option<Duration>) -> Result<Value, Failed> {
     let older_than = older_than.unwrap_or(app.config.sweep_after);
-    let before = chance::now_ms().saturating_sub(u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX));
+    let before = clock::now_ms().saturating_sub(u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX));
+    let stands_still = |moved_ms: i64| u64::try_from(moved_ms).unwrap_or_default() <= before;
     let (mut open, mut put_back) = (0, 0);
-    for bucket in 0..OPEN_BUCKETS {
-        let mut from = None;
-        loop {
-            let (found, next) = page(app, bucket, from).await?;
-            open += found.len();
-            let still: Vec<_> =
-                found.into_iter().filter(|found| found.moved_ms <= before).map(Open::job).collect();
+    for number in 0..BUCKETS {
+        let mut bucket = app.store.fan_outs().bucket(number);
+        while let Some(page) = bucket.next().await? {
+            let mut still: Vec<Job> = Vec::new();
+            for row in page {
+                match row {
+                    Ok(found) => {
+                        open += 1;
+                        still.extend(stands_still(found.moved_at.as_millisecond()).then_some(found.job));
+                    }
+                    // It keeps none of the others back.
+                    Err(row) => unreadable::write_down(&app.store, &row.key, &row.error).await?,
+                }
+            }
             for jobs in still.chunks(CHUNK) {
                 // First in line, then written down as moved: the other way round, a crash between
                 // the two would make a fan-out look alive that is not.
-                fanout::emit(app, jobs).await?;
-                fanout::open(app, jobs).await?;
+                fanout::emit(&app.publisher, &app.kafka().batches, jobs).await?;
+                fanout::open(&app.store, jobs).await?;
                 put_back += jobs.len();
             }
-            if next.is_none() {
-                break;
-            }
-            from = next;
         }
     }
     tracing::info!(open, put_back, "swept");
     Ok(json!({ "open": open, "putBack": put_back }))
-}
-
-/// A part of a bucket: the fan-outs in it, and where the next part begins. One that cannot be read is passed, and written
-/// down; it keeps none of the others back.
-async fn page(app: &App, bucket: u16, from: Option<Item>) -> Result<(Vec<Open>, Option<Item>), TableError> {
-    let found = app
-        .table
-        .query(open_bucket(bucket), None)
-        .set_exclusive_start_key(from)
-        .consistent_read(true)
-        .send()
-        .await
-        .map_err(|e| TableError::of("Query", &e))?;
-    let mut open = Vec::new();
-    for item in found.items.unwrap_or_default() {
-        let key = ItemKey::of(&item);
-        match (read::<Open>(item, "fan-out"), key) {
-            (Ok(found), _) => open.push(found),
-            (Err(error), Some(key)) => unreadable::write_down(app, &key, &error).await?,
-            (Err(error), None) => return Err(error),
-        }
-    }
-    Ok((open, found.last_evaluated_key))
 }

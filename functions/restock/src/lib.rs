@@ -12,16 +12,14 @@ use domain::{
 };
 use http::StatusCode;
 use jiff::Timestamp;
+use kafka::{DELIVERY_MS, KafkaConfig, PublishError, Publisher, Record, Signer, Written};
+use lambda::http::Problem;
+use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME};
+use lambda::{clock, entropy};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use platform::{
-    chance,
-    http::Problem,
-    kafka::{DELIVERY_MS, Kafka, PublishError, Publisher, Record, Signer, Written},
-    settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME},
-    table::Table,
-};
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use serde_json::{Value, value::RawValue};
+use store::Store;
 use tokio::sync::OnceCell;
 
 mod once;
@@ -33,16 +31,16 @@ pub const MAX_UPDATES: usize = 1_000;
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
     "5000",
-    "how long Kafka has to take an update, 1 to 900000 ms; below the function's time-out",
+    "how long Kafka may take to confirm an update, 1 to 900000 ms; less than the function's time-out",
 );
 
-/// Every setting of this function, beside those of logging and [`platform::kafka::SETTINGS`].
+/// Every setting of this function, beside those of logging and [`kafka::SETTINGS`].
 pub const SETTINGS: &[Setting] = &[DELIVERY_TIMEOUT_MS, MAX_BODY_BYTES, TABLE_NAME];
 
 /// The settings, from the environment: [`SETTINGS`] and Kafka's.
 #[derive(Debug, Clone)]
 pub struct Config {
-    kafka: Kafka,
+    kafka: KafkaConfig,
     delivery: Duration,
     max_body: usize,
     table: String,
@@ -55,7 +53,7 @@ impl Config {
         let delivery = settings.whole_number(&DELIVERY_TIMEOUT_MS, DELIVERY_MS).map(Duration::from_millis);
         let max_body = settings.whole_number(&MAX_BODY_BYTES, BODY_BYTES);
         let table = settings.or(&TABLE_NAME);
-        let kafka = Kafka::read(&mut settings);
+        let kafka = KafkaConfig::from_settings(&mut settings);
         let config = (|| {
             let max_body = usize::try_from(max_body?).ok()?;
             Some(Self { kafka: kafka?, delivery: delivery?, max_body, table: table? })
@@ -69,27 +67,24 @@ pub struct App {
     config: Config,
     publisher: Publisher,
     /// Made when the first request with a key comes: most start without one.
-    table: OnceCell<Table>,
+    store: OnceCell<Store>,
 }
 
 impl App {
-    async fn table(&self) -> &Table {
-        let made = async {
-            let client = aws_sdk_dynamodb::Client::new(&platform::aws::config().await);
-            Table::new(client, self.config.table.clone())
-        };
-        self.table.get_or_init(|| Box::pin(made)).await
+    async fn store(&self) -> &Store {
+        let made = async { Store::new(&lambda::aws::config().await, self.config.table.clone()) };
+        self.store.get_or_init(|| Box::pin(made)).await
     }
 }
 
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
-    platform::logs::init();
+    lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let publisher =
         Publisher::new(&config.kafka, Some(Signer::from_environment()), config.delivery, Duration::ZERO)?;
     publisher.warm_up(&config.kafka.restocks).await;
-    let app = &App { publisher, table: OnceCell::new(), config };
+    let app = &App { publisher, store: OnceCell::new(), config };
     // The payload as it was written: a parsed number would not say whether a price was 20.00 or 20.0.
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         handle(app, event.payload.get()).await
@@ -101,7 +96,7 @@ pub async fn run() -> Result<(), Error> {
 pub async fn handle(app: &App, payload: &str) -> Result<Value, Refused> {
     if is_http(payload) {
         let request = serde_json::from_str(payload).map_err(|_| {
-            Invalid::new("event", "is not readable", "an API Gateway event, payload format 2.0")
+            Invalid::new("event", "cannot be read", "an API Gateway event, payload format 2.0")
         })?;
         let answered = over_http::answer(app, &request).await.unwrap_or_else(|problem| problem.response());
         return serde_json::to_value(answered).map_err(Refused::Answer);
@@ -146,7 +141,7 @@ impl From<Refused> for lambda_runtime::Diagnostic {
             Refused::Kafka(_) => "KafkaUnavailable",
             Refused::Answer(_) => "Internal",
         };
-        Self { error_type: error_type.to_owned(), error_message: platform::causes(&refused).to_string() }
+        Self { error_type: error_type.to_owned(), error_message: lambda::error_chain(&refused).to_string() }
     }
 }
 
@@ -176,11 +171,11 @@ fn complete(mut received: Received) -> Complete {
 
 /// When an update happened: at the latest now, for that is when it came.
 fn happened(received: &mut Received) -> Timestamp {
-    let now = chance::now();
+    let now = clock::now();
     match received.update.occurred_at {
         Some(at) if at <= now => at,
         Some(_) => {
-            let accepted = "a time that has come";
+            let accepted = "a time that is not in the future";
             received.ignored.push(Invalid::new("occurredAt", "is in the future", accepted));
             now
         }
@@ -190,7 +185,7 @@ fn happened(received: &mut Received) -> Timestamp {
 
 fn new_id() -> RestockId {
     #[expect(clippy::expect_used, reason = "a ULID is 26 letters and digits")]
-    RestockId::parse(&chance::new_id()).expect("a ULID is an id")
+    RestockId::parse(&entropy::new_id()).expect("a ULID is an id")
 }
 
 /// An update that Kafka has taken.
@@ -233,7 +228,7 @@ impl<'a> Accepted<'a> {
 async fn in_one_flight(app: &App, payload: &str) -> Result<Value, Refused> {
     let accepted = "a list of 1 to 1000 stock updates";
     let list: Vec<&RawValue> =
-        serde_json::from_str(payload).map_err(|_| Invalid::new("list", "is not readable", accepted))?;
+        serde_json::from_str(payload).map_err(|_| Invalid::new("list", "cannot be read", accepted))?;
     if list.is_empty() || list.len() > MAX_UPDATES {
         return Err(Invalid::new("list", format!("has {} updates", list.len()), accepted).into());
     }
@@ -252,7 +247,7 @@ async fn in_one_flight(app: &App, payload: &str) -> Result<Value, Refused> {
             (Some(update), Some(Ok(written))) => serde_json::to_value(Accepted::new(update, written)),
             _ => serde_json::to_value(Problem::new(
                 StatusCode::SERVICE_UNAVAILABLE,
-                "Kafka did not take this update",
+                "Kafka did not confirm this update",
             )),
         },
     });
@@ -294,11 +289,11 @@ mod tests {
 
     #[test]
     fn a_time_that_has_not_come_is_now_and_the_answer_says_so() {
-        let before = chance::now();
+        let before = clock::now();
         let one = complete(received(
             r#"{"productId":"p","quantity":0,"restockId":"r","occurredAt":"2999-01-01T00:00:00Z"}"#,
         ));
-        assert!((before..=chance::now()).contains(&one.update.occurred_at.unwrap()));
+        assert!((before..=clock::now()).contains(&one.update.occurred_at.unwrap()));
         let answer = Accepted::new(&one, Written { partition: 1, offset: 2 });
         let answer = serde_json::to_value(answer).unwrap();
         assert_eq!(answer["restockId"], "r");

@@ -10,11 +10,11 @@ use std::time::Duration;
 use domain::{ProductId, RestockId};
 use http::StatusCode;
 use jiff::Timestamp;
-use platform::{
-    http::Problem,
-    kafka::Written,
-    table::{Asked, ItemKey, Named, Table, TableError, item},
-};
+use kafka::Written;
+use lambda::clock;
+use lambda::http::Problem;
+use store::name::{Asked, Named};
+use store::{Store, StoreError};
 
 /// How long the table may take. Kafka needs its time after it, and the function's time-out is 15 s.
 const BEFORE: Duration = Duration::from_secs(5);
@@ -37,7 +37,7 @@ pub(crate) enum NotNow {
     Another,
     /// The table did not do its part.
     #[error(transparent)]
-    Table(#[from] TableError),
+    Table(#[from] StoreError),
     /// The table took too long.
     #[error("the table does not answer in time")]
     TooSlow,
@@ -50,7 +50,7 @@ impl From<NotNow> for Problem {
             return Self::new(StatusCode::UNPROCESSABLE_ENTITY, detail)
                 .accepting("the same update again, or another Idempotency-Key");
         }
-        tracing::error!(error = %platform::causes(&why), "whether a key was used is not known");
+        tracing::error!(error = %lambda::error_chain(&why), "whether a key was used is not known");
         Self::try_later(
             "the table cannot be reached right now, and nothing was published; please send the update again, \
              with the same Idempotency-Key so that it counts once",
@@ -61,16 +61,17 @@ impl From<NotNow> for Problem {
 
 /// Finds out whether an update of `product` came under the name `name` before, and writes down that it did.
 pub(crate) async fn turn(
-    table: &Table,
+    store: &Store,
     name: &RestockId,
     product: &ProductId,
     body: String,
     occurred_at: Timestamp,
 ) -> Result<Turn, NotNow> {
     let asked = Asked { body, occurred_at, place: None };
-    let new = Named::now(product, Some(asked.clone()));
+    let now = clock::now();
+    let new = Named::new(product, Some(asked.clone()), now);
     // Boxed, for most requests come without a key and need no room for the SDK's futures.
-    let taken = Box::pin(table.take_name(name, &new));
+    let taken = Box::pin(store.names().take(name, &new, now));
     let (restock_id, known) = tokio::time::timeout(BEFORE, taken).await.map_err(|_| NotNow::TooSlow)??;
     // A record that nobody sent over HTTP may have had the name first: it says nothing of a request.
     let asked = match known.and_then(|known| known.request) {
@@ -94,14 +95,14 @@ impl Turn {
 
     /// Writes down where the update lies. If that fails, a retry publishes it once more: the same restock, with the same
     /// time.
-    pub(crate) async fn done(self, table: &Table, written: &Written) {
+    pub(crate) async fn done(self, store: &Store, written: &Written) {
         let place = Some((written.partition, written.offset));
-        let named = Named::now(&self.product, Some(Asked { place, ..self.asked }));
-        let noted = Box::pin(async { table.put(item(&ItemKey::named(&self.restock_id), &named)?).await });
+        let named = Named::new(&self.product, Some(Asked { place, ..self.asked }), clock::now());
+        let noted = Box::pin(store.names().put(&self.restock_id, &named));
         match tokio::time::timeout(AFTER, noted).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => {
-                tracing::warn!(error = %platform::causes(&error), "a retry will be published again");
+                tracing::warn!(error = %lambda::error_chain(&error), "a retry will be published again");
             }
             Err(_) => tracing::warn!("a retry will be published again"),
         }

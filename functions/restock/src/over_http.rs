@@ -3,7 +3,7 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::{Invalid, ProductId, RestockId, id::ACCEPTED_ID, stock::StockUpdate};
 use http::StatusCode;
-use platform::http::{Problem, body, json};
+use lambda::http::{Problem, body, json};
 
 use crate::{
     Accepted, App, Complete, complete, happened,
@@ -28,7 +28,7 @@ pub(crate) async fn answer(
     // Of what was sent, before anything is filled in that another request would have otherwise.
     let body = received.update.fingerprint();
     let occurred_at = happened(&mut received);
-    let turn = once::turn(app.table().await, &name, &received.update.product_id, body, occurred_at).await?;
+    let turn = once::turn(app.store().await, &name, &received.update.product_id, body, occurred_at).await?;
     let complete = Complete::new(received, turn.restock_id.clone(), turn.occurred_at());
     taken(app, &complete, Some(turn)).await
 }
@@ -45,13 +45,13 @@ async fn taken(
     match publish(app, std::slice::from_ref(complete)).await.remove(0) {
         Ok(written) => {
             if let Some(turn) = turn {
-                turn.done(app.table().await, &written).await;
+                turn.done(app.store().await, &written).await;
             }
             Ok(json(StatusCode::ACCEPTED, &Accepted::new(complete, written)))
         }
         Err(error) => {
             let product = &complete.update.product_id;
-            tracing::error!(%product, error = %platform::causes(&error), "not published");
+            tracing::error!(%product, error = %lambda::error_chain(&error), "not published");
             Err(Problem::try_later(
                 "Kafka did not confirm the update in time; please send it again, with the same \
                  Idempotency-Key so that it counts once",

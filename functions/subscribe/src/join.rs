@@ -9,18 +9,11 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::{
-    operation::transact_write_items::TransactWriteItemsError,
-    types::{
-        AttributeValue, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-        builders::PutBuilder,
-    },
-};
 use domain::{Position, ProductId, Shard};
-use platform::{
-    chance,
-    table::{Entry, Item, ItemKey, Subscription, TableError, item, read},
-};
+use lambda::{clock, entropy};
+use store::subscription::Subscription;
+use store::waitlist::Entry;
+use store::{Outcome, StoreError};
 
 use crate::{App, request::Wish};
 
@@ -37,60 +30,53 @@ struct Place {
     entry: Entry,
 }
 
-/// What came of a transaction.
-pub(crate) enum Transacted {
-    /// Everything is written.
-    Done,
-    /// Nothing is: a condition did not hold, or another transaction was in the way. With what the
-    /// first item is, where its condition asked for that.
-    Refused(Option<Item>),
-}
-
 const SECONDS_PER_DAY: i64 = 86_400;
 /// Two requests of one shopper at a time get in each other's way a few times at most.
 const ROUNDS: u32 = 10;
 
-pub(crate) async fn join(app: &App, product: &ProductId, wish: &Wish) -> Result<Joined, TableError> {
-    let key = ItemKey::subscription(&wish.subscriber, product);
+pub(crate) async fn join(app: &App, product: &ProductId, wish: &Wish) -> Result<Joined, StoreError> {
+    let subscriptions = app.store.subscriptions();
     for round in 0..ROUNDS {
         give_way(round).await;
         let mine = new_place(app, wish, None);
         // Step 1: the subscription, if there is none, and its entry.
-        let (mut place, new) = match enter(app, product, &key, &mine, None).await? {
-            Transacted::Done => (mine, true),
-            // Somebody was in the way, or has just left.
-            Transacted::Refused(None) => continue,
-            Transacted::Refused(Some(found)) => {
-                match again(app, product, wish, &key, read(found, "subscription")?).await? {
+        let (mut place, new) =
+            match subscriptions.insert(&wish.subscriber, product, &mine.subscription, &mine.entry).await? {
+                Outcome::Applied(()) => (mine, true),
+                // Somebody was in the way, or has just left.
+                Outcome::Refused(None) => continue,
+                Outcome::Refused(Some(found)) => match again(app, product, wish, found).await? {
                     Some(place) => place,
                     None => continue,
-                }
-            }
-        };
+                },
+            };
         // Step 2: look whether a fan-out may have passed by, until the place stands.
         let mut just_written = new;
         loop {
-            let known = app.table.product(product).await?;
+            let known = app.store.products().get(product).await?;
             let at = place.subscription.position;
             let Some(bound) = known.as_ref().and_then(|known| known.must_move_past(at, just_written)) else {
                 let in_stock = known.is_some_and(|known| known.in_stock());
                 return Ok(Joined { new, shard: place.subscription.shard, in_stock });
             };
-            let past = Position::past(Some(bound), chance::now_ms(), chance::random());
-            if !move_to(app, product, &key, &mut place, past).await? {
+            let past = Position::past(Some(bound), clock::now_ms(), entropy::random());
+            let Place { subscription, entry } = &place;
+            let moved = subscriptions.move_to(&wish.subscriber, product, subscription, entry, past).await?;
+            if !moved.is_applied() {
                 // Another request of the same shopper moved or ended the subscription.
                 break;
             }
+            place.subscription.position = past;
             just_written = true;
         }
     }
-    Err(TableError::contended("a subscription"))
+    Err(StoreError::contended("a subscription"))
 }
 
 /// Lets whoever was in the way finish: not before the first round, and longer each time.
 pub(crate) async fn give_way(round: u32) {
     if round > 0 {
-        let spread = u64::try_from(chance::random() % 8).unwrap_or_default();
+        let spread = u64::try_from(entropy::random() % 8).unwrap_or_default();
         tokio::time::sleep(Duration::from_millis((4 + spread) << round.min(5))).await;
     }
 }
@@ -102,14 +88,12 @@ async fn again(
     app: &App,
     product: &ProductId,
     wish: &Wish,
-    key: &ItemKey,
     found: Subscription,
-) -> Result<Option<(Place, bool)>, TableError> {
-    let stored = app.table.cursor(product, found.shard).await?;
-    let expired = found.ttl <= chance::now().as_second();
+) -> Result<Option<(Place, bool)>, StoreError> {
+    let stored = app.store.cursors().read(product, found.shard).await?;
+    let expired = found.ttl <= clock::now().as_second();
     if !expired && !stored.cursor.is_consumed(found.position) {
-        let entry_key = ItemKey::entry(product, found.shard, found.position);
-        match app.table.get(&entry_key, "entry").await {
+        match app.store.waitlist(product, found.shard).entry(found.position).await {
             Ok(Some(entry)) => return Ok(Some((Place { subscription: found, entry }, false))),
             // One that cannot be read would never be told: it is replaced like one that is gone.
             Ok(None) => {}
@@ -117,15 +101,18 @@ async fn again(
             Err(error) => return Err(error),
         }
     }
-    let bound = app.table.product(product).await?.and_then(|known| known.bound);
+    let bound = app.store.products().get(product).await?.and_then(|known| known.bound);
     let bound = bound.max(Some(stored.cursor.committed));
     let place = new_place(app, wish, bound);
-    let entered = enter(app, product, key, &place, Some(found.position)).await?;
-    Ok(matches!(entered, Transacted::Done).then_some((place, true)))
+    let Place { subscription, entry } = &place;
+    let subscriptions = app.store.subscriptions();
+    let replaced =
+        subscriptions.replace(&wish.subscriber, product, found.position, subscription, entry).await?;
+    Ok(replaced.is_applied().then_some((place, true)))
 }
 
 fn new_place(app: &App, wish: &Wish, bound: Option<Position>) -> Place {
-    let ttl = chance::now().as_second() + i64::from(app.config.wait_days) * SECONDS_PER_DAY;
+    let ttl = clock::now().as_second() + i64::from(app.config.wait_days) * SECONDS_PER_DAY;
     let entry = Entry {
         subscriber: wish.subscriber.as_key().to_owned(),
         address: wish.address.clone(),
@@ -134,9 +121,9 @@ fn new_place(app: &App, wish: &Wish, bound: Option<Position>) -> Place {
         ttl,
     };
     let subscription = Subscription {
-        position: Position::past(bound, chance::now_ms(), chance::random()),
+        position: Position::past(bound, clock::now_ms(), entropy::random()),
         shard: app.config.shards.of(&wish.subscriber),
-        created_at: chance::now(),
+        created_at: clock::now(),
         channel: "email".to_owned(),
         consent: "asked for one mail per restock of this product".to_owned(),
         locale: wish.locale.clone(),
@@ -144,105 +131,4 @@ fn new_place(app: &App, wish: &Wish, bound: Option<Position>) -> Place {
         ttl,
     };
     Place { subscription, entry }
-}
-
-/// Writes a subscription and its entry, where the subscription points to `instead_of` so far
-/// (`None`: where there is none).
-async fn enter(
-    app: &App,
-    product: &ProductId,
-    key: &ItemKey,
-    place: &Place,
-    instead_of: Option<Position>,
-) -> Result<Transacted, TableError> {
-    let Subscription { shard, position, .. } = place.subscription;
-    let subscription = put(app, item(key, &place.subscription)?)
-        .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
-    let subscription = match instead_of {
-        None => subscription.condition_expression("attribute_not_exists(pk)"),
-        Some(old) => subscription
-            .condition_expression("#position = :old")
-            .expression_attribute_names("#position", "position")
-            .expression_attribute_values(":old", AttributeValue::S(old.to_string())),
-    };
-    let entry = put(app, item(&ItemKey::entry(product, shard, position), &place.entry)?);
-    transact(app, vec![built(subscription)?, built(entry)?]).await
-}
-
-/// Moves a place in one transaction: new entry there, old one gone, subscription pointing to the
-/// new one. False where the subscription no longer points to the old one.
-async fn move_to(
-    app: &App,
-    product: &ProductId,
-    key: &ItemKey,
-    place: &mut Place,
-    to: Position,
-) -> Result<bool, TableError> {
-    let Subscription { shard, position: from, .. } = place.subscription;
-    let put = built(put(app, item(&ItemKey::entry(product, shard, to), &place.entry)?))?;
-    let delete = delete_item(app, &ItemKey::entry(product, shard, from))?;
-    let point = Update::builder()
-        .table_name(&app.table.name)
-        .set_key(Some(key.attributes()))
-        .update_expression("SET #position = :to")
-        .condition_expression("#position = :from")
-        .expression_attribute_names("#position", "position")
-        .expression_attribute_values(":to", AttributeValue::S(to.to_string()))
-        .expression_attribute_values(":from", AttributeValue::S(from.to_string()))
-        .build()
-        .map_err(TableError::built)?;
-    let point = TransactWriteItem::builder().update(point).build();
-    let moved = matches!(transact(app, vec![put, delete, point]).await?, Transacted::Done);
-    if moved {
-        place.subscription.position = to;
-    }
-    Ok(moved)
-}
-
-fn put(app: &App, item: Item) -> PutBuilder {
-    Put::builder().table_name(&app.table.name).set_item(Some(item))
-}
-
-fn built(put: PutBuilder) -> Result<TransactWriteItem, TableError> {
-    Ok(TransactWriteItem::builder().put(put.build().map_err(TableError::built)?).build())
-}
-
-pub(crate) fn delete_item(app: &App, key: &ItemKey) -> Result<TransactWriteItem, TableError> {
-    let delete = Delete::builder()
-        .table_name(&app.table.name)
-        .set_key(Some(key.attributes()))
-        .build()
-        .map_err(TableError::built)?;
-    Ok(TransactWriteItem::builder().delete(delete).build())
-}
-
-/// Deletes a subscription where it still points to `position`.
-pub(crate) fn delete_subscription(
-    app: &App,
-    key: &ItemKey,
-    position: Position,
-) -> Result<TransactWriteItem, TableError> {
-    let delete = Delete::builder()
-        .table_name(&app.table.name)
-        .set_key(Some(key.attributes()))
-        .condition_expression("#position = :position")
-        .expression_attribute_names("#position", "position")
-        .expression_attribute_values(":position", AttributeValue::S(position.to_string()))
-        .build()
-        .map_err(TableError::built)?;
-    Ok(TransactWriteItem::builder().delete(delete).build())
-}
-
-/// Writes all or nothing.
-pub(crate) async fn transact(app: &App, items: Vec<TransactWriteItem>) -> Result<Transacted, TableError> {
-    let sent = app.table.client.transact_write_items().set_transact_items(Some(items)).send().await;
-    let Err(error) = sent else { return Ok(Transacted::Done) };
-    if let Some(TransactWriteItemsError::TransactionCanceledException(cancelled)) = error.as_service_error() {
-        let reasons = cancelled.cancellation_reasons();
-        let expected = |code: &str| matches!(code, "None" | "ConditionalCheckFailed" | "TransactionConflict");
-        if reasons.iter().all(|reason| reason.code().is_none_or(expected)) {
-            return Ok(Transacted::Refused(reasons.first().and_then(|reason| reason.item().cloned())));
-        }
-    }
-    Err(TableError::of("TransactWriteItems", &error))
 }

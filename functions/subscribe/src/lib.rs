@@ -8,13 +8,11 @@ use domain::{
     unsubscribe::Key,
 };
 use http::{Method, StatusCode};
+use lambda::http::{Problem, json, json_body, without_body};
+use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use platform::{
-    http::{Problem, json, json_body, without_body},
-    settings::{BODY_BYTES, MAX_BODY_BYTES, SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY},
-    table::{Table, TableError},
-};
 use serde_json::json;
+use store::{Store, StoreError};
 
 mod count;
 mod join;
@@ -26,10 +24,13 @@ mod words;
 
 use route::Route;
 
-const UNIFORM_STATUS: Setting =
-    Setting::with_default("UNIFORM_STATUS", "false", "`true`: a subscription is answered 202, new or not");
+const UNIFORM_STATUS: Setting = Setting::with_default(
+    "UNIFORM_STATUS",
+    "false",
+    "`true`: every subscription is answered 202, new or not",
+);
 const WAIT_DAYS: Setting =
-    Setting::with_default("WAIT_DAYS", "400", "how many days somebody waits at most, 1 to 36500");
+    Setting::with_default("WAIT_DAYS", "400", "the longest that a subscriber waits, in days, 1 to 36500");
 
 /// Every setting of this function, beside those of logging.
 pub const SETTINGS: &[Setting] =
@@ -73,17 +74,16 @@ impl Config {
 /// What the function is made of.
 pub struct App {
     config: Config,
-    table: Table,
+    store: Store,
     counts: count::Counts,
 }
 
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
-    platform::logs::init();
+    lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
-    let client = aws_sdk_dynamodb::Client::new(&platform::aws::config().await);
-    let table = Table::new(client, config.table.clone());
-    let app = &App { table, config, counts: count::Counts::default() };
+    let store = Store::new(&lambda::aws::config().await, config.table.clone());
+    let app = &App { store, config, counts: count::Counts::default() };
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
         Ok::<_, Error>(handle(app, &event.payload).await)
     }))
@@ -126,12 +126,12 @@ async fn join(
 }
 
 /// A DynamoDB request failed. Whatever was done until then is repeatable; where repeating cannot help, the answer says so.
-fn unavailable(error: TableError) -> Problem {
-    tracing::error!(error = %platform::causes(&error), "the table does not answer");
+fn unavailable(error: StoreError) -> Problem {
+    tracing::error!(error = %lambda::error_chain(&error), "the table does not answer");
     if !error.is_transient() {
         return Problem::new(
             StatusCode::INTERNAL_SERVER_ERROR,
-            "the waitlist needs an operator; nothing is lost",
+            "the waitlist needs attention from its operator; nothing is lost",
         );
     }
     Problem::try_later("the waitlist cannot be reached right now; nothing is lost, please try again", 2)

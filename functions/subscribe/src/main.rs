@@ -6,5 +6,5 @@
 // One invocation at a time, mostly waiting: a second thread would only be woken and put to sleep.
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), lambda_runtime::Error> {
-    subscribe::run().await
+    notify_me_subscribe::run().await
 }

@@ -5,10 +5,11 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use domain::{ProductId, product::Product};
 use futures::future::try_join;
 use http::StatusCode;
-use platform::http::{Problem, cacheable, json};
+use lambda::http::{Problem, cacheable, json};
 use serde::Serialize;
+use store::waitlist::Count;
 
-use crate::{App, count, count::Waiting, unavailable};
+use crate::{App, count, unavailable};
 
 /// How long an answer may be kept by a browser or a CDN.
 const MAX_AGE_SECONDS: u32 = 5;
@@ -28,19 +29,19 @@ struct Known<'a> {
 impl<'a> Known<'a> {
     /// A product of which no stock update was read is not in stock, as far as anybody here knows;
     /// people can wait for it, so it is not 404.
-    fn new(product_id: &'a ProductId, product: Option<&Product>, waiting: Waiting) -> Self {
+    fn new(product_id: &'a ProductId, product: Option<&Product>, waiting: Count) -> Self {
         Self {
             product_id,
             in_stock: product.is_some_and(Product::in_stock),
             quantity: product.and_then(|product| product.quantity),
-            waiting: waiting.count,
+            waiting: waiting.number,
             precision: waiting.precision(),
         }
     }
 }
 
 pub(crate) async fn answer(app: &App, id: &ProductId) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let read = try_join(app.table.product(id), count::waiting(app, id));
+    let read = try_join(app.store.products().get(id), count::waiting(app, id));
     let (product, waiting) = read.await.map_err(unavailable)?;
     Ok(cacheable(json(StatusCode::OK, &Known::new(id, product.as_ref(), waiting)), MAX_AGE_SECONDS))
 }

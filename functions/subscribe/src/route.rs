@@ -7,7 +7,7 @@
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use domain::{Invalid, ProductId, id::ACCEPTED_ID};
 use http::StatusCode;
-use platform::http::Problem;
+use lambda::http::Problem;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {

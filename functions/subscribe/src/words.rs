@@ -70,7 +70,7 @@ const LANGUAGES: [Words; 3] = [
         question: "Ne plus recevoir d’alertes pour ce produit ?",
         explanation: "Vous avez demandé à être prévenu du retour en stock de ce produit.",
         button: "Se désabonner",
-        done: "Vous êtes désabonné",
+        done: "Désabonnement confirmé",
         done_explanation: "Vous ne recevrez plus d’e-mails au sujet de ce produit.",
         invalid: "Ce lien de désabonnement n’est pas valide",
         invalid_explanation: "Copiez le lien complet depuis l’e-mail et réessayez.",

@@ -26,7 +26,7 @@ const PEERS: [(&str, &str, Feed, &[&str]); 5] = [
 pub(crate) fn functions(root: &Path) -> anyhow::Result<PathBuf> {
     if cfg!(debug_assertions) {
         progress(
-            "this is a debug build: what stands around the functions is slow (cargo run --release -p bench)",
+            "this is a debug build: what stands around the functions is slow (cargo run --release -p notify-me-bench)",
         );
     }
     progress("building the functions (make native)");
@@ -45,7 +45,9 @@ pub(crate) fn notify_me(root: &Path, is_built: bool) -> anyhow::Result<PathBuf> 
         progress("building notify-me");
         let mut cargo = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         // With this program, so that what both stand on has the same features and is there already.
-        cargo.args(["build", "--quiet", "--locked", "-p", "notify-me", "-p", "bench"]).current_dir(root);
+        cargo
+            .args(["build", "--quiet", "--locked", "-p", "notify-me", "-p", "notify-me-bench"])
+            .current_dir(root);
         if !cfg!(debug_assertions) {
             cargo.arg("--release");
         }

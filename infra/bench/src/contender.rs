@@ -6,13 +6,13 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use axum::body::Bytes;
+use lambda_host::Outcome;
+use lambda_host::runtime_api::{Endpoint, Job};
 #[cfg(target_os = "linux")]
 use nix::{
     time::{clock_getcpuclockid, clock_gettime},
     unistd::Pid,
 };
-use notify_me::host::Outcome;
-use notify_me::host::runtime_api::{Endpoint, Job};
 use serde_json::Value;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
@@ -199,7 +199,7 @@ impl Running {
     async fn outcome(&mut self, payload: &Value) -> anyhow::Result<Outcome> {
         let (taken, _) = oneshot::channel();
         let (reply, replied) = oneshot::channel();
-        let id = notify_me::host::request_id();
+        let id = lambda_host::request_id();
         let payload = Bytes::from(serde_json::to_vec(payload)?);
         self.endpoint.offer(Job { id, payload, timeout: TIMEOUT, taken, reply }).await;
         tokio::select! {

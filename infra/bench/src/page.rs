@@ -63,7 +63,7 @@ pub(crate) fn write(
 fn page(results: &Results, order: &[&str]) -> String {
     let workloads: Vec<&Workload> = order.iter().filter_map(|name| results.workloads.get(*name)).collect();
     let mut page = String::from(
-        "# Benchmarks\n\nWritten by `cargo run --release -p bench -- --write docs/bench`. How it is measured, and what holds the \
+        "# Benchmarks\n\nWritten by `cargo run --release -p notify-me-bench -- --write docs/bench`. How it is measured, and what holds the \
          goals that are not reached: [infra/bench](../../infra/bench/README.md).\n\n",
     );
     if let Some(last) = workloads.first() {

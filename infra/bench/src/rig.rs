@@ -5,18 +5,17 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Context as _;
-use aws_sdk_dynamodb::types::AttributeValue;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::job::Job;
 use domain::{Address, Locale, Position, ProductId, RestockId, Shard, ShardCount};
-use platform::chance;
-use platform::table::{Entry, Item, ItemKey, item};
+use lambda::clock;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
+use store::waitlist::Entry;
 
 use crate::contender::Contender;
 use crate::stub::{SUBSCRIPTIONS, Stub, TABLE};
@@ -127,7 +126,7 @@ impl Rig {
             ProductId::parse(&format!("product-{number}")).map_err(|_| anyhow::anyhow!("not an id"))?;
         // The same people for every contender: what their mails say is compared.
         let people: Vec<String> = (0..count).map(|person| format!("{person}.shopper@example.com")).collect();
-        let items: Vec<Item> = if contender.ours {
+        let items: Vec<Value> = if contender.ours {
             let entry = |(person, address): (usize, &String)| our_entry(&product, person, address);
             people.iter().enumerate().map(entry).collect::<Result<_, _>>()?
         } else {
@@ -147,39 +146,39 @@ fn name(person: usize) -> Option<String> {
     (person % 2 == 1).then(|| format!("Shopper <{person}> & Co"))
 }
 
-fn our_entry(product: &ProductId, person: usize, address: &str) -> anyhow::Result<Item> {
+fn our_entry(product: &ProductId, person: usize, address: &str) -> anyhow::Result<Value> {
     let shards = ShardCount::DEFAULT.all().count();
     let shard = Shard(u16::try_from(person % shards)?);
     // A minute ago, a thousand a millisecond, in their order.
-    let asked = chance::now_ms() - 60_000 + person as u64 / 1_000;
+    let asked = clock::now_ms() - 60_000 + person as u64 / 1_000;
     let entry = Entry {
         subscriber: address.to_owned(),
         address: Address::parse(address).map_err(|_| anyhow::anyhow!("not an address"))?,
         locale: Locale::default(),
         name: name(person),
-        ttl: chance::now().as_second() + YEAR_SECONDS,
+        ttl: clock::now().as_second() + YEAR_SECONDS,
     };
-    Ok(item(&ItemKey::entry(product, shard, Position::new(asked, person as u128)), &entry)?)
+    Ok(store::json::entry(product, shard, Position::new(asked, person as u128), &entry)?)
 }
 
-fn subscription(product: &ProductId, person: usize, address: &str) -> Item {
-    let mut item = Item::new();
-    let mut set = |name: &str, value: String| item.insert(name.to_owned(), AttributeValue::S(value));
+fn subscription(product: &ProductId, person: usize, address: &str) -> Value {
+    let mut item = Map::new();
+    let mut set = |name: &str, value: String| item.insert(name.to_owned(), json!({ "S": value }));
     set("productId", product.to_string());
     set("userId", format!("user-{person:07}"));
     set("address", address.to_owned());
     set("locale", "en".to_owned());
-    set("createdAt", chance::now().to_string());
+    set("createdAt", clock::now().to_string());
     if let Some(name) = name(person) {
         set("name", name);
     }
-    item
+    Value::Object(item)
 }
 
 /// A stock update as the topic carries it.
 pub(crate) fn update(product: &ProductId) -> Value {
     json!({
-        "restockId": format!("r-{product}"), "productId": product, "quantity": 25, "occurredAt": chance::now(),
+        "restockId": format!("r-{product}"), "productId": product, "quantity": 25, "occurredAt": clock::now(),
         "product": {
             "name": "iPhone 15", "url": "https://shop.example/p/iphone15",
             "imageUrl": "https://shop.example/img/iphone15.jpg", "price": "799.00 €",
@@ -189,7 +188,7 @@ pub(crate) fn update(product: &ProductId) -> Value {
 
 /// What an event source mapping makes of records.
 pub(crate) fn event<'a>(topic: &str, records: impl IntoIterator<Item = (&'a str, &'a Value)>) -> Value {
-    let now = chance::now_ms();
+    let now = clock::now_ms();
     let records = records.into_iter().enumerate().map(|(offset, (key, value))| {
         json!({
             "topic": topic, "partition": 0, "offset": offset, "timestamp": now, "timestampType": "CREATE_TIME",
@@ -230,10 +229,9 @@ pub(crate) fn jobs(rig: &Rig, waiting: &Waiting) -> anyhow::Result<Value> {
 }
 
 fn bound(rig: &Rig, product: &ProductId) -> anyhow::Result<Position> {
-    let key = json!({ "pk": { "S": format!("P#{product}") }, "sk": { "S": "STATE" } });
+    let key = store::json::product_key(product);
     let found = rig.stub.tables.ask("GetItem", &json!({ "TableName": TABLE, "Key": key }))?;
-    let bound = found["Item"]["bound"]["S"].as_str().context("the product has no bound")?;
-    bound.parse().map_err(|_| anyhow::anyhow!("the bound is no position"))
+    store::json::bound(&found["Item"]).context("the product has no bound")
 }
 
 /// The root of the checkout.

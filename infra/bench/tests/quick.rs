@@ -11,7 +11,7 @@ use serde_json::Value;
 
 #[test]
 fn a_thousand_mails_take_no_more_calls_and_no_more_instructions_than_promised() {
-    let bench = Path::new(env!("CARGO_BIN_EXE_bench"));
+    let bench = Path::new(env!("CARGO_BIN_EXE_notify-me-bench"));
     // The tests of the workspace have built notify-me beside it.
     let run =
         Command::new(bench).args(["--quick", "--json", "--binaries"]).arg(bench.parent().unwrap()).output();

@@ -16,9 +16,9 @@ use url::Host;
 use crate::fields::Invalid;
 
 /// What an address may be, as refusals say it.
-pub const ACCEPTED_ADDRESS: &str = "one email address such as jo@example.com: ASCII before the @, at most \
-     64 characters of it; a domain of two or more labels of letters, digits and inner hyphens; at most 254 \
-     characters in all; no display name";
+pub const ACCEPTED_ADDRESS: &str = "one email address such as jo@example.com: at most 64 ASCII characters \
+     before the @; a domain of two or more labels of letters, digits and inner hyphens; at most 254 characters \
+     in total; no display name";
 
 /// RFC 5321, 4.5.3.1.3: a path has 256 octets with its brackets.
 const MAX_ADDRESS: usize = 254;
@@ -115,18 +115,18 @@ fn check_local(local: &str) -> Result<(), &'static str> {
         return Err("has nothing before the @");
     }
     if !local.is_ascii() {
-        return Err("has a character before the @ that is not ASCII");
+        return Err("contains a non-ASCII character before the @");
     }
     if local.len() > MAX_LOCAL {
         return Err("has more than 64 characters before the @");
     }
     if local.split('.').any(str::is_empty) {
-        return Err("has a dot before the @ that stands first, last or beside another");
+        return Err("has a leading, trailing or double dot before the @");
     }
     if local.bytes().all(|byte| byte == b'.' || is_atom(byte)) {
         Ok(())
     } else {
-        Err("has a character before the @ that an address without quotes cannot have")
+        Err("contains an invalid character before the @")
     }
 }
 
@@ -137,11 +137,11 @@ fn ascii(domain: &str) -> Result<Option<String>, &'static str> {
     }
     // The parser reads percent signs, as in URLs, and what it maps to ASCII is checked afterwards.
     if domain.contains('%') {
-        return Err("has a domain with a character that domains cannot have");
+        return Err("contains an invalid character in the domain");
     }
     match Host::parse(domain) {
         Ok(Host::Domain(ascii)) => Ok(Some(ascii)),
-        _ => Err("has a domain that is not one in any script"),
+        _ => Err("has an invalid internationalized domain name"),
     }
 }
 
@@ -156,13 +156,13 @@ fn check_domain(domain: &str) -> Result<(), &'static str> {
     }
     for label in domain.split('.') {
         if label.is_empty() {
-            return Err("has a domain with a dot that stands first, last or beside another");
+            return Err("has a leading, trailing or double dot in the domain");
         }
         if label.len() > MAX_LABEL {
             return Err("has a domain with a label longer than 63 characters");
         }
         if !label.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-') {
-            return Err("has a domain with a character that domains cannot have");
+            return Err("contains an invalid character in the domain");
         }
         if label.starts_with('-') || label.ends_with('-') {
             return Err("has a domain with a label that begins or ends with a hyphen");

@@ -5,7 +5,8 @@
 //! 1. `acquire.rs`: the shard is taken over; a call whose worker is gone is resolved first;
 //! 2. `round.rs`: look at the stock, read `entries.rs` ahead, reserve slots and wait for them;
 //! 3. `announce.rs`: announce the call on the cursor, and only then hand it out;
-//! 4. `answer.rs`: commit what SES said of each recipient, keep the retries, wait where nothing came of it;
+//! 4. `answer.rs`: commit what SES said of each recipient, keep the retries, wait where nothing came of it; `set_aside.rs`: find
+//!    the recipients whom SES will never accept;
 //! 5. `release.rs`: write the cursor for the next worker, also after an error.
 //!
 //! An announcement also commits the call before, so an email costs a fiftieth of a write. Of two workers one loses the
@@ -33,6 +34,7 @@ mod outcome;
 mod refusals;
 mod release;
 mod round;
+mod set_aside;
 mod slots;
 mod state;
 mod step;

@@ -12,7 +12,7 @@ use crate::{
 
 const ACCEPTED_NAME: &str = "1 to 200 characters, no control characters";
 const ACCEPTED_URL: &str = "an absolute http or https URL of at most 2048 characters";
-const ACCEPTED_PRICE: &str = "a text such as \"999.00 €\" of at most 64 characters, or a number";
+const ACCEPTED_PRICE: &str = "text such as \"999.00 €\" of at most 64 characters, or a number";
 
 /// What a mail says of a product beyond its id, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]

@@ -37,7 +37,7 @@ fn checked<'a>(field: &'static str, text: &'a str) -> Result<&'a str, Invalid> {
     // Segments of a path, which clients resolve before they send it, however they are spelled:
     // https://url.spec.whatwg.org/#double-dot-path-segment
     if text.chars().all(|c| c == '.') {
-        return Err(Invalid::new(field, "is only dots", ACCEPTED_ID));
+        return Err(Invalid::new(field, "consists only of dots", ACCEPTED_ID));
     }
     Ok(text)
 }
@@ -278,8 +278,8 @@ mod tests {
             ("a\u{fffd}", "at position 2"),
             ("a\u{ffff}", "at position 2"),
             ("a\u{e000}", "at position 2"),
-            (".", "only dots"),
-            ("..", "only dots"),
+            (".", "only of dots"),
+            ("..", "only of dots"),
             (&"x".repeat(256), "256 bytes"),
             (&"é".repeat(128), "256 bytes"),
         ] {

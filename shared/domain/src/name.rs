@@ -13,8 +13,8 @@ use crate::fields::Invalid;
 pub const MAX_NAME_CHARS: usize = 40;
 
 /// What a name may be, as answers say it.
-pub const ACCEPTED_NAME: &str = "at most 40 characters: letters, spaces and ' - . , with a dot only where a \
-     word ends";
+pub const ACCEPTED_NAME: &str = "at most 40 characters: letters, spaces and ' - . , with dots only at the \
+     ends of words";
 
 /// A name, without the white space around it; a blank one is none.
 pub fn parse(text: &str) -> Result<Option<String>, Invalid> {
@@ -28,13 +28,13 @@ pub fn parse(text: &str) -> Result<Option<String>, Invalid> {
         return refuse("is longer than 40 characters");
     }
     if !chars.iter().copied().all(|c| is_letter_or_mark(c) || " '’-.,".contains(c)) {
-        return refuse("has a character that is not one of a name");
+        return refuse("contains an invalid character");
     }
     if !chars.iter().copied().any(is_letter_or_mark) {
-        return refuse("has no letter");
+        return refuse("contains no letter");
     }
     if (0..chars.len()).any(|at| chars.get(at) == Some(&'.') && !ends_a_word(&chars, at)) {
-        return refuse("has a dot inside a word, as a link has");
+        return refuse("contains a dot inside a word, like a link");
     }
     Ok(Some(text.to_owned()))
 }

@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::Invalid;
 
-const ACCEPTED: &str = "a record with an offset and a value in base 64";
+const ACCEPTED: &str = "a record with an offset and a base64 value";
 
 /// A record of a topic.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -58,7 +58,7 @@ pub fn lane(lane: &str, list: Value) -> Vec<Record> {
     match list {
         Value::Array(list) => list.into_iter().map(|value| record(lane, value)).collect(),
         Value::Null => Vec::new(),
-        other => vec![Record::useless(place(lane, &other), &other, "is in no list")],
+        other => vec![Record::useless(place(lane, &other), &other, "is not in a list")],
     }
 }
 
@@ -129,7 +129,7 @@ fn value_of(fields: &Map<String, Value>) -> Result<Option<Vec<u8>>, (Vec<u8>, &'
         None | Some(Value::Null) => Ok(None),
         Some(Value::String(text)) => match STANDARD.decode(text) {
             Ok(value) => Ok(Some(value)),
-            Err(_) => Err((text.clone().into_bytes(), "is not base 64")),
+            Err(_) => Err((text.clone().into_bytes(), "is not valid base64")),
         },
         Some(other) => Err((other.to_string().into_bytes(), "is not text")),
     }

@@ -20,8 +20,7 @@ use crate::{
 /// The largest quantity: what a JSON number holds exactly everywhere.
 pub const MAX_QUANTITY: u64 = (1 << 53) - 1;
 
-const ACCEPTED_QUANTITY: &str =
-    "a whole number up to 9007199254740991; 0, and whatever is below it, is a sell-out";
+const ACCEPTED_QUANTITY: &str = "a whole number up to 9007199254740991; 0 or less means sold out";
 const ACCEPTED_TIME: &str = "an RFC 3339 time with its offset, such as 2026-11-23T09:30:00Z, from 1970 on";
 const ACCEPTED_RECORD: &str = "JSON with a productId, or a product id as plain text";
 
@@ -70,7 +69,7 @@ impl StockUpdate {
                 Some(id) => Ok(Self::of(ProductId::parse(id)?)),
                 // An id with a space in it is told from a sentence by its quotes, or by the words before it.
                 None if text.contains(char::is_whitespace) => {
-                    Err(Invalid::new("productId", "contains white space and stands alone", ACCEPTED_RECORD))
+                    Err(Invalid::new("productId", "contains white space", ACCEPTED_RECORD))
                 }
                 None => Ok(Self::of(ProductId::parse(text)?)),
             };
@@ -156,12 +155,12 @@ fn quantity_of_record(value: Option<&Value>) -> Result<Option<u64>, Invalid> {
         Some(Value::String(text)) => {
             let number =
                 text.trim().trim_start_matches('+').parse::<Number>().map_err(|_| {
-                    Invalid::new("quantity", "is a text that is not a number", ACCEPTED_QUANTITY)
+                    Invalid::new("quantity", "is text that is not a number", ACCEPTED_QUANTITY)
                 })?;
             quantity_of_record(Some(&Value::Number(number)))
         }
         Some(Value::Null) => {
-            let problem = "is null, which does not tell whether there is stock";
+            let problem = "is null, which does not say whether the product is in stock";
             Err(Invalid::new("quantity", problem, ACCEPTED_QUANTITY))
         }
         number => quantity_of_request(number),
@@ -222,7 +221,7 @@ pub(crate) fn line(
     }
     // A line break would end the Subject header that the text goes into.
     if text.chars().any(|c| c.is_control() || c == '\u{2028}' || c == '\u{2029}') {
-        return Err(Invalid::new(field, "has a control character", accepted));
+        return Err(Invalid::new(field, "contains a control character", accepted));
     }
     Ok(text.to_owned())
 }

@@ -8,12 +8,12 @@ use domain::job::Job;
 use domain::mail::Offer;
 use domain::product::Product;
 use jiff::Timestamp;
-use platform::chance;
-use platform::table::{Claim, TableError};
+use lambda::clock;
+use store::waitlist::Addressee;
+use store::{Outcome, StoreError};
 use tokio::time::Instant;
 
-use super::{Addressee, Clock};
-use crate::budget::Reserved;
+use super::Clock;
 use crate::{App, metrics};
 
 /// The hands of one delivery.
@@ -74,7 +74,7 @@ impl<'a> Hands<'a> {
         wanted: usize,
         sendable: usize,
         afresh: bool,
-    ) -> Result<Option<Timestamp>, TableError> {
+    ) -> Result<Option<Timestamp>, StoreError> {
         let Some(rate) = self.rate else { return Ok(None) };
         if afresh {
             self.leases = Leases::default();
@@ -96,13 +96,10 @@ impl<'a> Hands<'a> {
     }
 
     /// Reserves `slots`; `None` where the first is after the slice.
-    async fn reserve(&self, rate: Rate, slots: usize) -> Result<Option<Lease>, TableError> {
+    async fn reserve(&self, rate: Rate, slots: usize) -> Result<Option<Lease>, StoreError> {
         let left = self.until.saturating_duration_since(Instant::now()).as_micros();
-        let latest_us = chance::now_us().saturating_add(u64::try_from(left).unwrap_or(u64::MAX));
-        Ok(match self.app.budget.reserve(rate, slots, latest_us).await? {
-            Reserved::TooLate => None,
-            Reserved::Slots(lease) => Some(lease),
-        })
+        let latest_us = clock::now_us().saturating_add(u64::try_from(left).unwrap_or(u64::MAX));
+        self.app.budget.reserve(rate, slots, latest_us).await
     }
 
     /// Writes the cursor under `token`. After an error it may be written or not.
@@ -110,11 +107,11 @@ impl<'a> Hands<'a> {
         &self,
         write: &CursorWrite<'_>,
         token: &str,
-    ) -> Result<Written, TableError> {
+    ) -> Result<Written, StoreError> {
         let (product, shard, seen) = (&self.job.product_id, self.job.shard, write.fencing_token);
-        match self.app.table.write_cursor(product, shard, write.cursor, seen, token).await? {
-            Claim::Won => Ok(Written::Won),
-            Claim::Lost => {
+        match self.app.store.cursors().swap(product, shard, write.cursor, seen, token).await? {
+            Outcome::Applied(()) => Ok(Written::Won),
+            Outcome::Refused(()) => {
                 tracing::warn!(%product, %shard, "another worker has the shard");
                 Ok(Written::Lost)
             }
@@ -140,7 +137,7 @@ impl<'a> Hands<'a> {
     }
 
     /// Cuts the rate for all workers by the share of a call that SES throttled.
-    pub(super) async fn cut_rate(&self, throttled: u64, of: u64) -> Result<(), TableError> {
+    pub(super) async fn cut_rate(&self, throttled: u64, of: u64) -> Result<(), StoreError> {
         metrics::throttled();
         let Some(rate) = self.rate else { return Ok(()) };
         if throttled == of {

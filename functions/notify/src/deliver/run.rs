@@ -1,18 +1,19 @@
 //! The loop: the delivery says what is next, and this does it and tells what came of it.
 
 use domain::delivery::{Delivery, End, Step, Written};
-use platform::chance;
-use platform::table::TableError;
+use lambda::entropy;
+use store::StoreError;
+use store::waitlist::Addressee;
 
 use super::hands::Hands;
-use super::{Addressee, waitlist, write_shard_summary};
+use super::{waitlist, write_shard_summary};
 
 /// Runs the delivery to its end. After an error the cursor is released all the same: what SES has answered must not be in doubt
 /// for want of a write.
 ///
 /// # Errors
 /// The first error of the table, unless it passed when the release was tried again.
-pub(super) async fn run(mut hands: Hands<'_>, mut delivery: Delivery<Addressee>) -> Result<End, TableError> {
+pub(super) async fn run(mut hands: Hands<'_>, mut delivery: Delivery<Addressee>) -> Result<End, StoreError> {
     let mut failed = None;
     loop {
         match step(&mut hands, &mut delivery).await {
@@ -24,7 +25,7 @@ pub(super) async fn run(mut hands: Hands<'_>, mut delivery: Delivery<Addressee>)
     }
 }
 
-async fn step(hands: &mut Hands<'_>, delivery: &mut Delivery<Addressee>) -> Result<Option<End>, TableError> {
+async fn step(hands: &mut Hands<'_>, delivery: &mut Delivery<Addressee>) -> Result<Option<End>, StoreError> {
     let (app, job, now) = (hands.app, hands.job, hands.clock.now());
     match delivery.next(now) {
         Step::Report(report) => hands.report(report),
@@ -33,24 +34,24 @@ async fn step(hands: &mut Hands<'_>, delivery: &mut Delivery<Addressee>) -> Resu
             delivery.on_done();
         }
         Step::ReadProduct => {
-            let product = app.table.product(&job.product_id).await?;
+            let product = app.store.products().get(&job.product_id).await?;
             delivery.on_product(product.as_ref(), now.uptime);
             hands.keep(product);
         }
         Step::AskRate => delivery.on_rate(hands.ask_rate().await),
         Step::ReadEntries { after, through, limit } => {
-            let page = waitlist::entries(app, job, after, through, limit).await?;
+            let page = waitlist::entries(&app.store, job, after, through, limit).await?;
             delivery.on_entries(page.entries, page.last);
         }
         Step::ReadPending(positions) => {
-            let rows = waitlist::entries_at(app, job, positions).await?;
+            let rows = waitlist::entries_at(&app.store, job, positions).await?;
             delivery.on_pending(rows);
         }
         Step::WriteFailed(failed) => {
-            waitlist::write_failed(app, job, failed).await?;
+            waitlist::write_failed(&app.store, job, failed).await?;
             delivery.on_done();
         }
-        Step::ReadTally => delivery.on_tally(waitlist::tally(app, job).await?),
+        Step::ReadTally => delivery.on_tally(waitlist::tally(&app.store, job).await?),
         Step::WriteShardSummary(tally) => {
             write_shard_summary(app, job, tally).await?;
             delivery.on_done();
@@ -60,13 +61,13 @@ async fn step(hands: &mut Hands<'_>, delivery: &mut Delivery<Addressee>) -> Resu
             delivery.on_slots(departure);
         }
         Step::WriteCursor(write) => {
-            let token = chance::new_id();
+            let token = entropy::new_id();
             let written = hands.write_cursor(&write, &token).await;
             delivery.on_written(token, written.as_ref().map_or(Written::Unknown, |written| *written));
             written?;
         }
         Step::ReadFencingToken => {
-            let stored = app.table.cursor(&job.product_id, job.shard).await?;
+            let stored = app.store.cursors().read(&job.product_id, job.shard).await?;
             delivery.on_fencing_token(stored.token.as_deref());
         }
         Step::Send(announced) => {

@@ -76,7 +76,7 @@ fn words(said: &str) -> String {
 
 /// What it means that a call has no answer for its recipients.
 pub(super) fn failed(error: &SdkError<SendBulkEmailError, HttpResponse>) -> CallOutcome {
-    let causes = || platform::causes(error).to_string();
+    let causes = || lambda::error_chain(error).to_string();
     match error {
         SdkError::ConstructionFailure(_) => CallOutcome::NotSent(Refusal::Suspended(causes())),
         SdkError::DispatchFailure(failure) if failure.as_connector_error().is_some_and(|e| never_left(e)) => {
@@ -162,7 +162,7 @@ mod tests {
 
     /// What a call to `endpoint` comes to, by the client that the function has.
     async fn called(endpoint: &str, credentials: Option<Credentials>) -> CallOutcome {
-        let aws = platform::aws::config().await;
+        let aws = lambda::aws::config().await;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(500))
             .operation_timeout(Duration::from_secs(3));

@@ -59,11 +59,11 @@ func sharedData(r *restock) map[string]string {
 	both(data, "price", r.Product.Price)
 	both(data, "greeting", "Hello,")
 	both(data, "news", fmt.Sprintf("%s is back in stock at %s.", product, shop))
-	both(data, "hurry", "Everybody who asked is told in the order they asked, so it may not last.")
+	both(data, "hurry", "We notify people in the order they signed up. Stock may be limited.")
 	both(data, "action", "See it in the shop")
 	both(data, "reason",
-		fmt.Sprintf("You get this one mail because you asked %s to tell you when %s is back.", shop, product))
-	both(data, "unsubscribe", "Do not tell me about this product again")
+		fmt.Sprintf("You are receiving this email because you asked %s to notify you when %s is back in stock.", shop, product))
+	both(data, "unsubscribe", "Unsubscribe from this alert")
 	return data
 }
 

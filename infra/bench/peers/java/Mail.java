@@ -63,11 +63,11 @@ final class Mail {
         both(data, "price", restock.product("price", ""));
         both(data, "greeting", "Hello,");
         both(data, "news", product + " is back in stock at " + SHOP + ".");
-        both(data, "hurry", "Everybody who asked is told in the order they asked, so it may not last.");
+        both(data, "hurry", "We notify people in the order they signed up. Stock may be limited.");
         both(data, "action", "See it in the shop");
         both(data, "reason",
-                "You get this one mail because you asked " + SHOP + " to tell you when " + product + " is back.");
-        both(data, "unsubscribe", "Do not tell me about this product again");
+                "You are receiving this email because you asked " + SHOP + " to notify you when " + product + " is back in stock.");
+        both(data, "unsubscribe", "Unsubscribe from this alert");
         return data;
     }
 

@@ -35,10 +35,10 @@ export function sharedData({ productId, product: info = {} }) {
       price: info?.price ?? "",
       greeting: "Hello,",
       news: `${product} is back in stock at ${shop}.`,
-      hurry: "Everybody who asked is told in the order they asked, so it may not last.",
+      hurry: "We notify people in the order they signed up. Stock may be limited.",
       action: "See it in the shop",
-      reason: `You get this one mail because you asked ${shop} to tell you when ${product} is back.`,
-      unsubscribe: "Do not tell me about this product again",
+      reason: `You are receiving this email because you asked ${shop} to notify you when ${product} is back in stock.`,
+      unsubscribe: "Unsubscribe from this alert",
     }),
   };
 }

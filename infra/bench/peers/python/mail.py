@@ -41,10 +41,10 @@ def shared_data(restock: dict) -> dict[str, str]:
             price=info.get("price") or "",
             greeting="Hello,",
             news=f"{product} is back in stock at {SHOP}.",
-            hurry="Everybody who asked is told in the order they asked, so it may not last.",
+            hurry="We notify people in the order they signed up. Stock may be limited.",
             action="See it in the shop",
-            reason=f"You get this one mail because you asked {SHOP} to tell you when {product} is back.",
-            unsubscribe="Do not tell me about this product again",
+            reason=f"You are receiving this email because you asked {SHOP} to notify you when {product} is back in stock.",
+            unsubscribe="Unsubscribe from this alert",
         ),
     }
 

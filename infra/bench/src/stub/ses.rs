@@ -8,11 +8,11 @@ use std::time::{Duration, Instant};
 use anyhow::ensure;
 use http::{Request, StatusCode};
 use hyper::body::Bytes;
-use notify_me::ses::limits::Rate;
-use notify_me::ses::wire::{
+use serde_json::{Map, Value, json};
+use ses_inbox::limits::Rate;
+use ses_inbox::wire::{
     Destination, MAX_DESTINATIONS, Pair, SendBulkEmail, SendEmail, Template, check_headers,
 };
-use serde_json::{Map, Value, json};
 use tokio::sync::watch;
 
 use super::serve::{Answer, Handler};

@@ -4,14 +4,12 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use anyhow::Context as _;
-use aws_sdk_dynamodb::types::AttributeValue;
 use dynoxide::{Database, DynoxideError};
 use http::{Request, StatusCode};
 use hyper::body::Bytes;
-use platform::table::Item;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use super::serve::{Answer, Handler};
 
@@ -70,13 +68,13 @@ impl Tables {
         self.ask("CreateTable", &request).map(drop)
     }
 
-    /// Writes items past the wire: they are not counted.
+    /// Writes items, as DynamoDB's JSON has them, past the wire: they are not counted.
     ///
     /// # Errors
     /// When the database does not take them.
-    pub(crate) fn fill(&self, table: &str, items: &[Item]) -> anyhow::Result<()> {
+    pub(crate) fn fill(&self, table: &str, items: &[Value]) -> anyhow::Result<()> {
         for items in items.chunks(AT_ONCE) {
-            let put = |item: &Item| json!({ "PutRequest": { "Item": plain(item) } });
+            let put = |item: &Value| json!({ "PutRequest": { "Item": item } });
             let writes: Vec<Value> = items.iter().map(put).collect();
             self.ask("BatchWriteItem", &json!({ "RequestItems": { table: writes } }))?;
         }
@@ -176,15 +174,4 @@ fn run<Q: DeserializeOwned, A: Serialize>(
     let unreadable = |error: serde_json::Error| DynoxideError::SerializationException(error.to_string());
     let answer = operation(serde_json::from_slice(body).map_err(unreadable)?)?;
     serde_json::to_string(&answer).map_err(unreadable)
-}
-
-/// An item as DynamoDB's JSON has it. Strings, numbers and truths are what the items here hold.
-fn plain(item: &Item) -> Value {
-    let value = |value: &AttributeValue| match value {
-        AttributeValue::S(text) => json!({ "S": text }),
-        AttributeValue::N(number) => json!({ "N": number }),
-        AttributeValue::Bool(truth) => json!({ "BOOL": truth }),
-        _ => json!({ "NULL": true }),
-    };
-    Value::Object(item.iter().map(|(name, found)| (name.clone(), value(found))).collect::<Map<_, _>>())
 }

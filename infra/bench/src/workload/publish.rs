@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
 use domain::setting::Settings;
-use platform::kafka::{Kafka, Publisher, Record};
+use kafka::{KafkaConfig, Publisher, Record};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 use serde_json::{Value, json};
@@ -42,7 +42,7 @@ pub(crate) async fn run(rig: &Rig, servers: &str, apache: bool) -> anyhow::Resul
     let records: Vec<(String, Vec<u8>)> = (0..UPDATES).map(update).collect();
     let lookup = |name: &str| (name == "KAFKA_BOOTSTRAP_SERVERS").then(|| servers.to_owned());
     let mut settings = Settings::new(&lookup);
-    let kafka = Kafka::read(&mut settings).context("no Kafka")?;
+    let kafka = KafkaConfig::from_settings(&mut settings).context("no Kafka")?;
     let publisher = Publisher::new(&kafka, None, LIMIT, Duration::ZERO)?;
     let topic = &rig.new_topic(PARTITIONS).await?[1].1;
     publisher.warm_up(topic).await;

@@ -21,10 +21,10 @@ pub(crate) fn run(rig: &Rig) -> anyhow::Result<Report> {
         let file = rig.function(name).program;
         let whole = std::fs::metadata(&file).with_context(|| file.display().to_string())?.len();
         let zip = std::process::Command::new("python3")
-            .arg(rig.root.join("infra/zipped_size.py"))
+            .arg(rig.root.join("infra/deploy/zipped_size.py"))
             .arg(&file)
             .output()?;
-        ensure!(zip.status.success(), "python3 infra/zipped_size.py failed");
+        ensure!(zip.status.success(), "python3 infra/deploy/zipped_size.py failed");
         let zipped: f64 = String::from_utf8(zip.stdout)?.trim().parse()?;
         let zipped = round(zipped / 1e6);
         report.goal(Goal::at_most(&format!("zip of {name} (MB)"), 4.0), zipped);

@@ -14,8 +14,8 @@ use crate::Position;
 /// sending consumes it: a worker that lost the shard has nothing to send.
 ///
 /// ```compile_fail,E0451
-/// # use domain::delivery::Announced;
-/// let forged = Announced { recipients: &[] as &[(domain::Position, ())] };
+/// # use notify_me_domain::delivery::Announced;
+/// let forged = Announced { recipients: &[] as &[(notify_me_domain::Position, ())] };
 /// ```
 #[derive(Debug, PartialEq, Eq)]
 #[must_use = "an announced call that is not sent is in doubt"]

@@ -5,10 +5,19 @@ use std::time::Duration;
 
 use super::call::Call;
 use super::limits::{MAX_FRUITLESS_ROUNDS, MAX_TRIES};
-use super::state::{AfterCut, AfterDoubt, AfterFailed, AfterReject, AfterWait, Standing, State, Verdict};
+use super::state::{AfterCut, AfterDoubt, AfterFailed, AfterWait, Standing, State, Verdict};
 use super::{CallOutcome, Delivery, End, Now, RecipientOutcome, Refusal, Report};
 use crate::Position;
 use crate::cursor::{Answer, OnUnknown};
+
+/// The recipients of a call that SES answered, by what becomes of them.
+#[derive(Default)]
+struct Sorted {
+    answer: Answer,
+    rejected: Vec<(Position, String)>,
+    /// Why recipients are to be tried again, the worst reason of all.
+    worst: Option<Refusal>,
+}
 
 impl<R> Delivery<R> {
     /// What came of the call that was sent.
@@ -40,122 +49,74 @@ impl<R> Delivery<R> {
         self.change(self.cursor.rollback());
     }
 
-    fn completed(&mut self, call: Call<R>, outcomes: Vec<RecipientOutcome>) {
-        let mut answer = Answer { skipped: call.expired, ..Answer::default() };
-        let (mut rejected, mut worst) = (Vec::new(), None);
-        let unreadable = call.unreadable_failures();
+    fn completed(&mut self, mut call: Call<R>, outcomes: Vec<RecipientOutcome>) {
         let accepted = outcomes.iter().filter(|outcome| **outcome == RecipientOutcome::Accepted).count();
         self.refusals.answered(accepted);
-        for ((position, recipient), outcome) in call.recipients.into_iter().zip(outcomes) {
-            let tries = self.cursor.tries_of(position) + 1;
-            match outcome {
-                RecipientOutcome::Accepted => answer.accepted += 1,
-                RecipientOutcome::Rejected(reason) if self.refusals.is_their_own_fault(&reason) => {
-                    rejected.push((position, reason));
-                }
-                RecipientOutcome::Rejected(reason) => {
-                    // It may be every recipient's, or is: others are tried first.
-                    answer.retry.push(position);
-                    self.retries.insert(position, recipient);
-                    self.refusals.set_one_aside(position, reason);
-                }
-                RecipientOutcome::Retry(refusal)
-                    if tries >= MAX_TRIES && refusal.is_of_recipient(accepted) =>
-                {
-                    rejected.push((position, format!("{} (tried {MAX_TRIES} times)", refusal.word())));
-                }
-                RecipientOutcome::Retry(refusal) => {
-                    answer.retry.push(position);
-                    if refusal.is_of_recipient(accepted) {
-                        answer.failed_tries.push(position);
-                    }
-                    self.retries.insert(position, recipient);
-                    if worst.is_none() || matches!(refusal, Refusal::Suspended(_)) {
-                        worst = Some(refusal);
-                    }
-                }
-            }
-        }
-        answer.rejected = rejected.len() as u64;
+        let recipients = std::mem::take(&mut call.recipients);
+        let Sorted { mut answer, mut rejected, worst } = self.sort(recipients, outcomes, accepted);
+        answer.skipped = call.expired;
         self.accepted += answer.accepted;
-        let done = answer.accepted + answer.rejected;
-        let retried = answer.retry.len() as u64;
-        let (accepted, rejected_now) = (answer.accepted, answer.rejected);
-        self.reports.push_back(Report::Answered { accepted, rejected: rejected_now });
+        let (done, retried) = (answer.accepted + answer.rejected, answer.retry.len() as u64);
+        self.reports.push_back(Report::Answered { accepted: answer.accepted, rejected: answer.rejected });
         #[cfg(test)]
         if self.is(super::Mutant::ForgetRetries) {
             answer.retry.clear();
         }
-        let just_now = self.cursor.in_flight.as_ref().map(|call| call.since);
+        let announced = self.cursor.in_flight.as_ref().map(|call| call.since);
+        let unreadable = call.unreadable_failures();
         self.change(self.cursor.commit(answer).count_failed(unreadable.len() as u64));
-        if let Standing::Answered { just_now: answered } = &mut self.standing {
-            *answered = just_now;
+        if let Standing::Answered { just_now } = &mut self.standing {
+            *just_now = announced;
         }
         rejected.extend(unreadable);
         let verdict = Verdict { progress: done > 0, worst, retried, of: retried + done };
         self.write_failed(rejected, AfterFailed::Answered(verdict));
     }
 
-    /// SES refused a whole call for something that may be one recipient's: it is halved until that one stands alone, who is set
-    /// aside then, so that the others come first.
-    fn narrow_down(&mut self, mut call: Call<R>, reason: String) {
-        if call.recipients.len() > 1 {
-            self.refusals.halve(call.recipients.len());
-            self.roll_back(call);
-            return self.state = State::Begin;
+    /// What becomes of each recipient of a call, of which SES accepted so many.
+    fn sort(
+        &mut self,
+        recipients: Vec<(Position, R)>,
+        outcomes: Vec<RecipientOutcome>,
+        accepted: usize,
+    ) -> Sorted {
+        let mut sorted = Sorted::default();
+        for ((position, recipient), outcome) in recipients.into_iter().zip(outcomes) {
+            let tries = self.cursor.tries_of(position) + 1;
+            match outcome {
+                RecipientOutcome::Accepted => sorted.answer.accepted += 1,
+                RecipientOutcome::Rejected(reason) if self.refusals.is_their_own_fault(&reason) => {
+                    sorted.rejected.push((position, reason));
+                }
+                RecipientOutcome::Rejected(reason) => {
+                    // It may be every recipient's, or is: others are tried first.
+                    sorted.answer.retry.push(position);
+                    self.retries.insert(position, recipient);
+                    self.refusals.set_one_aside(position, reason);
+                }
+                RecipientOutcome::Retry(refusal)
+                    if tries >= MAX_TRIES && refusal.is_of_recipient(accepted) =>
+                {
+                    let reason = format!("{} (tried {MAX_TRIES} times)", refusal.word());
+                    sorted.rejected.push((position, reason));
+                }
+                RecipientOutcome::Retry(refusal) => {
+                    sorted.answer.retry.push(position);
+                    if refusal.is_of_recipient(accepted) {
+                        sorted.answer.failed_tries.push(position);
+                    }
+                    self.retries.insert(position, recipient);
+                    if sorted.worst.is_none() || matches!(refusal, Refusal::Suspended(_)) {
+                        sorted.worst = Some(refusal);
+                    }
+                }
+            }
         }
-        let (unreadable, failed) = (call.unreadable.len() as u64, call.unreadable_failures());
-        let Some((position, recipient)) = call.recipients.pop() else { return self.state = State::Begin };
-        self.retries.insert(position, recipient);
-        let then = AfterFailed::Alone { position, reason, expired: call.expired, unreadable };
-        self.write_failed(failed, then);
+        sorted.answer.rejected = sorted.rejected.len() as u64;
+        sorted
     }
 
-    pub(super) fn set_aside(&mut self, position: Position, reason: String, expired: u64, unreadable: u64) {
-        self.refusals.set_one_aside(position, reason);
-        self.refusals.answered(0);
-        let answer = Answer { skipped: expired, retry: vec![position], ..Answer::default() };
-        self.change(self.cursor.commit(answer).count_failed(unreadable));
-        // Nothing more is to be made of this call.
-        self.settle_set_aside(Verdict { progress: false, worst: None, ..Verdict::default() });
-    }
-
-    /// What becomes of those set aside after a call: nothing yet, or they are rejected, or SES takes no recipient at all.
-    pub(super) fn settle_set_aside(&mut self, verdict: Verdict) {
-        if self.refusals.others_were_taken() {
-            self.reject_set_aside(AfterReject::SetAside(verdict));
-        } else {
-            self.set_aside_settled(verdict);
-        }
-    }
-
-    /// Writes those down as failed whom SES refused while it takes others: it was their own fault.
-    pub(super) fn reject_set_aside(&mut self, then: AfterReject) {
-        let rejected = self.refusals.take();
-        if !rejected.is_empty() {
-            let count = rejected.len() as u64;
-            self.reports.push_back(Report::Answered { accepted: 0, rejected: count });
-            let gone = rejected.iter().map(|(position, _)| *position).collect();
-            return self.write_failed(rejected, AfterFailed::Reject { gone, then });
-        }
-        match then {
-            AfterReject::Begin => self.state = State::Begin,
-            AfterReject::SetAside(verdict) => self.set_aside_settled(verdict),
-        }
-    }
-
-    pub(super) fn set_aside_settled(&mut self, verdict: Verdict) {
-        if let Some(reason) = self.refusals.too_many() {
-            return self.release(End::Stopped(reason));
-        }
-        let last: Vec<Position> = self.refusals.set_aside().iter().map(|(position, _)| *position).collect();
-        if !last.is_empty() {
-            self.cursor = self.cursor.retry_last(&last);
-        }
-        self.judge(verdict);
-    }
-
-    fn judge(&mut self, Verdict { progress, worst, retried, of }: Verdict) {
+    pub(super) fn judge(&mut self, Verdict { progress, worst, retried, of }: Verdict) {
         if progress {
             self.fruitless = 0;
         }

@@ -29,7 +29,7 @@ pub(super) const MAX_TRIES: u32 = 20;
 /// How many rounds in a row may come to nothing before the job goes back in line.
 pub(super) const MAX_FRUITLESS_ROUNDS: u32 = 5;
 
-/// The reason under which an entry is written down that cannot be read.
+/// The reason of an entry that cannot be read.
 pub const UNREADABLE: &str = "UNREADABLE";
-/// The reason under which recipients are written down that were passed because their call was in doubt.
+/// The reason of an entry that was in a call whose outcome is not known, and that was skipped for that.
 pub const IN_DOUBT: &str = "IN_DOUBT";

@@ -33,6 +33,15 @@ impl<R> Delivery<R> {
         matches!(self.state, State::Begin)
     }
 
+    /// Whether nothing that it does from here on until it is finished is the protocol's.
+    pub(crate) fn is_finishing(&self) -> bool {
+        match self.state {
+            State::Commit => !matches!(self.standing, Standing::Answered { .. } | Standing::Unsure { .. }),
+            State::WriteSummary(_) | State::Finished(_) => true,
+            _ => false,
+        }
+    }
+
     /// Whether the write of the cursor that has this token is its own, as far as it knows.
     pub(crate) fn has_written(&self, token: Option<&str>) -> bool {
         let unsure = match &self.standing {

@@ -27,7 +27,7 @@ const ENGLISH: Words = Words {
     news: "{product} is back in stock at {shop}.",
     hurry: "We notify people in the order they signed up. Stock may be limited.",
     action: "See it in the shop",
-    reason: "You are receiving this email because you asked {shop} to notify you when {product} is back.",
+    reason: "You are receiving this email because you asked {shop} to notify you when {product} is back in stock.",
     unsubscribe: "Unsubscribe from this alert",
 };
 
@@ -38,10 +38,10 @@ const LANGUAGES: [Words; 2] = [
         greeting: "Guten Tag,",
         greeting_name: "Guten Tag {name},",
         news: "{product} ist bei {shop} wieder auf Lager.",
-        hurry: "Wir benachrichtigen in der Reihenfolge der Anmeldungen. Der Vorrat kann begrenzt sein.",
+        hurry: "Wir benachrichtigen in der Reihenfolge der Anmeldung. Der Vorrat ist möglicherweise begrenzt.",
         action: "Im Shop ansehen",
         reason: "Sie erhalten diese E-Mail, weil Sie {shop} gebeten haben, Ihnen Bescheid zu geben, sobald {product} wieder da ist.",
-        unsubscribe: "Von dieser Benachrichtigung abmelden",
+        unsubscribe: "Diese Benachrichtigung abbestellen",
     },
     Words {
         language: "fr",
@@ -49,9 +49,9 @@ const LANGUAGES: [Words; 2] = [
         greeting: "Bonjour,",
         greeting_name: "Bonjour {name},",
         news: "{product} est de nouveau disponible chez {shop}.",
-        hurry: "Nous prévenons dans l’ordre des inscriptions. Le stock peut être limité.",
+        hurry: "Nous prévenons nos clients dans l’ordre des inscriptions. Le stock peut être limité.",
         action: "Voir dans la boutique",
-        reason: "Vous recevez cet e-mail parce que vous avez demandé à {shop} de vous prévenir du retour de {product}.",
+        reason: "Vous recevez cet e-mail parce que vous avez demandé à {shop} de vous prévenir dès que {product} serait de nouveau disponible.",
         unsubscribe: "Se désabonner de cette alerte",
     },
 ];

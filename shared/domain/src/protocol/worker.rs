@@ -142,7 +142,7 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                 continue;
             }
             Step::AskRate => {
-                delivery.on_rate(RateAnswer::Pace(Pace { call_size: 1, ahead: 1 }));
+                delivery.on_rate(RateAnswer::Pace(Pace { call_size: 1, ahead: 2 }));
                 continue;
             }
             Step::ReserveSlots { .. } => {
@@ -206,7 +206,14 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                 delivery.on_pending(rows);
             }
             Step::ReadFencingToken => delivery.on_fencing_token(named(world.token).as_deref()),
-            Step::ReadTally | Step::WriteFailed(_) => return None,
+            Step::ReadTally | Step::WriteFailed(_) | Step::Finished(_) => return None,
+        }
+        break;
+    }
+    // To die between the last access and the end is what a redelivery before it is.
+    while delivery.is_finishing() {
+        match delivery.next(Now { wall: Timestamp::UNIX_EPOCH, uptime }) {
+            Step::Report(_) => {}
             Step::Finished(end) => {
                 if matches!(end, End::More | End::Stopped(_)) {
                     world.put_in_line(*job);
@@ -214,8 +221,8 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                 world.workers[index] = Worker::Idle;
                 return Some(());
             }
+            _ => delivery.on_done(),
         }
-        break;
     }
     world.workers[index] = Worker::Hold(hold);
     Some(())

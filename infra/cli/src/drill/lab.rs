@@ -1,0 +1,356 @@
+//! A system to be put through its paces: the whole of it, each of its parts where it can be looked
+//! into, and the wires between `notify` and the parts.
+
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+use axum::body::Bytes;
+use domain::{Address, Locale, Position, ProductId, RestockId, Shard};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use lambda::clock;
+use rdkafka::ClientConfig;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use serde_json::{Value, json};
+use store::Store;
+use store::fanout::BUCKETS;
+use store::waitlist::{Entry, SEEDED_AT_ONCE};
+
+use super::http_tap::HttpTap;
+use super::kafka_tap::KafkaTap;
+use super::wire::Wire;
+use crate::embedded::dynamodb::DynamoDb;
+use crate::embedded::kafka::{self, Kafka};
+use crate::loopback::client_for;
+use crate::up::{self, Options, System, Target};
+use lambda_host::NOTIFY;
+use ses_inbox::Ses;
+
+/// How many requests write entries at a time.
+const WRITERS: usize = 4;
+/// How often it is looked whether a fan-out has ended.
+const LOOK: Duration = Duration::from_millis(100);
+/// How long it is looked for in vain.
+const PATIENCE: Duration = Duration::from_secs(120);
+/// How long an invocation may wait for a free process.
+const ROOM: Duration = Duration::from_secs(30);
+const YEAR_SECONDS: i64 = 366 * 86_400;
+
+/// What kind of system.
+pub(super) struct Setup {
+    /// Settings of the functions.
+    pub(super) environment: Vec<(&'static str, String)>,
+    /// How many processes `notify` may have.
+    pub(super) processes: usize,
+    /// Shards of each waitlist.
+    pub(super) shards: u16,
+    /// The SES account.
+    pub(super) ses: ses_inbox::Options,
+}
+
+impl Default for Setup {
+    fn default() -> Self {
+        Self { environment: Vec::new(), processes: 16, shards: 8, ses: ses_inbox::Options::default() }
+    }
+}
+
+/// A running system.
+pub(super) struct Lab {
+    system: System,
+    /// SES, behind its wire.
+    pub(super) ses: Ses,
+    dynamodb: DynamoDb,
+    kafka: Kafka,
+    /// The wires.
+    pub(super) wire: Arc<Wire>,
+    taps: (HttpTap, HttpTap, KafkaTap),
+    /// The table, past its wire.
+    pub(super) store: Store,
+    producer: FutureProducer,
+    shards: u16,
+}
+
+/// What came of a restock, by what the table says.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Counted {
+    /// Taken by SES.
+    pub(super) sent: u64,
+    /// Passed without a mail.
+    pub(super) skipped: u64,
+    /// In calls whose fate a kill left open.
+    pub(super) in_doubt: u64,
+}
+
+/// What people got, by what SES took.
+#[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Got {
+    /// Nothing.
+    pub(super) lost: usize,
+    /// Mails beyond the first, all together.
+    pub(super) doubled: usize,
+}
+
+impl Lab {
+    /// Starts everything.
+    ///
+    /// # Errors
+    /// The first part that cannot be started.
+    pub(super) async fn start(setup: Setup) -> anyhow::Result<Self> {
+        let wire = Arc::new(Wire::default());
+        let dynamodb = DynamoDb::start(None).await?;
+        let ses = Ses::start(setup.ses).await?;
+        let kafka = tokio::task::spawn_blocking(Kafka::start).await??;
+        let table_tap = HttpTap::start(dynamodb.url().to_owned(), wire.clone()).await?;
+        let ses_tap = HttpTap::start(ses.url(), wire.clone()).await?;
+        let kafka_tap = KafkaTap::start(kafka.servers().to_owned(), wire.clone()).await?;
+        let target = |url: &str| url.parse::<Target>().map_err(anyhow::Error::msg);
+        let mut environment = vec![("SHARDS".to_owned(), setup.shards.to_string())];
+        if std::env::var_os("RUST_LOG").is_none() {
+            // What goes wrong here is meant to.
+            environment.push(("RUST_LOG".to_owned(), "off".to_owned()));
+        }
+        environment.extend(setup.environment.into_iter().map(|(name, value)| (name.to_owned(), value)));
+        let system = System::start(Options {
+            dynamodb: Some(target(&table_tap.url)?),
+            ses: Some(target(&ses_tap.url)?),
+            kafka: Some(kafka_tap.servers.clone()),
+            environment,
+            notify_processes: Some(setup.processes),
+            ..Options::default()
+        })
+        .await?;
+        let host = system.host().clone();
+        wire.kills_with(move || host.kill(NOTIFY, 1.0));
+        let aws = up::aws(false).await;
+        let store = Store::at(&aws, Some(dynamodb.url()), system.addresses().table.clone());
+        let producer =
+            ClientConfig::new().set("bootstrap.servers", kafka.servers()).set("linger.ms", "0").create()?;
+        let taps = (table_tap, ses_tap, kafka_tap);
+        Ok(Self { system, ses, dynamodb, kafka, wire, taps, store, producer, shards: setup.shards })
+    }
+
+    /// Ends everything.
+    pub(super) async fn stop(self) {
+        self.wire.disarm();
+        self.wire.kafka_is_down.store(false, Ordering::SeqCst);
+        self.system.stop().await;
+        self.taps.0.stop();
+        self.taps.1.stop();
+        self.taps.2.stop();
+        self.ses.stop().await;
+        self.dynamodb.stop().await;
+        // Its thread ends within moments.
+        let _ = tokio::task::spawn_blocking(move || self.kafka.stop()).await;
+    }
+
+    /// Lets `count` people wait for a product, spread over its shards. They are written to the
+    /// table as `subscribe` would, but for the subscriptions, which telling them does not look at.
+    ///
+    /// # Errors
+    /// When the table does not take them.
+    pub(super) async fn seed(
+        &self,
+        product: &ProductId,
+        count: usize,
+        written: impl Fn(usize),
+    ) -> anyhow::Result<()> {
+        let now_ms = clock::now_ms();
+        let ttl = clock::now().as_second() + YEAR_SECONDS;
+        let batches = (0..count).step_by(SEEDED_AT_ONCE).map(|from| {
+            let written = &written;
+            async move {
+                let to = (from + SEEDED_AT_ONCE).min(count);
+                let entries = (from..to).map(|number| {
+                    let shard = Shard(u16::try_from(number % usize::from(self.shards)).unwrap_or_default());
+                    let email = address(product, number);
+                    let entry = Entry {
+                        subscriber: email.clone(),
+                        address: Address::parse(&email).map_err(|_| anyhow::anyhow!("not an address"))?,
+                        locale: Locale::default(),
+                        name: None,
+                        ttl,
+                    };
+                    // A minute ago and in their order.
+                    let at = Position::new(now_ms - 60_000 + number as u64 / 1_000, number as u128);
+                    anyhow::Ok((shard, at, entry))
+                });
+                let entries = entries.collect::<Result<Vec<_>, _>>()?;
+                self.store.seed_entries(product, entries).await.context("people could not be written")?;
+                written(to);
+                Ok(())
+            }
+        });
+        stream::iter(batches).buffer_unordered(WRITERS).try_collect().await
+    }
+
+    /// Puts a product in stock (or, with none, out of it).
+    ///
+    /// # Errors
+    /// When Kafka does not take it.
+    pub(super) async fn stock(
+        &self,
+        product: &ProductId,
+        restock: &RestockId,
+        quantity: u64,
+    ) -> anyhow::Result<()> {
+        let value = json!({
+            "productId": product, "restockId": restock, "quantity": quantity, "occurredAt": jiff::Timestamp::now(),
+        });
+        self.produce(kafka::RESTOCKS, product.as_str(), &value.to_string()).await
+    }
+
+    /// Writes a record past the wire.
+    ///
+    /// # Errors
+    /// When Kafka does not take it.
+    pub(super) async fn produce(&self, topic: &str, key: &str, value: &str) -> anyhow::Result<()> {
+        let record = FutureRecord::to(topic).key(key).payload(value);
+        let sent = self.producer.send(record, Duration::from_secs(10)).await;
+        sent.map(drop).map_err(|(error, _)| error).context("Kafka does not take a record")
+    }
+
+    /// Kills each process of `notify` with this chance.
+    pub(super) fn kill(&self, chance: f64) {
+        self.system.host().kill(NOTIFY, chance);
+    }
+
+    /// How many processes of `notify` were killed at work so far.
+    pub(super) fn hit(&self) -> u64 {
+        self.system.host().hit(NOTIFY)
+    }
+
+    /// What answers the next writes of producers as if another one had taken their place.
+    pub(super) fn fence(&self, writes: usize) -> impl Fn() + Send + use<> {
+        self.kafka.fence(writes)
+    }
+
+    /// Lets SES misbehave; see `ses/faults.rs`.
+    ///
+    /// # Errors
+    /// When it does not take that.
+    pub(super) async fn ses_faults(&self, faults: &Value) -> anyhow::Result<()> {
+        let url = format!("{}/_aws/ses/faults", self.ses.url());
+        client_for(&url).build()?.put(url).json(faults).send().await?.error_for_status()?;
+        Ok(())
+    }
+
+    /// Lets every part work again.
+    ///
+    /// # Errors
+    /// When SES cannot be told.
+    pub(super) async fn mend(&self) -> anyhow::Result<()> {
+        self.wire.disarm();
+        self.wire.kafka_is_down.store(false, Ordering::SeqCst);
+        self.ses_faults(&json!({})).await
+    }
+
+    /// Kafka as `notify`'s mappings see it.
+    pub(super) fn servers(&self) -> &str {
+        &self.taps.2.servers
+    }
+
+    /// The Invoke API.
+    pub(super) fn api(&self) -> &str {
+        &self.system.addresses().api
+    }
+
+    /// The sweep, for every fan-out that is not finished.
+    pub(super) async fn sweep(&self) {
+        let event = json!({
+            "source": "aws.events", "detail-type": "Scheduled Event", "detail": { "olderThanSeconds": 0 },
+        });
+        // One that fails is followed by another.
+        let _ = self.system.host().invoke(NOTIFY, Bytes::from(event.to_string()), ROOM).await;
+    }
+
+    /// Which products have a fan-out that is not finished.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(super) async fn unfinished(&self) -> anyhow::Result<Vec<ProductId>> {
+        let mut products = Vec::new();
+        for number in 0..BUCKETS {
+            let mut bucket = self.store.fan_outs().bucket(number);
+            while let Some(page) = bucket.next().await? {
+                products.extend(page.into_iter().flatten().map(|found| found.job.product_id));
+            }
+        }
+        Ok(products)
+    }
+
+    /// Waits until a restock is planned and everybody whom it tells is told.
+    ///
+    /// # Errors
+    /// When that takes too long.
+    pub(super) async fn settled(&self, product: &ProductId, restock: &RestockId) -> anyhow::Result<()> {
+        let started = Instant::now();
+        loop {
+            let known = self.store.products().get(product).await?;
+            let planned = known.is_some_and(|known| known.bound_of.as_ref() == Some(restock));
+            // Jobs are written down before the record of the restock is committed.
+            if planned && self.drained().await? && !self.unfinished().await?.contains(product) {
+                return Ok(());
+            }
+            if started.elapsed() > PATIENCE {
+                bail!("{product} is not told after {} s", PATIENCE.as_secs());
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    }
+
+    async fn drained(&self) -> anyhow::Result<bool> {
+        let servers = self.kafka.servers().to_owned();
+        Ok(tokio::task::spawn_blocking(move || kafka::drain(&servers, kafka::RESTOCKS, Duration::ZERO))
+            .await??)
+    }
+
+    /// What the table says of a restock.
+    ///
+    /// # Errors
+    /// When it cannot be read.
+    pub(super) async fn counted(&self, restock: &RestockId) -> anyhow::Result<Counted> {
+        let mut counted = Counted::default();
+        for shard in (0..self.shards).map(Shard) {
+            if let Some(tally) = self.store.summaries().shard(restock, shard).await? {
+                counted.sent += tally.sent;
+                counted.skipped += tally.skipped;
+                counted.in_doubt += tally.in_doubt;
+            }
+        }
+        Ok(counted)
+    }
+
+    /// How many were written down as passed in a restock.
+    ///
+    /// # Errors
+    /// When the table cannot be read.
+    pub(super) async fn written_down(&self, restock: &RestockId) -> anyhow::Result<usize> {
+        let failures: u64 = self.store.summaries().failures(restock).await?.into_values().sum();
+        Ok(usize::try_from(failures)?)
+    }
+
+    /// What the people who were let wait for each product got.
+    pub(super) fn got(&self, products: &[(ProductId, usize)]) -> HashMap<String, Got> {
+        let mut mails = HashMap::<String, usize>::new();
+        for mail in self.ses.captured() {
+            *mails.entry(mail.to).or_default() += 1;
+        }
+        let of = |(product, count): &(ProductId, usize)| {
+            let mut got = Got::default();
+            for number in 0..*count {
+                let times = mails.get(&address(product, number)).copied().unwrap_or_default();
+                got.lost += usize::from(times == 0);
+                got.doubled += times.saturating_sub(1);
+            }
+            (product.to_string(), got)
+        };
+        products.iter().map(of).collect()
+    }
+}
+
+/// The address of the `number`th who waits for a product.
+pub(super) fn address(product: &ProductId, number: usize) -> String {
+    format!("{number}.{product}@example.com")
+}

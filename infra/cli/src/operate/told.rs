@@ -1,0 +1,366 @@
+//! `notify-me told`: was this address told? Reads what there is, and says what cannot be known.
+
+use std::io::Read as _;
+
+use anyhow::{Context as _, bail};
+use domain::{Address, Position, ProductId, RestockId, Shard, ShardCount, Subscriber, UserId};
+use futures::{StreamExt as _, TryStreamExt as _, stream};
+use jiff::Timestamp;
+use serde::Serialize;
+use store::subscription::Subscription;
+use store::waitlist::Count;
+use store::{Store, StoreError};
+
+use super::place::TableArgs;
+use super::show;
+use super::verdict::{Covering, Facts, Verdict};
+use super::waitlist_queries::{SIDE_BY_SIDE, shards, tally, waiting};
+
+/// How many restocks that cover a place are looked at. More than one cover it only where the earlier ones sold out
+/// before they came to it.
+const MOST_RESTOCKS: i32 = 50;
+/// How much of standard input is read for an address.
+const MOST_INPUT: u64 = 1_024;
+
+const MORE: &str = "\
+There is no record for each recipient: the answer comes from the subscription, from the cursor of its shard, and from
+what restocks wrote down about recipients that failed. It is about the subscriber's latest subscription.
+
+status:
+  waiting    the next restock delivers to this subscriber
+  beingTold  a fan-out under way covers the subscriber and has not reached them yet
+  inFlight   in a call to SES at this moment
+  told       SES accepted the email; whether it was delivered and read is not known here
+  failed     SES rejected the address
+  inDoubt    in a call whose outcome is unknown: the email may or may not have been sent
+  expired    waited for longer than WAIT_DAYS
+  unknown    no subscription: never subscribed, unsubscribed, or expired long ago; these cannot be told apart
+
+Give `-` instead of the address (or of the user's id) to read it from standard input, so that it is in no shell history.
+Subscriptions of an earlier version that knew its users by their id are found with --user-id.
+
+--json: {productId, subscriber, status, answer, shard, position, askedAt, before: {inShard, overall, precision} or null,
+restocks: [{restockId, plannedAt}], since, reason, throttled, cannotBeKnown: [text]}. `before` counts the subscribers
+ahead; `restocks` lists the restocks that may have notified the subscriber, are doing so, or failed to.";
+
+/// The subscriber to ask about.
+#[derive(clap::Args)]
+#[command(after_long_help = MORE)]
+pub(crate) struct Args {
+    /// The product's id.
+    #[arg(value_name = "PRODUCT")]
+    product: String,
+    /// The email address; `-` reads it from standard input.
+    #[arg(value_name = "ADDRESS", required_unless_present = "user_id", conflicts_with = "user_id")]
+    address: Option<String>,
+    /// The user's id, for a subscription of an earlier version that knew its user by it; `-` reads it from standard
+    /// input.
+    #[arg(long, value_name = "ID")]
+    user_id: Option<String>,
+    /// The number of shards [default: that of the product's last plan, or else 8].
+    #[arg(long, value_name = "N")]
+    shards: Option<ShardCount>,
+    /// Print one JSON document.
+    #[arg(long)]
+    json: bool,
+    #[command(flatten)]
+    table: TableArgs,
+}
+
+impl Args {
+    fn subscriber(&self) -> anyhow::Result<Subscriber> {
+        match (&self.user_id, &self.address) {
+            (Some(id), _) => Ok(Subscriber::of_user(&UserId::parse(input(id)?.trim())?)),
+            (None, Some(address)) => Ok(Subscriber::of(&Address::parse(&input(address)?)?)),
+            (None, None) => bail!("give an address, or --user-id"),
+        }
+    }
+}
+
+/// The argument, or standard input for `-`.
+fn input(argument: &str) -> anyhow::Result<String> {
+    if argument != "-" {
+        return Ok(argument.to_owned());
+    }
+    let mut text = String::new();
+    let mut input = std::io::stdin().lock().take(MOST_INPUT);
+    input.read_to_string(&mut text).context("cannot read standard input as text")?;
+    Ok(text)
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Told {
+    product_id: ProductId,
+    subscriber: String,
+    status: &'static str,
+    answer: String,
+    shard: Option<Shard>,
+    position: Option<Position>,
+    asked_at: Option<Timestamp>,
+    before: Option<Before>,
+    restocks: Vec<Restock>,
+    since: Option<Timestamp>,
+    reason: Option<String>,
+    throttled: bool,
+    cannot_be_known: Vec<&'static str>,
+}
+
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Before {
+    in_shard: u64,
+    overall: u64,
+    precision: &'static str,
+}
+
+#[derive(Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Restock {
+    restock_id: RestockId,
+    planned_at: Option<Timestamp>,
+}
+
+const EARLIER: &str = "whether an earlier subscription was notified: the new one has replaced it";
+const DELIVERED: &str =
+    "whether the email was delivered: SES accepted it, and what came after is not recorded here";
+const EXPIRED: &str =
+    "whether an email was sent before the subscription expired, if the restock is no longer recorded";
+const WHICH: &str = "which of these restocks sent the email: the cursor passed the position in one of them";
+const TWICE: &str = "whether the email was sent twice: the outcome of a call in the shard was unknown, and the call was sent again";
+const ARRIVED: &str = "whether SES accepted that call";
+
+/// Answers.
+///
+/// # Errors
+/// When the product is not known, or the table does not answer.
+pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
+    crate::console::log_to_stderr();
+    let id = ProductId::parse(&args.product)?;
+    let subscriber = args.subscriber()?;
+    let store = args.table.store().await?;
+    let product = store.products().get(&id).await?;
+    let told = match store.subscriptions().find(&subscriber, &id).await? {
+        Some(subscription) => {
+            let (shards, _) = shards(&store, product.as_ref(), args.shards).await?;
+            let facts = facts(&store, &id, product, &subscription).await?;
+            let verdict = facts.verdict();
+            let before = match verdict {
+                Verdict::Waiting | Verdict::BeingTold { .. } => {
+                    Some(before(&store, &id, shards, &subscription).await?)
+                }
+                _ => None,
+            };
+            Told::of(id, &subscriber, &subscription, &facts, verdict, before)
+        }
+        None if product.is_none() && nobody_waits(&store, &id, args.shards).await? => {
+            bail!("product {id} is not known: no subscriber waits for it, and no stock update was received")
+        }
+        None => Told::unknown(id, &subscriber),
+    };
+    if args.json {
+        return show::json(&told);
+    }
+    told.tell();
+    Ok(())
+}
+
+async fn nobody_waits(store: &Store, id: &ProductId, asked: Option<ShardCount>) -> Result<bool, StoreError> {
+    let (shards, _) = shards(store, None, asked).await?;
+    let looks = shards.all().map(|shard| async move {
+        let cursor = store.cursors().read(id, shard).await?.cursor;
+        let first = store.waitlist(id, shard).first(&cursor, 1, Timestamp::now()).await?;
+        Ok::<_, StoreError>(first.is_empty())
+    });
+    let empty: Vec<bool> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
+    Ok(empty.into_iter().all(|empty| empty))
+}
+
+/// What the table knows of a subscription. The cursor is read last, so that an entry that vanished before is not taken
+/// for one that was never reached.
+async fn facts(
+    store: &Store,
+    id: &ProductId,
+    product: Option<domain::product::Product>,
+    subscription: &Subscription,
+) -> Result<Facts, StoreError> {
+    let Subscription { position: at, shard, ttl, .. } = *subscription;
+    let entry = store.waitlist(id, shard).entry(at).await?.is_some();
+    let open = store.fan_outs().get(id, shard).await?;
+    let covered_by = covering(store, id, shard, at).await?;
+    let cursor = store.cursors().read(id, shard).await?.cursor;
+    Ok(Facts { now: Timestamp::now(), at, ttl, entry, cursor, product, open, covered_by })
+}
+
+/// The restocks whose bound covers a place, in the order of their bounds.
+async fn covering(
+    store: &Store,
+    id: &ProductId,
+    shard: Shard,
+    at: Position,
+) -> Result<Vec<Covering>, StoreError> {
+    let plans = store.summaries().plans_covering(id, at, MOST_RESTOCKS).await?;
+    let looks = plans.into_iter().map(|planned| async move {
+        let (_, tally) = tally(store, id, &planned.restock_id, shard).await?;
+        let failure = store.summaries().failure(&planned.restock_id, at).await?;
+        Ok::<_, StoreError>(Covering { planned, tally, failure: failure.map(|failure| failure.reason) })
+    });
+    stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await
+}
+
+/// How many stand before somebody.
+async fn before(
+    store: &Store,
+    id: &ProductId,
+    shards: ShardCount,
+    subscription: &Subscription,
+) -> Result<Before, StoreError> {
+    // Nobody else stands at the very same place.
+    let at = subscription.position;
+    let looks = shards.all().map(|shard| async move {
+        let cursor = store.cursors().read(id, shard).await?.cursor;
+        let mut count = waiting(store, id, shard, &cursor, at).await?;
+        if shard == subscription.shard {
+            count.number = count.number.saturating_sub(1);
+        }
+        Ok::<_, StoreError>((shard, count))
+    });
+    let counts: Vec<(Shard, Count)> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
+    let overall = Count::sum(counts.iter().map(|(_, count)| *count));
+    let here = counts.iter().find(|(shard, _)| *shard == subscription.shard);
+    Ok(Before {
+        in_shard: here.map_or(0, |(_, count)| count.number),
+        overall: overall.number,
+        precision: overall.precision(),
+    })
+}
+
+impl Told {
+    fn unknown(product_id: ProductId, subscriber: &Subscriber) -> Self {
+        Self {
+            product_id,
+            subscriber: show::hashed(subscriber.as_key()),
+            status: "unknown",
+            answer: "There is no subscription to this product now.".to_owned(),
+            shard: None,
+            position: None,
+            asked_at: None,
+            before: None,
+            restocks: Vec::new(),
+            since: None,
+            reason: None,
+            throttled: false,
+            cannot_be_known: vec![
+                "whether they never subscribed, unsubscribed, or expired long ago",
+                "whether they were notified before they unsubscribed",
+                "whether they wait under a user id: such a subscription is not found by its address",
+            ],
+        }
+    }
+
+    fn of(
+        product_id: ProductId,
+        subscriber: &Subscriber,
+        subscription: &Subscription,
+        facts: &Facts,
+        verdict: Verdict,
+        before: Option<Before>,
+    ) -> Self {
+        let mut told = Self {
+            status: "waiting",
+            answer: "Waiting: the next restock delivers to this subscriber.".to_owned(),
+            shard: Some(subscription.shard),
+            position: Some(subscription.position),
+            asked_at: Some(subscription.created_at),
+            before,
+            cannot_be_known: vec![EARLIER],
+            ..Self::unknown(product_id, subscriber)
+        };
+        let of = |id: RestockId| {
+            let covering = facts.covered_by.iter().find(|covering| covering.planned.restock_id == id);
+            Restock { planned_at: covering.map(|found| found.planned.planned_at), restock_id: id }
+        };
+        match verdict {
+            Verdict::Waiting => {}
+            Verdict::BeingTold { restock, throttled } => {
+                told.status = "beingTold";
+                told.answer = if throttled {
+                    format!(
+                        "Being notified of {restock}: SES did not take the email yet; the next call retries it."
+                    )
+                } else {
+                    format!("Being notified of {restock}: the fan-out has not reached them yet.")
+                };
+                told.throttled = throttled;
+                told.restocks = vec![of(restock)];
+            }
+            Verdict::InFlight { since } => {
+                told.status = "inFlight";
+                told.answer = "In a call to SES that has no answer yet.".to_owned();
+                told.since = Some(since);
+            }
+            Verdict::InDoubt { restock } => {
+                told.status = "inDoubt";
+                told.answer = "In doubt: the outcome of their call to SES is unknown.".to_owned();
+                told.restocks = restock.into_iter().map(of).collect();
+                told.cannot_be_known.push(ARRIVED);
+            }
+            Verdict::Failed { restock, reason } => {
+                told.status = "failed";
+                told.answer = format!("Not notified of {restock}: SES rejected the address ({reason}).");
+                told.restocks = vec![of(restock)];
+                told.reason = Some(reason);
+            }
+            Verdict::Told { by, maybe_twice } => {
+                told.status = "told";
+                told.answer = match by.as_slice() {
+                    [] => "Notified, by a restock that is no longer recorded.".to_owned(),
+                    [only] => format!("Notified of {only}."),
+                    [.., last] => format!("Notified by one of {} restocks, {last} at the latest.", by.len()),
+                };
+                told.cannot_be_known.push(DELIVERED);
+                told.cannot_be_known.extend((by.len() > 1).then_some(WHICH));
+                told.cannot_be_known.extend(maybe_twice.then_some(TWICE));
+                told.restocks = by.into_iter().map(of).collect();
+            }
+            Verdict::Expired => {
+                told.status = "expired";
+                told.answer = "No longer waiting: the subscription expired.".to_owned();
+                told.cannot_be_known.push(EXPIRED);
+            }
+        }
+        told
+    }
+
+    fn tell(&self) {
+        let now = Timestamp::now();
+        let mut facts = vec![
+            ("answer", self.answer.clone()),
+            ("product", self.product_id.to_string()),
+            ("subscriber", self.subscriber.clone()),
+        ];
+        if let (Some(shard), Some(position)) = (self.shard, self.position) {
+            facts.push(("position", format!("{position} in shard {shard}")));
+        }
+        if let Some(at) = self.asked_at {
+            facts.push(("subscribed", show::when(at, now)));
+        }
+        if let Some(Before { in_shard, overall, precision }) = &self.before {
+            let whole = *precision == "exact";
+            let (here, all) = (show::number(in_shard, whole), show::number(overall, whole));
+            facts.push(("ahead", format!("{all}, of which {here} in the same shard")));
+        }
+        for restock in &self.restocks {
+            let planned =
+                restock.planned_at.map_or(String::new(), |at| format!(", planned {}", show::when(at, now)));
+            facts.push(("restock", format!("{}{planned}", restock.restock_id)));
+        }
+        if let Some(since) = self.since {
+            facts.push(("since", show::when(since, now)));
+        }
+        for unknown in &self.cannot_be_known {
+            facts.push(("not known", (*unknown).to_owned()));
+        }
+        show::facts(&facts);
+    }
+}

@@ -1,0 +1,59 @@
+//! The reads that more than one of the operator's commands makes. All are strongly consistent, and subscribers move
+//! meanwhile, so two numbers of one answer may be a moment apart.
+
+use domain::cursor::{Cursor, Tally};
+use domain::product::Product;
+use domain::{Position, ProductId, RestockId, Shard, ShardCount};
+use jiff::Timestamp;
+use store::waitlist::{Count, Counting};
+use store::{Store, StoreError};
+
+/// How many shards are read side by side.
+pub(super) const SIDE_BY_SIDE: usize = 16;
+
+/// How many wait in a shard at or below `through`.
+pub(super) async fn waiting(
+    store: &Store,
+    product: &ProductId,
+    shard: Shard,
+    cursor: &Cursor,
+    through: Position,
+) -> Result<Count, StoreError> {
+    store.waitlist(product, shard).count(cursor, through, Counting::Thorough, Timestamp::now()).await
+}
+
+/// A shard's cursor, and the count there for a restock: on the cursor, where that counts for it still, or else in the
+/// restock's summary.
+pub(super) async fn tally(
+    store: &Store,
+    product: &ProductId,
+    restock: &RestockId,
+    shard: Shard,
+) -> Result<(Cursor, Option<Tally>), StoreError> {
+    let cursor = store.cursors().read(product, shard).await?.cursor;
+    let here = cursor.tally.clone().filter(|tally| tally.restock_id == *restock);
+    let tally = match here {
+        Some(tally) => Some(tally),
+        None => store.summaries().shard(restock, shard).await?,
+    };
+    Ok((cursor, tally))
+}
+
+/// The shards of a waitlist, and the source of their number: `argument`, `lastPlan` (the plan of the product's last
+/// planned restock) or `default`.
+pub(super) async fn shards(
+    store: &Store,
+    product: Option<&Product>,
+    asked: Option<ShardCount>,
+) -> Result<(ShardCount, &'static str), StoreError> {
+    if let Some(asked) = asked {
+        return Ok((asked, "argument"));
+    }
+    if let Some(restock) = product.and_then(|product| product.bound_of.as_ref()) {
+        let planned = store.summaries().plan(restock).await?;
+        if let Some(count) = planned.and_then(|planned| ShardCount::new(planned.shard_count)) {
+            return Ok((count, "lastPlan"));
+        }
+    }
+    Ok((ShardCount::DEFAULT, "default"))
+}

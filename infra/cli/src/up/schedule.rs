@@ -1,0 +1,58 @@
+//! The scheduled sweep: what an EventBridge rule sends on AWS. It puts the jobs of unfinished
+//! fan-outs back in line.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::body::Bytes;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use tokio_util::sync::CancellationToken;
+
+use lambda_host::{ACCOUNT, Host, NOTIFY, Outcome, request_id};
+
+/// How often it is sent, and how old a fan-out must be to be swept.
+const PERIOD: Duration = Duration::from_secs(60);
+/// How long it waits for a free process. The next one comes soon.
+const PATIENCE: Duration = Duration::from_secs(5);
+
+/// Sends the sweep every [`PERIOD`] until `stop`, and once at the start for everything that is
+/// unfinished, however young, if `at_start`.
+pub(super) async fn sweep(host: Arc<Host>, region: String, at_start: bool, stop: CancellationToken) {
+    let mut older_than = Duration::ZERO;
+    if !at_start {
+        if stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_none() {
+            return;
+        }
+        older_than = PERIOD;
+    }
+    loop {
+        let event = event(&region, Timestamp::now(), older_than).to_string();
+        match host.invoke(NOTIFY, Bytes::from(event), PATIENCE).await {
+            Ok(Outcome::Answer(_)) => {}
+            Ok(Outcome::Error(error)) => {
+                tracing::warn!(cause = ?error.cause, "the scheduled sweep failed");
+            }
+            Err(error) => tracing::warn!(%error, "the scheduled sweep was not run"),
+        }
+        older_than = PERIOD;
+        if stop.run_until_cancelled(tokio::time::sleep(PERIOD)).await.is_none() {
+            return;
+        }
+    }
+}
+
+/// The event in the form that EventBridge gives it.
+fn event(region: &str, now: Timestamp, older_than: Duration) -> Value {
+    json!({
+        "version": "0",
+        "id": request_id(),
+        "detail-type": "Scheduled Event",
+        "source": "aws.events",
+        "account": ACCOUNT,
+        "time": now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string(),
+        "region": region,
+        "resources": [format!("arn:aws:events:{region}:{ACCOUNT}:rule/notify-me-sweep")],
+        "detail": { "olderThanSeconds": older_than.as_secs() },
+    })
+}

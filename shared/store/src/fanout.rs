@@ -1,0 +1,170 @@
+//! Fan-outs that are under way: one item per shard that is being delivered, so that a sweep finds them without a scan.
+
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use domain::job::Job;
+use domain::{ProductId, Shard};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::item::{Item, from_item, string, to_item};
+use crate::request::{Condition, Pages};
+use crate::{ItemKey, Outcome, Store, StoreError};
+
+const KIND: &str = "fan-out";
+const BOUND: &str = "bound";
+
+/// Opening or closing an earlier fan-out leaves the item of a later one: bounds only grow.
+const NOT_LATER: &str = "attribute_not_exists(pk) OR #bound <= :bound";
+
+/// The number of partitions over which the unfinished fan-outs are spread.
+pub const BUCKETS: u16 = 16;
+
+fn bucket(bucket: u16) -> String {
+    format!("OPEN#{bucket}")
+}
+
+/// The key of a shard's fan-out. In a bucket by the shard, so that the shards of one restock are not one hot partition.
+pub fn key(product: &ProductId, shard: Shard) -> ItemKey {
+    ItemKey::new(bucket(shard.0 % BUCKETS), format!("{}#{shard}", product.key_part()))
+}
+
+/// A shard that is being delivered.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FanOut {
+    /// The job that delivers the rest of it.
+    #[serde(flatten)]
+    pub job: Job,
+    /// When the job was last put in line.
+    #[serde(rename = "movedMs", with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub moved_at: Timestamp,
+}
+
+/// An item in a bucket that is no fan-out; it keeps none of the others back.
+#[derive(Debug)]
+pub struct UnreadableFanOut {
+    /// Its key.
+    pub key: ItemKey,
+    /// The error of reading it.
+    pub error: StoreError,
+}
+
+/// The unfinished fan-outs.
+#[derive(Clone, Copy)]
+pub struct FanOuts<'a>(pub(crate) &'a Store);
+
+impl FanOuts<'_> {
+    /// Writes down that a job's shard is being delivered, and was put in line at `moved_at`. Refused where a later
+    /// fan-out of the shard is open, which covers everything that this one does.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn open(self, job: &Job, moved_at: Timestamp) -> Result<Outcome, StoreError> {
+        let fan_out = FanOut { job: job.clone(), moved_at };
+        let item = to_item(&key(&job.product_id, job.shard), &fan_out, KIND)?;
+        let condition = Condition::new(NOT_LATER).name("#bound", BOUND).value(":bound", string(job.bound));
+        Ok(self.0.put_if(item, condition).await?.without_found())
+    }
+
+    /// Removes the fan-out of a job whose shard is delivered. Refused where a later one is open, which stays.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn close(self, job: &Job) -> Result<Outcome, StoreError> {
+        let delete = self
+            .0
+            .client
+            .delete_item()
+            .table_name(&self.0.table)
+            .set_key(Some(key(&job.product_id, job.shard).attributes()))
+            .condition_expression(NOT_LATER)
+            .expression_attribute_names("#bound", BOUND)
+            .expression_attribute_values(":bound", string(job.bound));
+        match delete.send().await {
+            Ok(_) => Ok(Outcome::Applied(())),
+            Err(error) => match error.as_service_error() {
+                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(Outcome::Refused(())),
+                _ => Err(StoreError::of("DeleteItem", &error)),
+            },
+        }
+    }
+
+    /// A shard's fan-out, strongly consistent; `None` where none is open.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn get(self, product: &ProductId, shard: Shard) -> Result<Option<FanOut>, StoreError> {
+        self.0.get(&key(product, shard), KIND).await
+    }
+
+    /// The fan-outs of a bucket below [`BUCKETS`], page by page, strongly consistent.
+    pub fn bucket(self, number: u16) -> Bucket {
+        Bucket(Pages::of(self.0.query(bucket(number), None).consistent_read(true)))
+    }
+}
+
+/// The pages of a bucket.
+pub struct Bucket(Pages);
+
+impl Bucket {
+    /// The next page; `None` after the last.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn next(&mut self) -> Result<Option<Vec<Result<FanOut, UnreadableFanOut>>>, StoreError> {
+        let page = self.0.items().await?;
+        page.map(|items| items.into_iter().map(row).collect()).transpose()
+    }
+}
+
+fn row(item: Item) -> Result<Result<FanOut, UnreadableFanOut>, StoreError> {
+    let key = ItemKey::of(&item);
+    match (from_item(item, KIND), key) {
+        (Ok(fan_out), _) => Ok(Ok(fan_out)),
+        (Err(error), Some(key)) => Ok(Err(UnreadableFanOut { key, error })),
+        (Err(error), None) => Err(error),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use domain::{Position, RestockId};
+
+    use super::*;
+    use crate::item::{number, parsed};
+
+    fn stored() -> (FanOut, Item) {
+        let job = Job {
+            restock_id: RestockId::parse("r").unwrap(),
+            product_id: ProductId::parse("p").unwrap(),
+            shard: Shard(3),
+            bound: Position::new(5, 6),
+        };
+        let moved_at = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
+        let fan_out = FanOut { job, moved_at };
+        let item = to_item(&key(&fan_out.job.product_id, Shard(3)), &fan_out, KIND).unwrap();
+        (fan_out, item)
+    }
+
+    #[test]
+    fn a_fan_out_reads_back_from_the_attributes_that_it_ever_had() {
+        let (fan_out, item) = stored();
+        let mut names: Vec<&str> = item.keys().map(String::as_str).collect();
+        names.sort_unstable();
+        assert_eq!(names, [BOUND, "movedMs", "pk", "productId", "restockId", "shard", "sk"]);
+        assert_eq!(parsed::<u64>(&item, "movedMs"), Some(1_700_000_000_123));
+        assert_eq!(row(item).unwrap().unwrap(), fan_out);
+    }
+
+    #[test]
+    fn an_item_that_is_no_fan_out_is_a_row_of_its_own() {
+        for (name, odd) in [(BOUND, number(7)), (BOUND, string("x")), ("movedMs", string("x"))] {
+            let (_, mut item) = stored();
+            item.insert(name.to_owned(), odd);
+            let unreadable = row(item).unwrap().unwrap_err();
+            assert!(unreadable.error.is_corrupt());
+            assert_eq!((unreadable.key.pk(), unreadable.key.sk()), ("OPEN#3", "p#3"));
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The one table. Each kind of item has a module with its key, its record and its operations by name; the guarantee of
+//! each conditional write is the doc comment of its operation. No other crate names an attribute, builds an expression or
+//! sees the client.
+//!
+//! | item | pk | sk | module |
+//! |---|---|---|---|
+//! | subscription | `S#<subscriber>` | `P#<product>` | [`subscription`] |
+//! | waitlist entry | `W#<product>#<shard>` | `E#<position>` | [`waitlist`] |
+//! | shard cursor | `W#<product>#<shard>` | `CURSOR` | [`cursor`] |
+//! | product | `P#<product>` | `STATE` | [`product`] |
+//! | plans of a product | `P#<product>` | `PLAN#<bound>#<restock>` | [`summary`] |
+//! | restock summary | `R#<restock>` | `SUMMARY`, `SHARD#<n>`, `FAILED#<position>` | [`summary`] |
+//! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` | [`fanout`] |
+//! | send budget | `RATE#<sender>` | `TAT` | [`budget`] |
+//! | name of a restock | `I#<restock>` | `NAME` | [`name`] |
+//! | an item that cannot be read | `UNREADABLE` | `<pk>\|<sk>` of it | [`unreadable`] |
+//!
+//! A product or restock stands in a key as [`ProductId::key_part`] writes it, without `#`: so no two of them meet in
+//! one key. The longest is three times 255 bytes, and DynamoDB takes 2,048 bytes in a partition key and 1,024 in a
+//! sort key: "Quotas in Amazon DynamoDB", developer guide.
+//!
+//! `CURSOR` sorts before every `E#`, so the last item of a shard is its last entry, or its cursor where the shard never
+//! had an entry.
+//!
+//! A record that `domain` decides with (a product, a cursor, a tally) is `domain`'s; every other one is its module's.
+//! The crate has no clock and no dice: times and tokens are handed in.
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::Client;
+use domain::{ProductId, Shard};
+
+pub mod budget;
+pub mod cursor;
+pub mod error;
+pub mod fanout;
+mod item;
+pub mod json;
+pub mod name;
+pub mod outcome;
+pub mod product;
+mod request;
+pub mod schema;
+pub mod subscription;
+pub mod summary;
+pub mod unreadable;
+pub mod waitlist;
+
+pub use error::StoreError;
+pub use item::ItemKey;
+pub use outcome::Outcome;
+
+use budget::SendBudget;
+use cursor::Cursors;
+use fanout::FanOuts;
+use name::Names;
+use product::Products;
+use subscription::Subscriptions;
+use summary::Summaries;
+use unreadable::UnreadableItems;
+use waitlist::Waitlist;
+
+/// The table. A clone is another handle to the same client.
+#[derive(Clone)]
+pub struct Store {
+    client: Client,
+    table: String,
+}
+
+impl Store {
+    /// The table `table` where `aws` says: its region, or the endpoint that it or the environment names.
+    pub fn new(aws: &SdkConfig, table: impl Into<String>) -> Self {
+        Self { client: Client::new(aws), table: table.into() }
+    }
+
+    /// The table `table` at `endpoint`; `None`: where `aws` says.
+    pub fn at(aws: &SdkConfig, endpoint: Option<&str>, table: impl Into<String>) -> Self {
+        let mut config = aws_sdk_dynamodb::config::Builder::from(aws);
+        if let Some(endpoint) = endpoint {
+            config = config.endpoint_url(endpoint);
+        }
+        Self { client: Client::from_conf(config.build()), table: table.into() }
+    }
+
+    /// The products.
+    pub fn products(&self) -> Products<'_> {
+        Products(self)
+    }
+
+    /// The cursors of the shards.
+    pub fn cursors(&self) -> Cursors<'_> {
+        Cursors(self)
+    }
+
+    /// One shard of a product's waitlist.
+    pub fn waitlist<'a>(&'a self, product: &'a ProductId, shard: Shard) -> Waitlist<'a> {
+        Waitlist { store: self, product, shard }
+    }
+
+    /// The subscriptions, each with its waitlist entry.
+    pub fn subscriptions(&self) -> Subscriptions<'_> {
+        Subscriptions(self)
+    }
+
+    /// The unfinished fan-outs.
+    pub fn fan_outs(&self) -> FanOuts<'_> {
+        FanOuts(self)
+    }
+
+    /// Plans and results of restocks.
+    pub fn summaries(&self) -> Summaries<'_> {
+        Summaries(self)
+    }
+
+    /// The names of restocks.
+    pub fn names(&self) -> Names<'_> {
+        Names(self)
+    }
+
+    /// The items that could not be read.
+    pub fn unreadable(&self) -> UnreadableItems<'_> {
+        UnreadableItems(self)
+    }
+
+    /// The send budget of a sender, which it owns a handle for.
+    pub fn send_budget(&self, sender: &str) -> SendBudget {
+        SendBudget::new(self.clone(), sender)
+    }
+}

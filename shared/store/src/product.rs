@@ -1,0 +1,178 @@
+//! A product: the last stock update that counted, and the bound of its fan-outs. The record is
+//! [`domain::product::Product`].
+
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use domain::product::Product;
+use domain::stock::{ProductInfo, Version};
+use domain::{Position, ProductId, RestockId};
+
+use crate::item::{Item, from_item, number, string};
+use crate::request::apply;
+use crate::{ItemKey, Outcome, Store, StoreError};
+
+const KIND: &str = "product";
+
+// As `domain::product::Product` writes them; a test holds the two against each other.
+const QUANTITY: &str = "quantity";
+const VERSION: &str = "version";
+const RESTOCK: &str = "restockId";
+pub(crate) const BOUND: &str = "bound";
+const BOUND_OF: &str = "boundOf";
+const DETAILS: &str = "product";
+
+/// The partition of a product and its plans.
+pub(crate) fn partition(product: &ProductId) -> String {
+    format!("P#{}", product.key_part())
+}
+
+/// The key of a product.
+pub fn key(product: &ProductId) -> ItemKey {
+    ItemKey::new(partition(product), "STATE")
+}
+
+/// The products.
+#[derive(Clone, Copy)]
+pub struct Products<'a>(pub(crate) &'a Store);
+
+/// The part of a product that a stock update sets.
+#[derive(Debug, Clone, Copy)]
+pub struct StockState<'a> {
+    /// The update's place among all updates of the product.
+    pub version: &'a Version,
+    /// Its restock.
+    pub restock: &'a RestockId,
+    /// Units in stock; `None`: unknown, and what stood there is removed.
+    pub quantity: Option<u64>,
+    /// The details that emails show; `None`: there are none, and what stood there is removed.
+    pub details: Option<&'a ProductInfo>,
+}
+
+impl Products<'_> {
+    /// The product, strongly consistent; `None` before its first stock update.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn get(self, product: &ProductId) -> Result<Option<Product>, StoreError> {
+        self.0.get(&key(product), KIND).await
+    }
+
+    /// Writes a stock update, unless the item holds a newer one, or this restock was planned before and another update
+    /// came after it: the same decision as [`Product::standing`] makes. So of two updates in any order, also delivered
+    /// twice, the newer one stands in the end, and a late retry of a restock does not undo the sell-out after it.
+    ///
+    /// Applied, it gives the product as it is now. Refused, the product as it stands.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn record_stock_update(
+        self,
+        product: &ProductId,
+        state: StockState<'_>,
+    ) -> Result<Outcome<Product, Option<Product>>, StoreError> {
+        let mut update = self
+            .0
+            .update(
+                &key(product),
+                "attribute_not_exists(pk) OR (#version < :version AND \
+                 (attribute_not_exists(#boundOf) OR #boundOf <> :restock OR #restock = :restock))",
+            )
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_names("#boundOf", BOUND_OF)
+            .expression_attribute_names("#restock", RESTOCK)
+            .expression_attribute_names("#quantity", QUANTITY)
+            .expression_attribute_names("#product", DETAILS)
+            .expression_attribute_values(":version", string(state.version.as_str()))
+            .expression_attribute_values(":restock", string(state.restock))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let (mut set, mut gone) = ("SET #version = :version, #restock = :restock".to_owned(), Vec::new());
+        match state.details {
+            Some(details) => {
+                let details =
+                    serde_dynamo::to_attribute_value(details).map_err(|_| StoreError::unwritable(KIND))?;
+                set.push_str(", #product = :product");
+                update = update.expression_attribute_values(":product", details);
+            }
+            None => gone.push("#product"),
+        }
+        match state.quantity {
+            Some(quantity) => {
+                set.push_str(", #quantity = :quantity");
+                update = update.expression_attribute_values(":quantity", number(quantity));
+            }
+            None => gone.push("#quantity"),
+        }
+        if !gone.is_empty() {
+            set.push_str(&format!(" REMOVE {}", gone.join(", ")));
+        }
+        let read = |item: Item| from_item(item, KIND);
+        Ok(match apply(update.update_expression(set)).await? {
+            Outcome::Applied(item) => Outcome::Applied(read(item.unwrap_or_default())?),
+            Outcome::Refused(item) => Outcome::Refused(item.map(read).transpose()?),
+        })
+    }
+
+    /// Fixes the bound of a restock, as long as that is the product's current one. Refused, another restock, or a
+    /// sell-out, has overtaken it, and nothing is planned for it. `None` where no shard ever had an entry: the restock
+    /// counts as planned all the same.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn fix_bound(
+        self,
+        product: &ProductId,
+        restock: &RestockId,
+        bound: Option<Position>,
+    ) -> Result<Outcome, StoreError> {
+        let update = self
+            .0
+            .update(&key(product), "#restock = :restock")
+            .expression_attribute_names("#restock", RESTOCK)
+            .expression_attribute_names("#boundOf", BOUND_OF)
+            .expression_attribute_values(":restock", string(restock));
+        let update = match bound {
+            Some(bound) => update
+                .update_expression("SET #boundOf = :restock, #bound = :bound")
+                .expression_attribute_names("#bound", BOUND)
+                .expression_attribute_values(":bound", string(bound)),
+            None => update.update_expression("SET #boundOf = :restock"),
+        };
+        Ok(match apply(update).await? {
+            Outcome::Applied(_) => Outcome::Applied(()),
+            Outcome::Refused(_) => Outcome::Refused(()),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use std::collections::BTreeSet;
+
+    use domain::stock::StockUpdate;
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::item::to_item;
+
+    #[test]
+    fn the_attributes_of_expressions_are_the_records() {
+        let body = br#"{"productId":"p","quantity":1,"product":{"name":"n"}}"#;
+        let details = StockUpdate::from_record(Some(body)).unwrap().update.product;
+        let restock = RestockId::parse("r").unwrap();
+        let product = Product {
+            quantity: Some(1),
+            version: Version::new(None, None, Timestamp::UNIX_EPOCH, 0, 0),
+            restock_id: restock.clone(),
+            bound: Some(Position::START),
+            bound_of: Some(restock),
+            product: ProductInfo::after(None, details.as_ref()),
+        };
+        assert!(product.product.is_some());
+        let item = to_item(&key(&ProductId::parse("p").unwrap()), &product, KIND).unwrap();
+        let names: BTreeSet<&str> = item.keys().map(String::as_str).collect();
+        assert_eq!(names, BTreeSet::from(["pk", "sk", QUANTITY, VERSION, RESTOCK, BOUND, BOUND_OF, DETAILS]));
+        assert_eq!(from_item::<Product>(item, KIND).unwrap(), product);
+    }
+}

@@ -1,0 +1,296 @@
+//! A subscription: the position of a subscriber in a product's waitlist. It and its entry are written and deleted in one
+//! transaction, because an entry that came later than its subscription could be delivered under two positions.
+
+use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
+use aws_sdk_dynamodb::types::builders::PutBuilder;
+use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use domain::{Locale, Position, ProductId, Shard, Subscriber, UserId};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::item::{Item, from_item, string, to_item};
+use crate::waitlist::{self, Entry};
+use crate::{ItemKey, Outcome, Store, StoreError};
+
+const KIND: &str = "subscription";
+const POSITION: &str = "position";
+
+/// The key of a subscriber's subscription to a product.
+pub fn key(subscriber: &Subscriber, product: &ProductId) -> ItemKey {
+    ItemKey::new(format!("S#{}", subscriber.as_key()), format!("P#{}", product.key_part()))
+}
+
+/// A subscription.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Subscription {
+    /// The position of its entry.
+    pub position: Position,
+    /// The shard of its entry.
+    pub shard: Shard,
+    /// When the subscriber asked.
+    pub created_at: Timestamp,
+    /// The channel of the notification.
+    pub channel: String,
+    /// The subscriber's consent: to what, and by what.
+    pub consent: String,
+    /// The language of the email.
+    pub locale: Locale,
+    /// The shop's id of the shopper, as the request had it. Anybody can write one into a request,
+    /// so no subscriber is known by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub user_id: Option<UserId>,
+    /// When the table may forget it, in Unix seconds.
+    pub ttl: i64,
+}
+
+/// The subscriptions, each with its waitlist entry.
+#[derive(Clone, Copy)]
+pub struct Subscriptions<'a>(pub(crate) &'a Store);
+
+impl Subscriptions<'_> {
+    /// A subscriber's subscription to a product, strongly consistent.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn find(
+        self,
+        subscriber: &Subscriber,
+        product: &ProductId,
+    ) -> Result<Option<Subscription>, StoreError> {
+        self.0.get(&key(subscriber, product), KIND).await
+    }
+
+    /// Writes a new subscription and its entry, as long as there is no subscription: so of two requests of one subscriber
+    /// at once, one is applied. Refused, the subscription that stands there, or `None` where another transaction was in
+    /// the way.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`].
+    pub async fn insert(
+        self,
+        subscriber: &Subscriber,
+        product: &ProductId,
+        subscription: &Subscription,
+        entry: &Entry,
+    ) -> Result<Outcome<(), Option<Subscription>>, StoreError> {
+        let put = self.put_subscription(subscriber, product, subscription)?;
+        let put = put.condition_expression("attribute_not_exists(pk)");
+        Ok(match self.enter(put, product, subscription, entry).await? {
+            Outcome::Applied(()) => Outcome::Applied(()),
+            Outcome::Refused(found) => Outcome::Refused(found.map(|item| from_item(item, KIND)).transpose()?),
+        })
+    }
+
+    /// Writes a subscription and its entry over one that points to `old`, whose entry stays where it is: delivered, expired,
+    /// or gone. Refused where the subscription points elsewhere by now, or has ended.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`].
+    pub async fn replace(
+        self,
+        subscriber: &Subscriber,
+        product: &ProductId,
+        old: Position,
+        subscription: &Subscription,
+        entry: &Entry,
+    ) -> Result<Outcome, StoreError> {
+        let put = self
+            .put_subscription(subscriber, product, subscription)?
+            .condition_expression("#position = :old")
+            .expression_attribute_names("#position", POSITION)
+            .expression_attribute_values(":old", string(old));
+        Ok(self.enter(put, product, subscription, entry).await?.without_found())
+    }
+
+    /// Moves a subscription to another position of its shard: new entry there, old one gone, subscription pointing to the
+    /// new one. So at no moment it has two entries, or none. Refused where it does not point to
+    /// `subscription.position` any more.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`].
+    pub async fn move_to(
+        self,
+        subscriber: &Subscriber,
+        product: &ProductId,
+        subscription: &Subscription,
+        entry: &Entry,
+        to: Position,
+    ) -> Result<Outcome, StoreError> {
+        let Subscription { shard, position: from, .. } = *subscription;
+        let put = self.put(to_item(&waitlist::key(product, shard, to), entry, waitlist::KIND)?);
+        let point = Update::builder()
+            .table_name(&self.0.table)
+            .set_key(Some(key(subscriber, product).attributes()))
+            .update_expression("SET #position = :to")
+            .condition_expression("#position = :from")
+            .expression_attribute_names("#position", POSITION)
+            .expression_attribute_values(":to", string(to))
+            .expression_attribute_values(":from", string(from))
+            .build()
+            .map_err(StoreError::built)?;
+        let writes = vec![
+            built(put)?,
+            self.delete_entry(product, shard, from)?,
+            TransactWriteItem::builder().update(point).build(),
+        ];
+        Ok(self.transact(writes).await?.without_found())
+    }
+
+    /// Deletes the entry at `mailed`, the one that an email was sent for, and the `subscription` as it was found with
+    /// its entry, which may be another one by then. Refused where the subscription does not point there any more, so
+    /// that a subscriber who asks again at the same moment is not left with half a subscription.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`].
+    pub async fn leave(
+        self,
+        product: &ProductId,
+        mailed: (Shard, Position),
+        subscription: Option<(&Subscriber, &Subscription)>,
+    ) -> Result<Outcome, StoreError> {
+        let mut writes = vec![self.delete_entry(product, mailed.0, mailed.1)?];
+        if let Some((subscriber, &Subscription { shard, position, .. })) = subscription {
+            if (shard, position) != mailed {
+                writes.push(self.delete_entry(product, shard, position)?);
+            }
+            writes.push(self.delete_subscription(subscriber, product, position)?);
+        }
+        Ok(self.transact(writes).await?.without_found())
+    }
+
+    fn put_subscription(
+        self,
+        subscriber: &Subscriber,
+        product: &ProductId,
+        subscription: &Subscription,
+    ) -> Result<PutBuilder, StoreError> {
+        let item = to_item(&key(subscriber, product), subscription, KIND)?;
+        Ok(self
+            .put(item)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld))
+    }
+
+    /// Writes a subscription and its entry.
+    async fn enter(
+        self,
+        subscription_put: PutBuilder,
+        product: &ProductId,
+        subscription: &Subscription,
+        entry: &Entry,
+    ) -> Result<Outcome<(), Option<Item>>, StoreError> {
+        let entry_key = waitlist::key(product, subscription.shard, subscription.position);
+        let entry_put = self.put(to_item(&entry_key, entry, waitlist::KIND)?);
+        self.transact(vec![built(subscription_put)?, built(entry_put)?]).await
+    }
+
+    fn put(self, item: Item) -> PutBuilder {
+        Put::builder().table_name(&self.0.table).set_item(Some(item))
+    }
+
+    fn delete_entry(
+        self,
+        product: &ProductId,
+        shard: Shard,
+        position: Position,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.0.table)
+            .set_key(Some(waitlist::key(product, shard, position).attributes()))
+            .build()
+            .map_err(StoreError::built)?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
+    }
+
+    fn delete_subscription(
+        self,
+        subscriber: &Subscriber,
+        product: &ProductId,
+        position: Position,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let delete = Delete::builder()
+            .table_name(&self.0.table)
+            .set_key(Some(key(subscriber, product).attributes()))
+            .condition_expression("#position = :position")
+            .expression_attribute_names("#position", POSITION)
+            .expression_attribute_values(":position", string(position))
+            .build()
+            .map_err(StoreError::built)?;
+        Ok(TransactWriteItem::builder().delete(delete).build())
+    }
+
+    /// Writes all or nothing. Refused, the first item as it stands, where its condition asked for that.
+    async fn transact(self, items: Vec<TransactWriteItem>) -> Result<Outcome<(), Option<Item>>, StoreError> {
+        let sent = self.0.client.transact_write_items().set_transact_items(Some(items)).send().await;
+        let Err(error) = sent else { return Ok(Outcome::Applied(())) };
+        let refused = error.as_service_error().and_then(refused);
+        refused.map(Outcome::Refused).ok_or_else(|| StoreError::of("TransactWriteItems", &error))
+    }
+}
+
+fn built(put: PutBuilder) -> Result<TransactWriteItem, StoreError> {
+    Ok(TransactWriteItem::builder().put(put.build().map_err(StoreError::built)?).build())
+}
+
+/// The first item where a transaction was cancelled for nothing but its conditions and other transactions.
+fn refused(error: &TransactWriteItemsError) -> Option<Option<Item>> {
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else { return None };
+    let reasons = cancelled.cancellation_reasons();
+    let expected = |code: &str| matches!(code, "None" | "ConditionalCheckFailed" | "TransactionConflict");
+    let expected = reasons.iter().all(|reason| reason.code().is_none_or(expected));
+    expected.then(|| reasons.first().and_then(|reason| reason.item().cloned()))
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use aws_sdk_dynamodb::types::CancellationReason;
+    use aws_sdk_dynamodb::types::error::TransactionCanceledException;
+
+    use super::*;
+    use crate::item::number;
+
+    #[test]
+    fn a_transaction_is_refused_for_its_conditions_and_for_others_and_fails_for_all_else() {
+        let found = Item::from([(POSITION.to_owned(), string("x"))]);
+        for (codes, expected) in [
+            (&["ConditionalCheckFailed", "None"][..], Some(Some(found.clone()))),
+            (&["None", "TransactionConflict"], Some(Some(found.clone()))),
+            (&["TransactionConflict"], Some(Some(found.clone()))),
+            (&[], Some(None)),
+            (&["ConditionalCheckFailed", "ThrottlingError"], None),
+            (&["ProvisionedThroughputExceeded"], None),
+            (&["ValidationError", "None"], None),
+        ] {
+            let reasons = codes
+                .iter()
+                .map(|code| CancellationReason::builder().code(*code).set_item(Some(found.clone())).build());
+            let cancelled = TransactionCanceledException::builder()
+                .set_cancellation_reasons(Some(reasons.collect()))
+                .build();
+            let error = TransactWriteItemsError::TransactionCanceledException(cancelled);
+            assert_eq!(refused(&error), expected, "{codes:?}");
+        }
+    }
+
+    /// Earlier versions knew a shopper with a user id by that. A subscriber that waits since then is delivered, and leaves
+    /// by the link in the email.
+    #[test]
+    fn a_subscription_of_an_earlier_version_is_read_and_found() {
+        let product = ProductId::parse("iphone15").unwrap();
+        let key = key(&Subscriber::from_key("u:user-1"), &product);
+        assert_eq!((key.pk(), key.sk()), ("S#u:user-1", "P#iphone15"));
+        let texts = [
+            (POSITION, "01JD0000000000000000000000"),
+            ("createdAt", "2026-11-23T09:30:00Z"),
+            ("channel", "email"),
+            ("consent", "asked for one mail per restock of this product"),
+            ("locale", "de-AT"),
+        ];
+        let mut item: Item = texts.map(|(name, text)| (name.to_owned(), string(text))).into();
+        item.extend([("shard", 3), ("ttl", 1_900_000_000)].map(|(name, n)| (name.to_owned(), number(n))));
+        let subscription: Subscription = from_item(item, KIND).unwrap();
+        assert_eq!((subscription.shard.0, subscription.user_id), (3, None));
+    }
+}

@@ -34,11 +34,13 @@ impl<'a> Hands<'a> {
         Self { app, job, clock, until, product, rate: None, leases: Leases::default() }
     }
 
-    /// Keeps a product that was read again, if it is still there.
-    pub(super) fn keep(&mut self, product: Option<Product>) {
-        if let Some(product) = product {
-            self.product = product;
-        }
+    /// Reads the product again, and keeps it if it is still there.
+    pub(super) async fn read_product(&mut self) -> Result<Option<&Product>, StoreError> {
+        let Some(product) = self.app.store.products().get(&self.job.product_id).await? else {
+            return Ok(None);
+        };
+        self.product = product;
+        Ok(Some(&self.product))
     }
 
     pub(super) fn report(&self, report: Report) {

@@ -33,11 +33,7 @@ async fn step(hands: &mut Hands<'_>, delivery: &mut Delivery<Addressee>) -> Resu
             app.mailer.greet().await;
             delivery.on_done();
         }
-        Step::ReadProduct => {
-            let product = app.store.products().get(&job.product_id).await?;
-            delivery.on_product(product.as_ref(), now.uptime);
-            hands.keep(product);
-        }
+        Step::ReadProduct => delivery.on_product(hands.read_product().await?, now.uptime),
         Step::AskRate => delivery.on_rate(hands.ask_rate().await),
         Step::ReadEntries { after, through, limit } => {
             let page = waitlist::entries(&app.store, job, after, through, limit).await?;

@@ -7,8 +7,8 @@ use crate::Position;
 use crate::cursor::Cursor;
 
 impl<R> Delivery<R> {
-    /// The next step at `now`. It must be answered before the next one is asked for; a step without its answer ends the
-    /// delivery as an error does.
+    /// The next step at `now`. It stays the next one until it is answered; but a call is handed out once, and if no answer to it
+    /// follows, the delivery ends as after an error.
     pub fn next(&mut self, now: Now) -> Step<'_, R> {
         loop {
             match self.take_state() {

@@ -12,7 +12,7 @@ use store::{Store, StoreError};
 
 use crate::{
     App,
-    join::give_way,
+    subscribe::backoff,
     unavailable,
     words::{self, Words},
 };
@@ -70,7 +70,7 @@ async fn words(store: &Store, request: &ApiGatewayV2httpRequest, ticket: &Ticket
 async fn leave(store: &Store, ticket: &Ticket) -> Result<(), StoreError> {
     let mailed = (ticket.shard, ticket.position);
     for round in 0..ROUNDS {
-        give_way(round).await;
+        backoff(round).await;
         // Gone: unsubscribed already, or so long ago that the table forgot it.
         let waitlist = store.waitlist(&ticket.product, ticket.shard);
         let Some(subscriber) = waitlist.subscriber(ticket.position).await? else { return Ok(()) };

@@ -15,11 +15,11 @@ use serde_json::json;
 use store::{Store, StoreError};
 
 mod count;
-mod join;
 mod leave;
 mod product;
 mod request;
 mod route;
+mod subscribe;
 mod words;
 
 use route::Route;
@@ -78,12 +78,19 @@ pub struct App {
     counts: count::Counts,
 }
 
+impl App {
+    /// The function with these settings, on this table.
+    pub fn new(config: Config, store: Store) -> Self {
+        Self { config, store, counts: count::Counts::default() }
+    }
+}
+
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
     lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let store = Store::new(&lambda::aws::config().await, config.table.clone());
-    let app = &App { store, config, counts: count::Counts::default() };
+    let app = &App::new(config, store);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
         Ok::<_, Error>(handle(app, &event.payload).await)
     }))
@@ -93,7 +100,7 @@ pub async fn run() -> Result<(), Error> {
 /// Answers one request.
 pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
     let answered = match Route::of(request) {
-        Ok(Route::Join(product)) => join(app, request, &product).await,
+        Ok(Route::Subscribe(product)) => subscribe(app, request, &product).await,
         Ok(Route::Product(product)) => product::answer(app, &product).await,
         Ok(Route::Count(product)) => count::answer(app, &product).await,
         Ok(Route::Ask(token)) => Ok(leave::ask(app, request, &token).await),
@@ -104,21 +111,21 @@ pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV
     if request.request_context.http.method == Method::HEAD { without_body(answer) } else { answer }
 }
 
-async fn join(
+async fn subscribe(
     app: &App,
     request: &ApiGatewayV2httpRequest,
     product: &ProductId,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
     let wish = request::Wish::read(&json_body(request, app.config.max_body)?)?;
-    let joined = join::join(app, product, &wish).await.map_err(unavailable)?;
-    tracing::info!(%product, shard = %joined.shard, new = joined.new, "subscribed");
-    let status = match joined.new {
+    let subscribed = subscribe::subscribe(app, product, &wish).await.map_err(unavailable)?;
+    tracing::info!(%product, shard = %subscribed.shard, new = subscribed.new, "subscribed");
+    let status = match subscribed.new {
         _ if app.config.uniform_status => StatusCode::ACCEPTED,
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };
     // The same body whether somebody is new or not, so that nobody can find out who waits.
-    let mut body = json!({ "productId": product, "status": "waiting", "inStock": joined.in_stock });
+    let mut body = json!({ "productId": product, "status": "waiting", "inStock": subscribed.in_stock });
     if !wish.ignored.is_empty() {
         body["ignored"] = json!(wish.ignored);
     }

@@ -11,7 +11,7 @@ use lambda::http::Problem;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
-    Join(ProductId),
+    Subscribe(ProductId),
     /// What is known of a product, and how many wait for it.
     Product(ProductId),
     Count(ProductId),
@@ -81,7 +81,7 @@ impl<'a> Resource<'a> {
     fn route(self, method: &str) -> Result<Route, Problem> {
         let product = |id| ProductId::parse(id).map_err(Problem::from);
         match (self, method) {
-            (Self::Subscriptions(id), "POST") => Ok(Route::Join(product(id)?)),
+            (Self::Subscriptions(id), "POST") => Ok(Route::Subscribe(product(id)?)),
             (Self::Product(id), "GET" | "HEAD") => Ok(Route::Product(product(id)?)),
             (Self::Count(id), "GET" | "HEAD") => Ok(Route::Count(product(id)?)),
             (Self::Unsubscribe(token), "GET" | "HEAD") => Ok(Route::Ask(token.to_owned())),
@@ -159,8 +159,8 @@ mod tests {
     #[test]
     fn a_slash_at_the_end_does_not_count() {
         for (method, path, route) in [
-            ("POST", "/products/p/subscriptions/", Route::Join(id("p"))),
-            ("POST", "/products/p/subscriptions//", Route::Join(id("p"))),
+            ("POST", "/products/p/subscriptions/", Route::Subscribe(id("p"))),
+            ("POST", "/products/p/subscriptions//", Route::Subscribe(id("p"))),
             ("GET", "/products/p/", Route::Product(id("p"))),
             ("HEAD", "/products/p/", Route::Product(id("p"))),
             ("GET", "/products/p/subscriptions/count/", Route::Count(id("p"))),

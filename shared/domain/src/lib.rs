@@ -13,6 +13,7 @@ pub mod job;
 pub mod locale;
 pub mod mail;
 pub mod name;
+pub mod planning;
 pub mod position;
 pub mod product;
 pub mod record;
@@ -20,6 +21,7 @@ pub mod setting;
 pub mod shard;
 pub mod stock;
 pub mod subscriber;
+pub mod subscribing;
 pub mod unsubscribe;
 
 #[cfg(test)]

@@ -1,39 +1,37 @@
-//! A product's item in the table, and the decisions that hang on it: which stock updates count,
-//! whether a waitlist entry may have been passed by, whether a restock still has to be planned.
+//! What is known of a product, and the decisions that hang on it: which stock updates count, whether a fan-out may have
+//! missed a waitlist entry, whether a restock still has to be planned.
 
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Position, RestockId,
-    stock::{ProductInfo, Version},
-};
+use crate::stock::{ProductInfo, Version};
+use crate::{Position, RestockId};
 
-/// What is known of a product: the last stock update, and how far its waitlist is being told.
+/// A product: its last stock update, and how far its waitlist has been, or is being, delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Product {
-    /// How many there are; none means some.
+    /// Units in stock; `None` is unknown, and counts as in stock.
     pub quantity: Option<u64>,
     /// The last update that counted.
     pub version: Version,
     /// Its restock.
     pub restock_id: RestockId,
-    /// Everybody at or below is told, or is being told. It only ever grows.
+    /// Entries at or below it are delivered, or being delivered. It only ever grows.
     pub bound: Option<Position>,
     /// The restock for which the bound was last fixed; a restock is planned once it stands here.
     pub bound_of: Option<RestockId>,
-    /// What mails say of the product.
+    /// What emails say of the product.
     pub product: Option<ProductInfo>,
 }
 
-/// What a stock update is to a product.
+/// A stock update in the order of its product's updates.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Standing {
-    /// News: it is to be written down.
-    News,
-    /// The update that is written down already: go on from where it is.
-    Current,
-    /// Something later is known; nothing is to be done.
+pub enum UpdateOrder {
+    /// Newer than what is recorded: it is to be recorded.
+    Newer,
+    /// The update that is recorded already, delivered once more: planning goes on from where it is.
+    Duplicate,
+    /// A later update is recorded; nothing is to be done.
     Stale,
 }
 
@@ -43,25 +41,25 @@ impl Product {
         self.quantity != Some(0)
     }
 
-    /// What an update is, given what is known (`None`: nothing). The table's conditional write
-    /// decides the same way; see the condition beside it.
-    pub fn standing(
+    /// The order of an update, given the product as recorded (`None`: never). The condition of the table's write of a
+    /// stock update decides the same way.
+    pub fn update_order(
         known: Option<&Self>,
         version: &Version,
         restock: &RestockId,
         in_stock: bool,
-    ) -> Standing {
-        let Some(known) = known else { return Standing::News };
-        let current = known.restock_id == *restock && known.in_stock() == in_stock;
-        // A caller's retry of a restock that was planned and has since been overtaken, say by a
+    ) -> UpdateOrder {
+        let Some(known) = known else { return UpdateOrder::Newer };
+        let recorded = known.restock_id == *restock && known.in_stock() == in_stock;
+        // A sender's retry of a restock that was planned and has since been overtaken, say by a
         // sell-out, comes with a later time and must not bring the restock back.
         let overtaken = known.bound_of.as_ref() == Some(restock) && known.restock_id != *restock;
         if known.version < *version && !overtaken {
-            Standing::News
-        } else if current {
-            Standing::Current
+            UpdateOrder::Newer
+        } else if recorded {
+            UpdateOrder::Duplicate
         } else {
-            Standing::Stale
+            UpdateOrder::Stale
         }
     }
 
@@ -75,20 +73,19 @@ impl Product {
         last.into_iter().chain(self.bound).max()
     }
 
-    /// The bound that somebody who stands at `position` must be moved past, because a fan-out that
-    /// did not see the entry may have gone by.
+    /// The bound past which an entry at `position` must be moved, because a fan-out that did not see it may have gone by.
     ///
-    /// Who asks a second time (so that the entry was not `just_written`) while there is stock is not
-    /// moved: the fan-out under way tells them where they stand, and moving them would take that
-    /// mail from them.
+    /// A repeated request (its entry was not `just_written`) is not moved while there is stock: the fan-out under way
+    /// delivers the entry where it stands, and a move would take that email from its subscriber.
     pub fn must_move_past(&self, position: Position, just_written: bool) -> Option<Position> {
         self.bound.filter(|bound| *bound >= position && (just_written || !self.in_stock()))
     }
 }
 
 #[cfg(test)]
-#[expect(clippy::unwrap_used)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
     use jiff::Timestamp;
 
@@ -113,23 +110,26 @@ mod tests {
     }
 
     #[test]
-    fn the_first_update_and_a_later_one_are_news_and_an_earlier_one_is_stale() {
+    fn the_first_update_and_a_later_one_are_newer_and_an_earlier_one_is_stale() {
         let known = known("r2", 20, 5, None);
-        assert_eq!(Product::standing(None, &version(1), &id("r1"), true), Standing::News);
-        assert_eq!(Product::standing(Some(&known), &version(21), &id("r3"), false), Standing::News);
-        assert_eq!(Product::standing(Some(&known), &version(19), &id("r1"), true), Standing::Stale);
+        assert_eq!(Product::update_order(None, &version(1), &id("r1"), true), UpdateOrder::Newer);
+        assert_eq!(Product::update_order(Some(&known), &version(21), &id("r3"), false), UpdateOrder::Newer);
+        assert_eq!(Product::update_order(Some(&known), &version(19), &id("r1"), true), UpdateOrder::Stale);
     }
 
     #[test]
-    fn a_redelivered_update_is_the_current_one() {
+    fn a_redelivered_update_is_a_duplicate() {
         let known = known("r2", 20, 5, Some("r2"));
-        assert_eq!(Product::standing(Some(&known), &version(20), &id("r2"), true), Standing::Current);
+        assert_eq!(
+            Product::update_order(Some(&known), &version(20), &id("r2"), true),
+            UpdateOrder::Duplicate
+        );
     }
 
     #[test]
     fn a_late_retry_of_a_restock_does_not_undo_the_sell_out_after_it() {
         let sold_out = known("s", 20, 0, Some("r"));
-        assert_eq!(Product::standing(Some(&sold_out), &version(30), &id("r"), true), Standing::Stale);
+        assert_eq!(Product::update_order(Some(&sold_out), &version(30), &id("r"), true), UpdateOrder::Stale);
     }
 
     #[test]
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn who_asks_again_stays_in_a_fan_out_that_is_under_way_and_moves_past_one_that_has_stopped() {
+    fn a_repeat_stays_in_a_fan_out_under_way_and_moves_past_one_that_has_stopped() {
         let bound = Position::new(50, 0);
         assert_eq!(known("r", 20, 5, None).must_move_past(bound, false), None);
         assert_eq!(known("s", 20, 0, None).must_move_past(bound, false), Some(bound));

@@ -57,7 +57,7 @@ impl Products<'_> {
     }
 
     /// Writes a stock update, unless the item holds a newer one, or this restock was planned before and another update
-    /// came after it: the same decision as [`Product::standing`] makes. So of two updates in any order, also delivered
+    /// came after it: the same decision as [`Product::update_order`] makes. So of two updates in any order, also delivered
     /// twice, the newer one stands in the end, and a late retry of a restock does not undo the sell-out after it.
     ///
     /// Applied, it gives the product as it is now. Refused, the product as it stands.

@@ -103,9 +103,8 @@ impl Subscriptions<'_> {
         Ok(self.enter(put, product, subscription, entry).await?.without_found())
     }
 
-    /// Moves a subscription to another position of its shard: new entry there, old one gone, subscription pointing to the
-    /// new one. So at no moment it has two entries, or none. Refused where it does not point to
-    /// `subscription.position` any more.
+    /// Moves a subscription from one position of its shard to another: new entry there, old one gone, subscription pointing
+    /// to the new one. So at no moment it has two entries, or none. Refused where it does not point to the old one any more.
     ///
     /// # Errors
     /// Every kind of [`StoreError`].
@@ -113,11 +112,10 @@ impl Subscriptions<'_> {
         self,
         subscriber: &Subscriber,
         product: &ProductId,
-        subscription: &Subscription,
+        shard: Shard,
+        (from, to): (Position, Position),
         entry: &Entry,
-        to: Position,
     ) -> Result<Outcome, StoreError> {
-        let Subscription { shard, position: from, .. } = *subscription;
         let put = self.put(to_item(&waitlist::key(product, shard, to), entry, waitlist::KIND)?);
         let point = Update::builder()
             .table_name(&self.0.table)

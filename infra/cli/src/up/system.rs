@@ -147,7 +147,7 @@ impl System {
                 let unused = login::unused(&variable).join(", ");
                 if !unused.is_empty() {
                     tracing::warn!(
-                        "the embedded Kafka takes no login: without --kafka, {unused} is not used"
+                        "the embedded Kafka has no login: without --kafka, {unused} is ignored"
                     );
                 }
                 let kafka = tokio::task::spawn_blocking(Kafka::start).await??;

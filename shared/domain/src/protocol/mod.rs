@@ -9,14 +9,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::delivery::Mutant;
-use crate::{Position, RestockId, cursor::Cursor, product::Product, stock::Version};
+use crate::{Position, RestockId, Shard, cursor::Cursor, delivery, planning, product::Product, subscribing};
 
 mod planner;
 mod request;
 mod worker;
 
-use jiff::Timestamp;
 use planner::Planner;
 use request::Request;
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -26,16 +24,12 @@ use worker::{Trouble, Worker};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Mistake {
     None,
-    /// The ends of the shards are read before the product is written as in stock.
-    EndsBeforeStock,
-    /// The worker's machine has this one.
-    Worker(Mutant),
-    /// The subscription is written first and its entry later.
-    EntryAfterSubscription,
-    /// Nobody looks whether a fan-out has passed by.
-    NoMove,
-    /// Who asks again after their turn takes a place that may be at or below the bound.
-    RepeatFromStart,
+    /// One of a planner's.
+    Planning(planning::Mutant),
+    /// One of a request's.
+    Subscribing(subscribing::Mutant),
+    /// One of a worker's.
+    Delivery(delivery::Mutant),
 }
 
 #[derive(Debug, Clone)]
@@ -50,6 +44,7 @@ struct Protocol {
 }
 
 const SHOPPERS: usize = 2;
+const SHARD: Shard = Shard(0);
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
@@ -86,7 +81,7 @@ struct Job {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Act {
     /// A request takes its next step; its clock says this.
-    Request(usize, u64),
+    Request(usize, i64),
     Plan,
     PlannerDies,
     Take(usize, usize),
@@ -98,11 +93,6 @@ enum Act {
 
 fn restock(event: usize) -> RestockId {
     RestockId::of_record("e", 0, i64::try_from(event).unwrap_or_default())
-}
-
-fn version(event: usize) -> Version {
-    let at = Timestamp::from_second(i64::try_from(event).unwrap_or_default()).unwrap_or_default();
-    Version::new(Some(at), None, at, 0, 0)
 }
 
 impl World {
@@ -120,6 +110,11 @@ impl World {
     /// does so long before the call looks old.
     fn flies(&self) -> bool {
         self.workers.iter().any(|worker| worker.has_written(self.token))
+    }
+
+    /// How many emails a shopper has got.
+    fn emails(&self, shopper: usize) -> u8 {
+        self.told.iter().map(|event| event[shopper]).sum()
     }
 
     fn put_in_line(&mut self, job: Job) {
@@ -162,14 +157,10 @@ impl Model for Protocol {
 
     fn actions(&self, world: &World, acts: &mut Vec<Act>) {
         for (index, (_, request)) in world.requests.iter().enumerate() {
-            match request {
-                Request::Done(..) => {}
-                // Where a position is chosen, clocks differ.
-                Request::Idle | Request::Replace(..) | Request::Look(..) => {
-                    acts.extend([Act::Request(index, 1), Act::Request(index, 3)]);
-                }
-                _ => acts.push(Act::Request(index, 1)),
-            }
+            // Where a position is chosen, clocks differ.
+            let [early, late] = [1, 3].map(|clock| self.next_of(request, index, clock));
+            acts.extend(early.map(|_| Act::Request(index, 1)));
+            acts.extend(late.filter(|_| late != early).map(|_| Act::Request(index, 3)));
         }
         if world.next_event < self.events.len() {
             acts.push(Act::Plan);
@@ -222,11 +213,11 @@ impl Model for Protocol {
                     // they asked twice at the same time, by the other request's answer "in stock".
                     let answered = |shopper: usize, place: Position| {
                         world.requests.iter().any(|(of, request)| {
-                        matches!(request, Request::Done(at, true) if *of == shopper && *at > place)
+                        matches!(request, Request::Done(at, true, _) if *of == shopper && *at > place)
                     })
                     };
                     let lost = |(shopper, request): &(usize, Request)| match request {
-                        Request::Done(place, false) => {
+                        Request::Done(place, false, _) => {
                             let told = (*shopper, *place)..(*shopper + 1, Position::START);
                             world.mailed.range(told).next().is_none() && !answered(*shopper, *place)
                         }
@@ -234,6 +225,14 @@ impl Model for Protocol {
                     };
                     let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
                     !(at_rest(model, world) && in_stock && world.requests.iter().any(lost))
+                },
+            ),
+            Property::always(
+                "nobody who was answered is passed over by the restocks to come",
+                |model: &Self, world: &World| {
+                    let passed_over = |(shopper, request): &(usize, Request)| matches!(request, Request::Done(.., Some(before)) if world.emails(*shopper) <= *before);
+                    let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
+                    !(at_rest(model, world) && in_stock && world.requests.iter().any(passed_over))
                 },
             ),
             Property::always("nobody is told twice, but by a call in doubt", |_: &Self, world: &World| {
@@ -293,20 +292,26 @@ fn each_mistake_is_found() {
     let at = |mistake, requests, troubles| Protocol { mistake, requests, events: BACK_AGAIN, troubles };
     let once = |mistake, requests| Protocol { mistake, requests, events: RESTOCK, troubles: 1 };
     for protocol in [
-        at(Mistake::EndsBeforeStock, ONE, 1),
-        at(Mistake::Worker(Mutant::SendWithoutWinning), ONE, 1),
-        at(Mistake::Worker(Mutant::SendBeforeAnnouncing), ONE, 1),
-        at(Mistake::Worker(Mutant::CommitBeforeSend), ONE, 1),
-        at(Mistake::Worker(Mutant::TakeDoubtForDelivered), ONE, 1),
-        at(Mistake::Worker(Mutant::DoubtYoungCall), ONE, 1),
-        at(Mistake::Worker(Mutant::PassBound), ONE, 1),
-        at(Mistake::Worker(Mutant::NoSecondLook), ONE, 1),
-        at(Mistake::Worker(Mutant::ForgetRetries), ONE, 1),
-        at(Mistake::Worker(Mutant::ReleaseUnfenced), ONE, 1),
-        at(Mistake::Worker(Mutant::CommitUnsureAnnouncement), ONE, 1),
-        at(Mistake::EntryAfterSubscription, TWICE, 0),
-        at(Mistake::NoMove, TWO, 0),
-        once(Mistake::RepeatFromStart, AND_AGAIN),
+        at(Mistake::Planning(planning::Mutant::EndsBeforeStock), ONE, 1),
+        at(Mistake::Planning(planning::Mutant::BoundBeforeEnds), TWO, 0),
+        at(Mistake::Planning(planning::Mutant::UnfixedBound), TWO, 0),
+        once(Mistake::Planning(planning::Mutant::FixAgain), AND_AGAIN),
+        at(Mistake::Delivery(delivery::Mutant::SendWithoutWinning), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::SendBeforeAnnouncing), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::CommitBeforeSend), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::TakeDoubtForDelivered), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::DoubtYoungCall), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::PassBound), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::NoSecondLook), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::ForgetRetries), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::ReleaseUnfenced), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::CommitUnsureAnnouncement), ONE, 1),
+        at(Mistake::Subscribing(subscribing::Mutant::EntryAfterSubscription), TWICE, 0),
+        at(Mistake::Subscribing(subscribing::Mutant::LookBeforeWrite), ONE, 0),
+        at(Mistake::Subscribing(subscribing::Mutant::NoMove), TWO, 0),
+        at(Mistake::Subscribing(subscribing::Mutant::NoLookAfterMove), TWO, 0),
+        once(Mistake::Subscribing(subscribing::Mutant::RepeatFromStart), AND_AGAIN),
+        at(Mistake::Subscribing(subscribing::Mutant::NoNoteOfConsumed), TWICE, 0),
     ] {
         let mistake = protocol.mistake;
         let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);

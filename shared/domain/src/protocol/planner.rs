@@ -1,69 +1,125 @@
-//! The planner of a restock, step by step.
+//! A planner of restocks: the table's part in what [`Planning`] asks for.
 
-use super::{Job, Mistake, Protocol, World, restock, version};
-use crate::{
-    Position,
-    product::{Product, Standing},
-};
+use std::sync::Arc;
+
+use jiff::Timestamp;
+
+use super::{Job, Mistake, Protocol, SHARD, World, restock};
+use crate::ProductId;
+use crate::planning::{BoundWrite, Planning, ShardEnd, Step};
+use crate::product::{Product, UpdateOrder};
+use crate::record::Record;
+use crate::stock::StockUpdate;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Planner {
     Idle,
-    Start { early: Option<Option<Position>> },
-    Written(Product),
-    Read(Product, Option<Position>),
-    Fixed(Option<Position>),
+    /// Shared, because most steps of the model are others'.
+    Plans(Arc<Planning>),
 }
 
 impl Protocol {
+    /// The planner's next access of the table, or its publication.
     pub(super) fn plan(&self, world: &mut World) {
-        let event = world.next_event;
-        let last = world.entries.last_key_value().map(|(position, _)| *position);
-        world.planner = match world.planner.clone() {
-            Planner::Idle => {
-                Planner::Start { early: (self.mistake == Mistake::EndsBeforeStock).then_some(last) }
-            }
-            Planner::Start { early } => {
-                let (version, restock_id) = (version(event), restock(event));
-                let in_stock = self.events[event];
-                match Product::standing(world.product.as_ref(), &version, &restock_id, in_stock) {
-                    Standing::Stale => {}
-                    Standing::Current => {}
-                    Standing::News => {
-                        let known = world.product.take();
-                        let (bound, bound_of) =
-                            known.map_or((None, None), |known| (known.bound, known.bound_of));
-                        let quantity = Some(u64::from(in_stock));
-                        world.product =
-                            Some(Product { quantity, version, restock_id, bound, bound_of, product: None });
-                    }
-                }
-                match (world.product.clone(), early) {
-                    (Some(product), Some(early)) if product.in_stock() => Planner::Read(product, early),
-                    (Some(product), None) if product.in_stock() => Planner::Written(product),
-                    _ => Planner::Fixed(None),
-                }
-            }
-            Planner::Written(product) => Planner::Read(product, last),
-            Planner::Read(product, _) if product.is_planned() => Planner::Fixed(product.bound),
-            Planner::Read(product, ends) => {
-                let bound = product.bound_over(ends);
-                match world.product.as_mut().filter(|known| known.restock_id == restock(event)) {
-                    Some(known) => {
-                        known.bound = bound;
-                        known.bound_of = Some(restock(event));
-                        Planner::Fixed(bound)
-                    }
-                    None => Planner::Fixed(None),
-                }
-            }
-            Planner::Fixed(bound) => {
-                if let Some(bound) = bound.filter(|bound| !world.cursor.is_done(last, *bound)) {
-                    world.put_in_line(Job { event, bound });
-                }
-                world.next_event += 1;
-                Planner::Idle
-            }
+        let mut planning = match std::mem::replace(&mut world.planner, Planner::Idle) {
+            Planner::Idle => self.planning(world.next_event),
+            Planner::Plans(planning) => Arc::unwrap_or_clone(planning),
         };
+        access(world, &mut planning);
+        while write_unread(&mut planning) {}
+        match planning.next() {
+            Step::Finished(_) => world.next_event += 1,
+            _ => world.planner = Planner::Plans(Arc::new(planning)),
+        }
+    }
+
+    fn planning(&self, event: usize) -> Planning {
+        let offset = i64::try_from(event).unwrap_or_default();
+        let record = Record {
+            topic: "e".to_owned(),
+            partition: 0,
+            offset,
+            written_ms: -1,
+            key: None,
+            value: None,
+            headers: vec![],
+            fault: None,
+        };
+        let update = StockUpdate {
+            restock_id: None,
+            product_id: ProductId::parse("p").unwrap(),
+            quantity: Some(u64::from(self.events[event])),
+            occurred_at: Timestamp::from_second(offset).ok(),
+            product: None,
+        };
+        let mutant = match self.mistake {
+            Mistake::Planning(mutant) => Some(mutant),
+            _ => None,
+        };
+        Planning::new(&record, update, Timestamp::MAX).mutated(mutant)
+    }
+}
+
+/// Does the next step of `planning` where nothing in the model reads what it writes, so that it may be one with the step
+/// before it. An inline delivery begins nothing: a worker of the model takes each job from the topic, at once or later.
+fn write_unread(planning: &mut Planning) -> bool {
+    match planning.next() {
+        Step::CloseDelivered(_) => planning.on_closed(),
+        Step::RecordPlan { .. } => planning.on_plan_recorded(),
+        Step::OpenFanOuts(_) => planning.on_opened(),
+        Step::DeliverInline { jobs, .. } => {
+            let all: Vec<_> = jobs.iter().map(|job| job.shard).collect();
+            planning.on_delivered(&all);
+        }
+        _ => return false,
+    }
+    true
+}
+
+/// Does the next step of `planning`, an access of the table or a publication, and answers it.
+fn access(world: &mut World, planning: &mut Planning) {
+    match planning.next() {
+        Step::ReadDetails => planning.on_details(None),
+        Step::RecordStockUpdate { version, restock, quantity, details } => {
+            let in_stock = quantity != Some(0);
+            // As the condition of the table's write decides.
+            match Product::update_order(world.product.as_ref(), version, restock, in_stock) {
+                UpdateOrder::Newer => {
+                    let known = world.product.take();
+                    let (bound, bound_of) = known.map_or((None, None), |known| (known.bound, known.bound_of));
+                    let (version, restock_id) = (version.clone(), restock.clone());
+                    let product = details.cloned();
+                    let product = Product { quantity, version, restock_id, bound, bound_of, product };
+                    world.product = Some(product.clone());
+                    planning.on_recorded(product);
+                }
+                UpdateOrder::Duplicate | UpdateOrder::Stale => planning.on_refused(world.product.clone()),
+            }
+        }
+        Step::ReadEnds => {
+            let last = world.entries.last_key_value().map(|(position, _)| *position);
+            planning.on_ends(vec![ShardEnd { shard: SHARD, last, used: true }]);
+        }
+        Step::FixBound { restock, bound } => {
+            let write = match world.product.as_mut().filter(|known| known.restock_id == *restock) {
+                Some(known) => {
+                    known.bound = bound.or(known.bound);
+                    known.bound_of = Some(restock.clone());
+                    BoundWrite::Fixed
+                }
+                None => BoundWrite::Overtaken,
+            };
+            planning.on_bound(write);
+        }
+        Step::ReadCursors(_) => planning.on_cursors(|_| Some(&world.cursor)),
+        Step::Emit(jobs) => {
+            for job in jobs {
+                let (event, bound) = (world.next_event, job.bound);
+                debug_assert_eq!(job.restock_id, restock(event));
+                world.put_in_line(Job { event, bound });
+            }
+            planning.on_emitted();
+        }
+        step => unreachable!("{step:?} is no access of the model's table"),
     }
 }

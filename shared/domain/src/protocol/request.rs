@@ -1,85 +1,123 @@
-//! A request to subscribe, step by step.
+//! A request to subscribe: the table's part in what [`Subscribing`] asks for.
 
-use super::{Mistake, Protocol, World};
-use crate::{Position, product::Product};
+use jiff::Timestamp;
+
+use super::planner::Planner;
+use super::{Mistake, Protocol, SHARD, World};
+use crate::Position;
+use crate::subscribing::{Found, Insertion, Outcome, Step, Subscribed, Subscribing, Write};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Request {
     Idle,
-    /// A subscription was found; look whether its turn has come.
-    Found(Position),
-    /// Its turn has come; look how far the product's bound is.
-    Consumed(Position, Position),
-    /// Take a place past the bound.
-    Replace(Position, Option<Position>),
-    /// The subscription points there; write the entry (a mistake: it should have been one step).
-    PutEntry(Position),
-    /// Look at the product.
-    Look(Position, JustWritten),
-    Move(Position, Position),
-    /// Answered, at this place, with whether the product is in stock.
-    Done(Position, bool),
+    /// How many emails the shopper had got when it began.
+    Asks(Subscribing, Emails),
+    /// Answered, at this place, with whether the product is in stock; where a restock is to come, with the number.
+    Done(Position, bool, Option<Emails>),
 }
 
-/// Whether this request wrote the entry.
-pub(super) type JustWritten = bool;
+type Emails = u8;
 
 impl Protocol {
-    pub(super) fn request(&self, world: &mut World, index: usize, clock: u64) {
+    /// What the request does next where its clock says `clock`.
+    pub(super) fn next_of(&self, request: &Request, index: usize, clock: i64) -> Option<Step> {
+        match request {
+            Request::Idle => Some(self.subscribing().next(time(clock), index as u128)),
+            Request::Asks(subscribing, _) => Some(subscribing.next(time(clock), index as u128)),
+            Request::Done(..) => None,
+        }
+    }
+
+    /// Whether a restock is left that no planner has begun with.
+    fn restock_is_to_come(&self, world: &World) -> bool {
+        let begun = usize::from(world.planner != Planner::Idle);
+        self.events.iter().skip(world.next_event + begun).any(|in_stock| *in_stock)
+    }
+
+    fn subscribing(&self) -> Subscribing {
+        let mutant = match self.mistake {
+            Mistake::Subscribing(mutant) => Some(mutant),
+            _ => None,
+        };
+        Subscribing::new(SHARD).mutated(mutant)
+    }
+
+    /// The request's next access of the table.
+    pub(super) fn request(&self, world: &mut World, index: usize, clock: i64) {
         let (shopper, request) = world.requests[index].clone();
-        let dice = index as u128;
-        let known = world.subscriptions[shopper];
-        let next = match request {
-            Request::Idle => match known {
-                Some(found) => Request::Found(found),
-                None => self.enter(world, shopper, Position::new(clock, dice)),
-            },
-            Request::Found(found) if world.cursor.is_consumed(found) => {
-                Request::Consumed(found, world.cursor.committed)
+        let is_to_come = self.restock_is_to_come(world);
+        let (mut subscribing, before) = match request {
+            Request::Idle => (self.subscribing(), if is_to_come { world.emails(shopper) } else { 0 }),
+            Request::Asks(subscribing, before) => (subscribing, before),
+            Request::Done(..) => return,
+        };
+        let step = subscribing.next(time(clock), index as u128);
+        answer(world, shopper, &mut subscribing, step);
+        if let Step::BackOff(_) = subscribing.next(time(clock), 0) {
+            subscribing.on_waited();
+        }
+        world.requests[index].1 = match subscribing.next(time(clock), 0) {
+            Step::Finished(Outcome::Subscribed(Subscribed { position, in_stock, .. })) => {
+                Request::Done(position, in_stock, is_to_come.then_some(before))
             }
-            Request::Found(found) if world.entries.contains_key(&found) => Request::Look(found, false),
-            Request::Found(found) => Request::Consumed(found, world.cursor.committed),
-            Request::Consumed(found, committed) => {
-                let bound = world.product.as_ref().and_then(|known| known.bound);
-                let floor = bound.max(Some(committed));
-                Request::Replace(found, floor.filter(|_| self.mistake != Mistake::RepeatFromStart))
+            _ => Request::Asks(subscribing, before),
+        };
+    }
+}
+
+fn time(clock: i64) -> Timestamp {
+    Timestamp::from_millisecond(clock).unwrap_or_default()
+}
+
+/// Does `step`, and answers it.
+fn answer(world: &mut World, shopper: usize, subscribing: &mut Subscribing, step: Step) {
+    let known = world.subscriptions[shopper];
+    match step {
+        Step::Insert { position, .. } => match known {
+            Some(found) => {
+                let found = Found { shard: SHARD, position: found, ttl: i64::MAX };
+                subscribing.on_inserted(position, Insertion::Found(found));
             }
-            Request::Replace(found, floor) if known == Some(found) => {
-                self.enter(world, shopper, Position::past(floor, clock, dice))
+            None => {
+                world.subscriptions[shopper] = Some(position);
+                world.entries.insert(position, shopper);
+                subscribing.on_inserted(position, Insertion::Inserted);
             }
-            Request::Replace(..) => Request::Idle,
-            Request::PutEntry(place) => {
-                world.entries.insert(place, shopper);
-                Request::Look(place, true)
+        },
+        Step::ReadCursor(_) => subscribing.on_cursor(&world.cursor, time(0)),
+        Step::ReadEntry { position, .. } => subscribing.on_entry(world.entries.contains_key(&position)),
+        Step::Replace { found, position, .. } => {
+            let write = if known == Some(found) { Write::Applied } else { Write::Refused };
+            if write == Write::Applied {
+                world.subscriptions[shopper] = Some(position);
+                world.entries.insert(position, shopper);
             }
-            Request::Look(place, just_written) => {
-                let bound =
-                    world.product.as_ref().and_then(|known| known.must_move_past(place, just_written));
-                match bound.filter(|_| self.mistake != Mistake::NoMove) {
-                    Some(bound) => Request::Move(place, Position::past(Some(bound), clock, dice)),
-                    None => Request::Done(place, world.product.as_ref().is_some_and(Product::in_stock)),
-                }
-            }
-            // One transaction.
-            Request::Move(from, to) if known == Some(from) => {
+            subscribing.on_replaced(position, write);
+        }
+        Step::ReadProduct => subscribing.on_product(world.product.as_ref()),
+        Step::Move { from, to, .. } => {
+            let write = if known == Some(from) { Write::Applied } else { Write::Refused };
+            if write == Write::Applied {
                 world.entries.remove(&from);
                 world.entries.insert(to, shopper);
                 world.subscriptions[shopper] = Some(to);
-                Request::Look(to, true)
             }
-            Request::Move(..) => Request::Idle,
-            done @ Request::Done(..) => done,
-        };
-        world.requests[index].1 = next;
-    }
-
-    /// One transaction: the subscription and its entry.
-    fn enter(&self, world: &mut World, shopper: usize, place: Position) -> Request {
-        world.subscriptions[shopper] = Some(place);
-        if self.mistake == Mistake::EntryAfterSubscription {
-            return Request::PutEntry(place);
+            subscribing.on_moved(to, write);
         }
-        world.entries.insert(place, shopper);
-        Request::Look(place, true)
+        Step::InsertBare(position) => match known {
+            Some(found) => {
+                let found = Found { shard: SHARD, position: found, ttl: i64::MAX };
+                subscribing.on_inserted(position, Insertion::Found(found));
+            }
+            None => {
+                world.subscriptions[shopper] = Some(position);
+                subscribing.on_inserted(position, Insertion::Inserted);
+            }
+        },
+        Step::WriteEntry(position) => {
+            world.entries.insert(position, shopper);
+            subscribing.on_entry_written();
+        }
+        Step::BackOff(_) | Step::Finished(_) => unreachable!("{step:?} is no access of the table"),
     }
 }

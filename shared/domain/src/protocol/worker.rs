@@ -98,7 +98,7 @@ impl Protocol {
             max_emails: u64::MAX,
             on_unknown: OnUnknown::Resend,
             mutant: match self.mistake {
-                Mistake::Worker(mutant) => Some(mutant),
+                Mistake::Delivery(mutant) => Some(mutant),
                 _ => None,
             },
         };

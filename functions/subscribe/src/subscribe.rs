@@ -1,0 +1,115 @@
+//! The hands of [`Subscribing`], which has the order of the steps and its reasons. A failure on the way drops it; whatever
+//! was done until then is repeatable.
+
+use domain::subscribing::{self, Found, Insertion, Outcome as Ended, Step, Subscribed, Subscribing, Write};
+use domain::{Position, ProductId, Shard};
+use lambda::{clock, entropy};
+use store::subscription::Subscription;
+use store::waitlist::Entry;
+use store::{Outcome, StoreError};
+
+use crate::App;
+use crate::request::Wish;
+
+const SECONDS_PER_DAY: i64 = 86_400;
+
+/// Subscribes a shopper to a product, or finds that they wait already.
+///
+/// # Errors
+/// When the table fails, or too many requests of one subscriber are in each other's way.
+pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Result<Subscribed, StoreError> {
+    let (store, subscriber) = (&app.store, &wish.subscriber);
+    let mut subscribing = Subscribing::new(app.config.shards.of(subscriber));
+    let mut entry = new_entry(app, wish);
+    loop {
+        match subscribing.next(clock::now(), entropy::random()) {
+            Step::BackOff(wait) => {
+                tokio::time::sleep(wait).await;
+                subscribing.on_waited();
+            }
+            Step::Insert { shard, position } => {
+                entry = new_entry(app, wish);
+                let subscription = new_subscription(wish, shard, position, &entry);
+                let inserted =
+                    store.subscriptions().insert(subscriber, product, &subscription, &entry).await?;
+                subscribing.on_inserted(position, insertion(inserted));
+            }
+            Step::ReadCursor(shard) => {
+                let stored = store.cursors().read(product, shard).await?;
+                subscribing.on_cursor(&stored.cursor, clock::now());
+            }
+            Step::ReadEntry { shard, position } => {
+                let found = match store.waitlist(product, shard).entry(position).await {
+                    Err(error) if error.is_corrupt() => None,
+                    read => read?,
+                };
+                subscribing.on_entry(found.is_some());
+                entry = found.unwrap_or(entry);
+            }
+            Step::ReadProduct => {
+                let known = store.products().get(product).await?;
+                subscribing.on_product(known.as_ref());
+            }
+            Step::Replace { found, shard, position } => {
+                entry = new_entry(app, wish);
+                let subscription = new_subscription(wish, shard, position, &entry);
+                let subscriptions = store.subscriptions();
+                let replaced =
+                    subscriptions.replace(subscriber, product, found, &subscription, &entry).await?;
+                subscribing.on_replaced(position, write(replaced));
+            }
+            Step::Move { shard, from, to } => {
+                let moved =
+                    store.subscriptions().move_to(subscriber, product, shard, (from, to), &entry).await?;
+                subscribing.on_moved(to, write(moved));
+            }
+            Step::Finished(Ended::Subscribed(subscribed)) => return Ok(subscribed),
+            Step::Finished(Ended::Contended) => return Err(StoreError::contended("a subscription")),
+        }
+    }
+}
+
+/// Waits before round `round` of requests that get in each other's way.
+pub(crate) async fn backoff(round: u32) {
+    if round > 0 {
+        tokio::time::sleep(subscribing::backoff(round, entropy::random())).await;
+    }
+}
+
+fn insertion(inserted: Outcome<(), Option<Subscription>>) -> Insertion {
+    match inserted {
+        Outcome::Applied(()) => Insertion::Inserted,
+        Outcome::Refused(Some(Subscription { shard, position, ttl, .. })) => {
+            Insertion::Found(Found { shard, position, ttl })
+        }
+        Outcome::Refused(None) => Insertion::Conflict,
+    }
+}
+
+fn write(outcome: Outcome) -> Write {
+    if outcome.is_applied() { Write::Applied } else { Write::Refused }
+}
+
+fn new_entry(app: &App, wish: &Wish) -> Entry {
+    Entry {
+        subscriber: wish.subscriber.as_key().to_owned(),
+        address: wish.address.clone(),
+        locale: wish.locale.clone(),
+        name: wish.name.clone(),
+        ttl: clock::now().as_second() + i64::from(app.config.wait_days) * SECONDS_PER_DAY,
+    }
+}
+
+/// The subscription to `entry`, which lies at `position` of `shard`.
+fn new_subscription(wish: &Wish, shard: Shard, position: Position, entry: &Entry) -> Subscription {
+    Subscription {
+        position,
+        shard,
+        created_at: clock::now(),
+        channel: "email".to_owned(),
+        consent: "asked for one mail per restock of this product".to_owned(),
+        locale: wish.locale.clone(),
+        user_id: wish.user.clone(),
+        ttl: entry.ttl,
+    }
+}

@@ -1,0 +1,170 @@
+//! Planning a restock: who gets an email of it. The order of the steps is what loses no subscriber. A subscriber who was
+//! answered "you wait" had written their entry and then read "not in stock", so the entry was there before step 1,
+//! step 2 sees it, and the bound covers it.
+//!
+//! A machine without I/O: [`Planning::next`] names the one thing to do, and the `on_` method of that step takes what came
+//! of it. A failure has no method: the planning is dropped, the record comes again, and a new planning goes on from what
+//! the table says.
+
+use jiff::Timestamp;
+
+use crate::job::Job;
+use crate::product::Product;
+use crate::record::Record;
+use crate::stock::{ProductInfo, StockUpdate, Version};
+use crate::{Position, ProductId, RestockId, Shard};
+
+mod bound;
+#[cfg(test)]
+mod mutant;
+mod order;
+mod state;
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub(crate) use mutant::Mutant;
+use state::State;
+
+/// The next thing to do for a stock update: one access of the table, several side by side, or a publication. The method
+/// that takes what came of it stands beside each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step<'a> {
+    /// Take this name, which the sender gave, for a restock of the product: [`Planning::on_name`].
+    TakeName(&'a RestockId),
+    /// Read what emails say of the product so far; the update does not bring everything: [`Planning::on_details`].
+    ReadDetails,
+    /// Step 1. Record the update, on condition that it is [newer](crate::product::UpdateOrder::Newer) than what is recorded:
+    /// [`Planning::on_recorded`], or [`Planning::on_refused`] where the condition does not hold.
+    RecordStockUpdate {
+        /// The update's place in the order of updates.
+        version: &'a Version,
+        /// Its restock.
+        restock: &'a RestockId,
+        /// Units in stock; `None` is unknown.
+        quantity: Option<u64>,
+        /// What emails are to say of the product from this update on.
+        details: Option<&'a ProductInfo>,
+    },
+    /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`].
+    ReadEnds,
+    /// Step 3. Fix the bound for this restock, on condition that it is the current one still: [`Planning::on_bound`].
+    FixBound {
+        /// The restock.
+        restock: &'a RestockId,
+        /// The largest position of any shard; `None` where none was ever given.
+        bound: Option<Position>,
+    },
+    /// Read the cursors of these shards, side by side: [`Planning::on_cursors`].
+    ReadCursors(&'a [ShardEnd]),
+    /// Close the fan-outs of these, side by side: they are delivered, and a crash may have kept that from being written.
+    /// [`Planning::on_closed`].
+    CloseDelivered(&'a [Job]),
+    /// Record what is planned, unless that is recorded already: [`Planning::on_plan_recorded`].
+    RecordPlan {
+        /// The restock.
+        restock: &'a RestockId,
+        /// Its bound.
+        bound: Option<Position>,
+        /// The shards with entries to deliver.
+        jobs: &'a [Job],
+    },
+    /// Step 4. Open a fan-out for each, side by side, so that the sweep finds it: [`Planning::on_opened`].
+    OpenFanOuts(&'a [Job]),
+    /// Begin each where it was planned, side by side, but those whose cursor cannot be read: [`Planning::on_delivered`].
+    DeliverInline {
+        /// The product with its fixed bound.
+        product: &'a Product,
+        /// The shards with entries to deliver.
+        jobs: &'a [Job],
+        /// No entry can have been delivered for this restock yet, so nothing was counted for it.
+        first: bool,
+    },
+    /// Publish the jobs that could not be begun: [`Planning::on_emitted`].
+    Emit(&'a [Job]),
+    /// Nothing more is to be done.
+    Finished(Outcome),
+}
+
+/// How the planning of a stock update ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// A later update is recorded.
+    Stale,
+    /// The product is sold out; the subscribers go on waiting.
+    SoldOut,
+    /// Another restock became the current one before the bound was fixed.
+    Overtaken,
+    /// Every shard with entries to deliver is delivered, or begun, or has a job on the topic.
+    Planned,
+}
+
+/// The end of a shard of a waitlist.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct ShardEnd {
+    /// The shard.
+    pub shard: Shard,
+    /// Its last position; `None` where it has no entry.
+    pub last: Option<Position>,
+    /// Whether it holds anything, an entry or a cursor; without either there is nothing to deliver.
+    pub used: bool,
+}
+
+/// What became of the write of a bound.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum BoundWrite {
+    /// It stands.
+    Fixed,
+    /// Another restock is the current one; nothing was written.
+    Overtaken,
+}
+
+/// The planning of one stock update. See the [module](self).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Planning {
+    product: ProductId,
+    restock: RestockId,
+    version: Version,
+    quantity: Option<u64>,
+    news: Option<ProductInfo>,
+    state: State,
+    #[cfg(test)]
+    mutant: mutant::Switch,
+}
+
+impl Planning {
+    /// Begins to plan `update`, which came in `record`, at `now`.
+    pub fn new(record: &Record, update: StockUpdate, now: Timestamp) -> Self {
+        let written_at =
+            Timestamp::from_millisecond(record.written_ms).ok().filter(|_| record.written_ms > 0);
+        let version = Version::new(update.occurred_at, written_at, now, record.partition, record.offset);
+        let (restock, state) = match update.restock_id {
+            Some(name) => (name, State::TakeName),
+            // By its place, so that a redelivery has the same.
+            None => (
+                RestockId::of_record(&record.topic, record.partition, record.offset),
+                State::of_details(update.product.as_ref()),
+            ),
+        };
+        Self {
+            product: update.product_id,
+            restock,
+            version,
+            quantity: update.quantity,
+            news: update.product,
+            state,
+            #[cfg(test)]
+            mutant: mutant::Switch::default(),
+        }
+    }
+
+    /// The product.
+    pub fn product(&self) -> &ProductId {
+        &self.product
+    }
+
+    /// The restock; before [`Step::TakeName`] is done, the name that its sender asked for.
+    pub fn restock(&self) -> &RestockId {
+        &self.restock
+    }
+}

@@ -1,0 +1,201 @@
+//! Subscribing to a product. The order of the steps is what loses no subscriber: the subscription and its entry, in one
+//! transaction, then a look at the product. Every answered subscriber has an entry that the next fan-out sees: a fan-out
+//! that was planned before the entry was written would have left its bound on the product, and then the entry moves past
+//! it.
+//!
+//! Subscription and entry are one step because an entry that came later than its subscription could be delivered at two
+//! positions: by a request that stalled between the two while another one of the same subscriber went by.
+//!
+//! A machine without I/O, clock or random bits: [`Subscribing::next`] is handed those and names the one thing to do, and
+//! the `on_` method of that step takes what came of it. A failure has no method: the request is dropped, and whatever it
+//! did until then is repeatable.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use crate::{Position, Shard};
+
+#[cfg(test)]
+mod mutant;
+mod order;
+mod place;
+#[cfg(test)]
+mod tests;
+
+#[cfg(test)]
+pub(crate) use mutant::Mutant;
+use place::Place;
+
+/// Rounds before a request gives up: two requests of one subscriber at a time get in each other's way a few times at most.
+const ROUNDS: u32 = 10;
+
+/// The next thing to do for a request: one access of the table, or a wait. The method that takes what came of it stands
+/// beside each.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Step {
+    /// Wait this long, so that the request in the way can finish: [`Subscribing::on_waited`].
+    BackOff(Duration),
+    /// Write the subscription, on condition that there is none, and its entry, in one transaction:
+    /// [`Subscribing::on_inserted`].
+    Insert {
+        /// The shard of the subscriber.
+        shard: Shard,
+        /// The position to take.
+        position: Position,
+    },
+    /// Read the cursor of the shard: [`Subscribing::on_cursor`].
+    ReadCursor(Shard),
+    /// Read the entry that the subscription points to: [`Subscribing::on_entry`].
+    ReadEntry {
+        /// Its shard.
+        shard: Shard,
+        /// Its position.
+        position: Position,
+    },
+    /// Write the subscription, on condition that it points to `found` still, and its entry, in one transaction:
+    /// [`Subscribing::on_replaced`].
+    Replace {
+        /// The position whose turn is over.
+        found: Position,
+        /// The shard of the subscriber.
+        shard: Shard,
+        /// The position to take.
+        position: Position,
+    },
+    /// Read the product: [`Subscribing::on_product`].
+    ReadProduct,
+    /// Write the entry at `to`, delete the one at `from`, and point the subscription to the new one, on condition that it
+    /// points to the old one still, in one transaction: [`Subscribing::on_moved`].
+    Move {
+        /// The shard of both.
+        shard: Shard,
+        /// The position to leave.
+        from: Position,
+        /// The position to take.
+        to: Position,
+    },
+    /// Nothing more is to be done.
+    Finished(Outcome),
+    /// Write the subscription without its entry, which comes later: a mutant's.
+    #[cfg(test)]
+    InsertBare(Position),
+    /// Write the entry that is missing: a mutant's.
+    #[cfg(test)]
+    WriteEntry(Position),
+}
+
+/// How a request ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Outcome {
+    /// The subscriber waits.
+    Subscribed(Subscribed),
+    /// Other requests were in the way in every round.
+    Contended,
+}
+
+/// Where a subscriber waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Subscribed {
+    /// Whether they did not wait before, or their turn was over.
+    pub new: bool,
+    /// The shard of their entry.
+    pub shard: Shard,
+    /// The position of their entry.
+    pub position: Position,
+    /// Whether the product is in stock.
+    pub in_stock: bool,
+}
+
+/// What became of the write of a subscription where there should be none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Insertion {
+    /// It is written, and its entry.
+    Inserted,
+    /// There is one already; nothing is written.
+    Found(Found),
+    /// Another request was in the way, or has just ended the subscription; nothing is written.
+    Conflict,
+}
+
+/// A subscription that was there already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Found {
+    /// The shard of its entry.
+    pub shard: Shard,
+    /// The position of its entry.
+    pub position: Position,
+    /// From when on the table may delete it, in Unix seconds, as the table has it.
+    pub ttl: i64,
+}
+
+/// What became of a write to a subscription that was there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Write {
+    /// It is applied.
+    Applied,
+    /// Another request moved or ended the subscription, or was in the way; nothing is written.
+    Refused,
+}
+
+/// A request to subscribe. See the [module](self).
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Subscribing {
+    /// Where a new entry goes.
+    shard: Shard,
+    round: u32,
+    state: State,
+    #[cfg(test)]
+    mutant: mutant::Switch,
+}
+
+/// How far a request is: what its next steps need, and nothing else.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+enum State {
+    BackOff,
+    Insert,
+    ReadCursor(Found),
+    ReadEntry(Found, CommittedPosition),
+    /// The turn of the found one is over: see how far the product's bound is.
+    ReadBound(Found, CommittedPosition),
+    /// Take a position past this one, in place of the found one.
+    Replace(Found, Option<Position>),
+    /// See whether a fan-out may have passed the entry by.
+    Look(Place),
+    /// It may have: move past its bound.
+    Move(Place, Position),
+    Finished(Outcome),
+    #[cfg(test)]
+    WriteEntry(Position),
+}
+
+/// Up to where the shard of a found subscription is delivered.
+type CommittedPosition = Position;
+
+impl Subscribing {
+    /// Begins a request of a subscriber who waits in `shard`.
+    pub fn new(shard: Shard) -> Self {
+        Self {
+            shard,
+            round: 0,
+            state: State::Insert,
+            #[cfg(test)]
+            mutant: mutant::Switch::default(),
+        }
+    }
+}
+
+/// The wait before round `round` (from 0) of requests that get in each other's way: none before the first, then from 8 ms,
+/// doubled five times at most, with a random part.
+pub fn backoff(round: u32, random: u128) -> Duration {
+    if round == 0 {
+        return Duration::ZERO;
+    }
+    let spread = u64::try_from(random % 8).unwrap_or_default();
+    Duration::from_millis((4 + spread) << round.min(5))
+}
+
+fn unix_ms(now: Timestamp) -> u64 {
+    // A clock before 1970 gives the least of all positions, which a look at the product then moves.
+    u64::try_from(now.as_millisecond()).unwrap_or_default()
+}

@@ -1,0 +1,157 @@
+//! The order of the steps: what is next, and where each answer leads.
+
+use jiff::Timestamp;
+
+#[cfg(test)]
+use super::mutant::Mutant;
+use super::place::Place;
+use super::{
+    Found, Insertion, Outcome, ROUNDS, State, Step, Subscribed, Subscribing, Write, backoff, unix_ms,
+};
+use crate::Position;
+use crate::cursor::Cursor;
+use crate::product::Product;
+
+/// Each answer must be to the step that [`Subscribing::next`] gave.
+///
+/// # Panics
+/// When it is not.
+impl Subscribing {
+    /// The next thing to do, `now`, with these `random` bits: a position or a wait is made of them.
+    pub fn next(&self, now: Timestamp, random: u128) -> Step {
+        #[cfg(test)]
+        if let Some(step) = self.mutant.hurries(&self.state) {
+            return step;
+        }
+        let past = |bound: Option<Position>| Position::past(bound, unix_ms(now), random);
+        let shard = self.shard;
+        match self.state {
+            State::BackOff => Step::BackOff(backoff(self.round, random)),
+            #[cfg(test)]
+            State::Insert if self.mutant.is(Mutant::EntryAfterSubscription) => Step::InsertBare(past(None)),
+            State::Insert => Step::Insert { shard, position: past(None) },
+            State::ReadCursor(found) => Step::ReadCursor(found.shard),
+            State::ReadEntry(Found { shard, position, .. }, _) => Step::ReadEntry { shard, position },
+            State::ReadBound(..) | State::Look(_) => Step::ReadProduct,
+            State::Replace(found, floor) => {
+                Step::Replace { found: found.position, shard, position: past(floor) }
+            }
+            State::Move(place, bound) => {
+                Step::Move { shard: place.shard(), from: place.position(), to: past(Some(bound)) }
+            }
+            State::Finished(outcome) => Step::Finished(outcome),
+            #[cfg(test)]
+            State::WriteEntry(position) => Step::WriteEntry(position),
+        }
+    }
+
+    /// The wait is over.
+    pub fn on_waited(&mut self) {
+        let State::BackOff = self.state else { out_of_turn() };
+        self.state = State::Insert;
+    }
+
+    /// What became of the subscription at `position`.
+    pub fn on_inserted(&mut self, position: Position, answer: Insertion) {
+        let State::Insert = self.state else { out_of_turn() };
+        match (Place::inserted(answer, self.shard, position), answer) {
+            (Some(place), _) => self.state = State::Look(place),
+            (None, Insertion::Found(found)) => self.state = State::ReadCursor(found),
+            (None, _) => self.next_round(),
+        }
+        #[cfg(test)]
+        self.swap_after_insert();
+    }
+
+    /// The cursor of the found subscription's shard, read at `now`. A repeated request waits on as before, whatever name,
+    /// language or user id it brings, for anybody can send one for any address; or, where its turn is over, it takes a
+    /// new position past the bound, so that one restock sends it one email.
+    pub fn on_cursor(&mut self, cursor: &Cursor, now: Timestamp) {
+        let State::ReadCursor(found) = self.state else { out_of_turn() };
+        let (expired, consumed) = (found.ttl <= now.as_second(), cursor.is_consumed(found.position));
+        #[cfg(test)]
+        let consumed = consumed && !self.mutant.is(Mutant::NoNoteOfConsumed);
+        self.state = if expired || consumed {
+            State::ReadBound(found, cursor.committed)
+        } else {
+            State::ReadEntry(found, cursor.committed)
+        };
+    }
+
+    /// Whether the found subscription has an entry that can be read. One that cannot would never be delivered: it is
+    /// replaced like one that is gone.
+    pub fn on_entry(&mut self, is_there: bool) {
+        let State::ReadEntry(found, committed) = self.state else { out_of_turn() };
+        self.state = match Place::found(is_there, found.shard, found.position) {
+            Some(place) => State::Look(place),
+            None => State::ReadBound(found, committed),
+        };
+    }
+
+    /// The product; `None` where no update of it was ever recorded.
+    pub fn on_product(&mut self, product: Option<&Product>) {
+        #[cfg(test)]
+        if self.mutant.keeps(&self.state, product) {
+            return;
+        }
+        match self.state {
+            State::ReadBound(found, committed) => {
+                let floor = product.and_then(|product| product.bound).max(Some(committed));
+                #[cfg(test)]
+                let floor = floor.filter(|_| !self.mutant.is(Mutant::RepeatFromStart));
+                self.state = State::Replace(found, floor);
+            }
+            State::Look(place) => self.look(place, product),
+            _ => out_of_turn(),
+        }
+    }
+
+    /// Answers, or moves past the bound of a fan-out that may have passed the entry by.
+    fn look(&mut self, place: Place, product: Option<&Product>) {
+        let (position, just_written) = (place.position(), place.is_just_written());
+        let bound = product.and_then(|product| product.must_move_past(position, just_written));
+        let in_stock = product.is_some_and(Product::in_stock);
+        #[cfg(test)]
+        let bound = self.mutant.of_look(bound, in_stock);
+        self.state = match bound {
+            Some(bound) => State::Move(place, bound),
+            None => State::Finished(Outcome::Subscribed(Subscribed {
+                new: place.is_new(),
+                shard: place.shard(),
+                position,
+                in_stock,
+            })),
+        };
+    }
+
+    /// What became of the subscription at `position` in place of the found one.
+    pub fn on_replaced(&mut self, position: Position, write: Write) {
+        let State::Replace(..) = self.state else { out_of_turn() };
+        match Place::replaced(write, self.shard, position) {
+            Some(place) => self.state = State::Look(place),
+            None => self.next_round(),
+        }
+    }
+
+    /// What became of the move to `position`. After it the product is looked at again: another fan-out may have been
+    /// planned meanwhile.
+    pub fn on_moved(&mut self, position: Position, write: Write) {
+        let State::Move(place, _) = self.state else { out_of_turn() };
+        match place.moved(write, position) {
+            Some(place) => self.state = State::Look(place),
+            None => self.next_round(),
+        }
+        #[cfg(test)]
+        self.swap_after_move();
+    }
+
+    fn next_round(&mut self) {
+        self.round += 1;
+        self.state = if self.round < ROUNDS { State::BackOff } else { State::Finished(Outcome::Contended) };
+    }
+}
+
+#[expect(clippy::panic, reason = "a mistake in the caller's loop")]
+fn out_of_turn() -> ! {
+    panic!("an answer to another step than the one that was given")
+}

@@ -523,7 +523,7 @@ mod tests {
     #[test]
     fn pending_retries_are_those_below_the_committed_position_that_are_not_consumed() {
         let position = |n| Position::new(n, 0);
-        let again = Answer { again: vec![position(2), position(4)], ..Answer::default() };
+        let again = Answer { retry: vec![position(2), position(4)], ..Answer::default() };
         let carried =
             Cursor::default().announce(0, Some(position(6)), 6, Timestamp::UNIX_EPOCH).commit(again);
         for cursor in [

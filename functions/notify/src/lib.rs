@@ -94,7 +94,7 @@ pub async fn handle(app: &App, payload: Value, until: Instant) -> Result<Value, 
 }
 
 /// What is kept of an invocation's time for the end: a call to SES and the commits after it.
-const LAST_CALL: Duration = mailer::CALL_TIMEOUT.saturating_add(Duration::from_secs(5));
+const LAST_CALL: Duration = domain::delivery::CALL_TIMEOUT.saturating_add(Duration::from_secs(5));
 /// The least time to work in beside that.
 const LEAST_WORK: Duration = Duration::from_secs(1);
 /// The least that the function's time-out may be.

@@ -20,7 +20,7 @@ use store::{Outcome, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::App;
-use crate::deliver::{self, Known};
+use crate::deliver::{self, Snapshot};
 use crate::event::Failed;
 use crate::fanout;
 
@@ -76,7 +76,7 @@ pub(crate) async fn plan(
                 planning.on_opened();
             }
             Step::DeliverInline { product, jobs, first } => {
-                let known = |stored| Known { product: product.clone(), looked, stored, first };
+                let known = |stored| Snapshot { product: product.clone(), looked, stored, first };
                 let left = deliver_inline(app, jobs, &cursors, known, until).await;
                 planning.on_delivered(&left);
             }
@@ -175,7 +175,7 @@ async fn deliver_inline(
     app: &App,
     jobs: &[Job],
     cursors: &BTreeMap<Shard, StoredCursor>,
-    known: impl Fn(StoredCursor) -> Known,
+    known: impl Fn(StoredCursor) -> Snapshot,
     until: Instant,
 ) -> Vec<Shard> {
     let until = until.min(Instant::now() + INLINE_BUDGET);
@@ -183,7 +183,7 @@ async fn deliver_inline(
         let known = cursors.get(&job.shard).cloned().map(&known);
         async move {
             let why = match known {
-                Some(known) => Some(deliver::begin(app, job, Some(known), until).await.err()?),
+                Some(known) => Some(deliver::deliver_from(app, job, Some(known), until).await.err()?),
                 None => None,
             };
             Some((job, why))

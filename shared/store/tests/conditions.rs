@@ -315,8 +315,13 @@ async fn whoever_counts_has_the_same_answer_of_who_waits() {
     assert_eq!(waitlist.end().await.unwrap().last, None);
     let entries = (1..=10).map(|n| (SHARD, at(n), entry(n, if n == 8 { 0 } else { 9 })));
     store.seed_entries(&id, entries).await.unwrap();
-    let again = Answer { again: vec![at(2), at(4)], ..Answer::default() };
-    let cursor = Cursor::default().claim(0, Some(at(5)), 5, 0).answered(again).claim(1, Some(at(6)), 2, 0);
+    let again = Answer { retry: vec![at(2), at(4)], ..Answer::default() };
+    let cursor = Cursor::default().announce(0, Some(at(5)), 5, Timestamp::UNIX_EPOCH).commit(again).announce(
+        1,
+        Some(at(6)),
+        2,
+        Timestamp::UNIX_EPOCH,
+    );
     // Past the cursor: 6, 7, 9, 10; owed a retry: 2 (in flight) and 4 (carried).
     for (through, number) in [(Position::END, 6), (at(7), 4), (at(3), 1), (at(1), 0)] {
         for counting in [Counting::Thorough, Counting::AtMost(50)] {

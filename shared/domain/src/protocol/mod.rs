@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Position, RestockId, Shard, cursor::Cursor, planning, product::Product, subscribing};
+use crate::{Position, RestockId, Shard, cursor::Cursor, delivery, planning, product::Product, subscribing};
 
 mod planner;
 mod request;
@@ -18,7 +18,7 @@ mod worker;
 use planner::Planner;
 use request::Request;
 use stateright::{Checker, HasDiscoveries, Model, Property};
-use worker::{Hold, Step, Worker};
+use worker::{Trouble, Worker};
 
 /// A step left out or in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +28,8 @@ enum Mistake {
     Planning(planning::Mutant),
     /// One of a request's.
     Subscribing(subscribing::Mutant),
-    /// A call is sent without winning the cursor.
-    SendWithoutClaim,
-    /// A call is committed before it is sent.
-    CommitBeforeSend,
+    /// One of a worker's.
+    Delivery(delivery::Mutant),
 }
 
 #[derive(Debug, Clone)]
@@ -70,6 +68,8 @@ struct World {
     /// How often each shopper was told of each event.
     told: Vec<[u8; SHOPPERS]>,
     doubts: u8,
+    /// Whether a call went out past the bound, or without a look at the stock since the one before, or the cursor went back.
+    unlawful: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -85,12 +85,8 @@ enum Act {
     Plan,
     PlannerDies,
     Take(usize, usize),
-    Work(usize),
-    /// SES throttles the call.
-    Throttled(usize),
+    Work(usize, Trouble),
     WorkerDies(usize),
-    /// The worker's time is up.
-    SliceEnds(usize),
     /// A job is delivered again while its worker works on.
     Zombie(usize),
 }
@@ -100,9 +96,10 @@ fn restock(event: usize) -> RestockId {
 }
 
 impl World {
-    fn write_cursor(&mut self, cursor: &Cursor, seen: u8) -> bool {
-        let won = self.token == seen;
+    fn write_cursor(&mut self, cursor: &Cursor, seen: Option<&str>) -> bool {
+        let won = seen.unwrap_or("0") == self.token.to_string();
         if won {
+            self.unlawful |= cursor.committed < self.cursor.committed;
             self.cursor = cursor.clone();
             self.token += 1;
         }
@@ -112,7 +109,7 @@ impl World {
     /// Whether the worker that announced the call in flight lives and has not committed it yet: it
     /// does so long before the call looks old.
     fn flies(&self) -> bool {
-        self.workers.iter().any(|worker| matches!(worker, Worker::Hold(hold, _) if hold.seen == self.token))
+        self.workers.iter().any(|worker| worker.has_written(self.token))
     }
 
     fn put_in_line(&mut self, job: Job) {
@@ -154,6 +151,7 @@ impl Model for Protocol {
             mailed: BTreeSet::new(),
             told: vec![[0; SHOPPERS]; self.events.len()],
             doubts: 0,
+            unlawful: false,
         }]
     }
 
@@ -173,27 +171,20 @@ impl Model for Protocol {
         for (index, worker) in world.workers.iter().enumerate() {
             match worker {
                 Worker::Idle => acts.extend((0..world.jobs.len()).map(|job| Act::Take(index, job))),
-                // Another worker's young flight is left alone.
-                Worker::Open(_) if world.cursor.flight.is_some() && world.flies() => {}
-                Worker::Open(_) => acts.push(Act::Work(index)),
-                Worker::Hold(_, step) => {
-                    acts.push(Act::Work(index));
-                    match step {
-                        Step::Send(_) if world.troubles > 0 => acts.push(Act::Throttled(index)),
-                        Step::LookAtProduct if world.troubles > 0 => acts.push(Act::SliceEnds(index)),
-                        _ => {}
-                    }
-                }
+                Worker::Open(_) | Worker::Hold(_) => acts.push(Act::Work(index, Trouble::None)),
             }
             if world.troubles > 0 && *worker != Worker::Idle {
                 acts.extend([Act::WorkerDies(index), Act::Zombie(index)]);
+                // A lost answer is the worker's own matter: one shopper is enough to see what comes of it.
+                let troubles = if world.requests.len() == 1 { &Trouble::ALL[..] } else { Trouble::OF_SES };
+                acts.extend(troubles.iter().map(|trouble| Act::Work(index, *trouble)));
             }
         }
     }
 
     fn next_state(&self, world: &World, act: Act) -> Option<World> {
         let mut next = world.clone();
-        if !matches!(act, Act::Request(..) | Act::Plan | Act::Take(..) | Act::Work(_)) {
+        if !matches!(act, Act::Request(..) | Act::Plan | Act::Take(..) | Act::Work(_, Trouble::None)) {
             next.troubles -= 1;
         }
         match act {
@@ -201,17 +192,9 @@ impl Model for Protocol {
             Act::Plan => self.plan(&mut next),
             Act::PlannerDies => next.planner = Planner::Idle,
             Act::Take(index, job) => next.workers[index] = Worker::Open(next.jobs.remove(job)),
-            Act::Work(index) => self.work(&mut next, index, false),
-            Act::Throttled(index) => self.work(&mut next, index, true),
-            Act::SliceEnds(index) => {
-                let Worker::Hold(_, step) = &mut next.workers[index] else { return None };
-                *step = Step::Release { more: true };
-            }
+            Act::Work(index, trouble) => self.work(&mut next, index, trouble)?,
             Act::WorkerDies(index) | Act::Zombie(index) => {
-                let (Worker::Open(job) | Worker::Hold(Hold { job, .. }, _)) = next.workers[index].clone()
-                else {
-                    return None;
-                };
+                let job = next.workers[index].job()?;
                 next.put_in_line(job);
                 if matches!(act, Act::WorkerDies(_)) {
                     next.workers[index] = Worker::Idle;
@@ -241,6 +224,10 @@ impl Model for Protocol {
             Property::always("nobody is told twice, but by a call in doubt", |_: &Self, world: &World| {
                 world.told.iter().flatten().all(|times| *times <= 1 + world.doubts)
             }),
+            Property::always(
+                "nobody is told past the bound or without a look at the stock, or loses their turn's mark",
+                |_: &Self, world: &World| !world.unlawful,
+            ),
             Property::sometimes("somebody is told", |_: &Self, world: &World| {
                 world.told.iter().flatten().any(|times| *times == 1)
             }),
@@ -295,8 +282,16 @@ fn each_mistake_is_found() {
         at(Mistake::Planning(planning::Mutant::BoundBeforeEnds), TWO, 0),
         at(Mistake::Planning(planning::Mutant::UnfixedBound), TWO, 0),
         once(Mistake::Planning(planning::Mutant::FixAgain), AND_AGAIN),
-        at(Mistake::SendWithoutClaim, ONE, 1),
-        at(Mistake::CommitBeforeSend, ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::SendWithoutWinning), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::SendBeforeAnnouncing), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::CommitBeforeSend), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::TakeDoubtForDelivered), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::DoubtYoungCall), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::PassBound), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::NoSecondLook), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::ForgetRetries), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::ReleaseUnfenced), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::CommitUnsureAnnouncement), ONE, 1),
         at(Mistake::Subscribing(subscribing::Mutant::EntryAfterSubscription), TWICE, 0),
         at(Mistake::Subscribing(subscribing::Mutant::LookBeforeWrite), ONE, 0),
         at(Mistake::Subscribing(subscribing::Mutant::NoMove), TWO, 0),

@@ -5,7 +5,7 @@
 use domain::budget::{Cut, Rate};
 use domain::cursor::{Answer, Cursor, Tally};
 use domain::job::Job;
-use domain::product::{Product, Standing};
+use domain::product::{Product, UpdateOrder};
 use domain::stock::Version;
 use domain::{Address, Locale, Position, ProductId, RestockId, Shard, Subscriber};
 use jiff::Timestamp;
@@ -80,7 +80,7 @@ fn subscription(n: u64) -> Subscription {
 
 /// Every update after every state of a product: the condition in the table decides as `domain` does.
 #[tokio::test]
-async fn a_stock_update_is_recorded_exactly_where_it_is_news() {
+async fn a_stock_update_is_recorded_exactly_where_it_is_newer() {
     let store = store().await;
     let mut number = 0;
     let states =
@@ -112,15 +112,15 @@ async fn a_stock_update_is_recorded_exactly_where_it_is_news() {
             let (version, name) = (version(*second), restock(name));
             let state =
                 StockState { version: &version, restock: &name, quantity: Some(quantity), details: None };
-            let standing = Product::standing(stands.as_ref(), &version, &name, quantity > 0);
+            let order = Product::update_order(stands.as_ref(), &version, &name, quantity > 0);
             match store.products().record_stock_update(&id, state).await.unwrap() {
                 Outcome::Applied(product) => {
-                    assert_eq!(standing, Standing::News, "{known:?} {state:?}");
+                    assert_eq!(order, UpdateOrder::Newer, "{known:?} {state:?}");
                     assert_eq!((&product.version, product.quantity), (&version, Some(quantity)));
                     assert_eq!(product.bound, stands.and_then(|stands| stands.bound), "the bound stays");
                 }
                 Outcome::Refused(found) => {
-                    assert_ne!(standing, Standing::News, "{known:?} {state:?}");
+                    assert_ne!(order, UpdateOrder::Newer, "{known:?} {state:?}");
                     assert_eq!(found, stands);
                 }
             }
@@ -192,7 +192,8 @@ async fn a_subscription_has_one_entry_whatever_requests_meet() {
     }
     present(&[1, 2]).await;
     for (from, outcome) in [(&first, REFUSED), (&second, APPLIED)] {
-        let moved = subscriptions.move_to(&who, &id, from, &entry(1, 9), at(3)).await.unwrap();
+        let moved =
+            subscriptions.move_to(&who, &id, from.shard, (from.position, at(3)), &entry(1, 9)).await.unwrap();
         assert_eq!(moved, outcome);
     }
     present(&[1, 3]).await;

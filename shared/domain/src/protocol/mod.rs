@@ -112,11 +112,6 @@ impl World {
         self.workers.iter().any(|worker| worker.has_written(self.token))
     }
 
-    /// How many emails a shopper has got.
-    fn emails(&self, shopper: usize) -> u8 {
-        self.told.iter().map(|event| event[shopper]).sum()
-    }
-
     fn put_in_line(&mut self, job: Job) {
         self.jobs.push(job);
         self.jobs.sort();
@@ -129,6 +124,11 @@ fn at_rest(protocol: &Protocol, world: &World) -> bool {
         && world.jobs.is_empty()
         && world.workers == [Worker::Idle, Worker::Idle]
         && world.requests.iter().all(|(_, request)| matches!(request, Request::Done(..) | Request::Idle))
+}
+
+/// Whether everything is at rest with the product in stock: every entry up to its bound must be delivered.
+fn has_delivered(protocol: &Protocol, world: &World) -> bool {
+    at_rest(protocol, world) && world.product.as_ref().is_some_and(Product::in_stock)
 }
 
 impl Model for Protocol {
@@ -209,30 +209,16 @@ impl Model for Protocol {
             Property::always(
                 "nobody who was answered \"you wait\" is lost",
                 |model: &Self, world: &World| {
-                    // Told at this place, or moved on to a later one and told there; by a mail, or, where
-                    // they asked twice at the same time, by the other request's answer "in stock".
-                    let answered = |shopper: usize, place: Position| {
-                        world.requests.iter().any(|(of, request)| {
-                        matches!(request, Request::Done(at, true, _) if *of == shopper && *at > place)
-                    })
-                    };
-                    let lost = |(shopper, request): &(usize, Request)| match request {
-                        Request::Done(place, false, _) => {
-                            let told = (*shopper, *place)..(*shopper + 1, Position::START);
-                            world.mailed.range(told).next().is_none() && !answered(*shopper, *place)
-                        }
-                        _ => false,
-                    };
-                    let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
-                    !(at_rest(model, world) && in_stock && world.requests.iter().any(lost))
+                    let lost = |(shopper, request): &(usize, Request)| world.is_lost(*shopper, request);
+                    !(has_delivered(model, world) && world.requests.iter().any(lost))
                 },
             ),
             Property::always(
                 "nobody who was answered is passed over by the restocks to come",
                 |model: &Self, world: &World| {
-                    let passed_over = |(shopper, request): &(usize, Request)| matches!(request, Request::Done(.., Some(before)) if world.emails(*shopper) <= *before);
-                    let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
-                    !(at_rest(model, world) && in_stock && world.requests.iter().any(passed_over))
+                    let passed =
+                        |(shopper, request): &(usize, Request)| world.is_passed_over(*shopper, request);
+                    !(has_delivered(model, world) && world.requests.iter().any(passed))
                 },
             ),
             Property::always("nobody is told twice, but by a call in doubt", |_: &Self, world: &World| {

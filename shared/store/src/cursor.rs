@@ -83,6 +83,7 @@ mod tests {
 
     use domain::cursor::Tally;
     use domain::{Position, RestockId};
+    use jiff::Timestamp;
 
     use super::*;
     use crate::item::from_item;

@@ -11,7 +11,7 @@ impl<R> Delivery<R> {
     pub fn on_error(&mut self, transient: bool) -> bool {
         match (&mut self.stage, &self.state) {
             (Stage::TakingOver, _) => self.state = State::Finished(End::More),
-            (Stage::Delivering, _) => self.to_release(None),
+            (Stage::Delivering, _) => self.enter_release(None),
             (Stage::Releasing { attempt, .. }, state)
                 if transient && *attempt < COMMIT_TRIES && !matches!(state, State::WriteSummary(_)) =>
             {
@@ -27,10 +27,10 @@ impl<R> Delivery<R> {
 
     /// Ends the delivery so.
     pub(super) fn release(&mut self, end: End) {
-        self.to_release(Some(end));
+        self.enter_release(Some(end));
     }
 
-    fn to_release(&mut self, end: Option<End>) {
+    fn enter_release(&mut self, end: Option<End>) {
         self.reports.push_back(Report::SlotWait(self.slot_wait));
         self.stage = Stage::Releasing { end, attempt: 1 };
         self.state = State::Commit;

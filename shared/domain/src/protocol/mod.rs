@@ -1,5 +1,5 @@
 //! The protocol of joining, planning and delivering, checked in every interleaving at small
-//! sizes: a few requests of one or two shoppers, one shard, calls of one, two workers, two or
+//! sizes: a few requests of one or two shoppers, made by the owner of an address or by a stranger who knows it, one shard, calls of one, two workers, two or
 //! three stock events, a crash, a redelivery, a throttled call or the end of a slice at any step, and clocks that give
 //! any position. The decisions are the crate's own; only the table, the topics and the processes
 //! around them are modelled, each access to the table being one step.
@@ -7,7 +7,7 @@
 //! Each mistake in [`Mistake`] makes the checker find somebody lost or told twice, which shows
 //! that it could.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::{Position, RestockId, Shard, cursor::Cursor, planning, product::Product, subscribing};
 
@@ -16,7 +16,7 @@ mod request;
 mod worker;
 
 use planner::Planner;
-use request::Request;
+use request::{Asker, EARLY, LATE, Request, Subscription};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use worker::{Hold, Step, Worker};
 
@@ -32,13 +32,15 @@ enum Mistake {
     SendWithoutClaim,
     /// A call is committed before it is sent.
     CommitBeforeSend,
+    /// Whoever wrote a place may move it although a repeat has taken it over.
+    MoveByAnybody,
 }
 
 #[derive(Debug, Clone)]
 struct Protocol {
     mistake: Mistake,
-    /// The requests, each by the shopper who makes it.
-    requests: &'static [usize],
+    /// The requests, each by its maker.
+    requests: &'static [Asker],
     /// The stock events: whether there is any.
     events: &'static [bool],
     /// How many crashes, redeliveries, throttled calls and slices that end early there may be.
@@ -51,7 +53,7 @@ const SHARD: Shard = Shard(0);
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
     // The table.
-    subscriptions: [Option<Position>; SHOPPERS],
+    subscriptions: [Option<Subscription>; SHOPPERS],
     /// Whose they are.
     entries: BTreeMap<Position, usize>,
     cursor: Cursor,
@@ -61,12 +63,13 @@ struct World {
     next_event: usize,
     jobs: Vec<Job>,
     // The processes.
-    requests: Vec<(usize, Request)>,
+    requests: Vec<Request>,
     planner: Planner,
     workers: [Worker; 2],
     troubles: u8,
     // What happened.
-    mailed: BTreeSet<(usize, Position)>,
+    /// Which requests' makers were answered "you wait" and got no email since, and no answer "in stock".
+    owed: Vec<bool>,
     /// How often each shopper was told of each event.
     told: Vec<[u8; SHOPPERS]>,
     doubts: u8,
@@ -82,6 +85,8 @@ struct Job {
 enum Act {
     /// A request takes its next step; its clock says this.
     Request(usize, i64),
+    /// A request ends without an answer.
+    RequestDies(usize),
     Plan,
     PlannerDies,
     Take(usize, usize),
@@ -131,7 +136,7 @@ fn at_rest(protocol: &Protocol, world: &World) -> bool {
     world.next_event == protocol.events.len()
         && world.jobs.is_empty()
         && world.workers == [Worker::Idle, Worker::Idle]
-        && world.requests.iter().all(|(_, request)| matches!(request, Request::Done(..) | Request::Idle))
+        && world.requests.iter().all(|request| matches!(request, Request::Done(_) | Request::Idle))
 }
 
 impl Model for Protocol {
@@ -147,22 +152,26 @@ impl Model for Protocol {
             product: None,
             next_event: 0,
             jobs: vec![],
-            requests: self.requests.iter().map(|shopper| (*shopper, Request::Idle)).collect(),
+            requests: vec![Request::Idle; self.requests.len()],
             planner: Planner::Idle,
             workers: [Worker::Idle, Worker::Idle],
             troubles: self.troubles,
-            mailed: BTreeSet::new(),
+            owed: vec![false; self.requests.len()],
             told: vec![[0; SHOPPERS]; self.events.len()],
             doubts: 0,
         }]
     }
 
     fn actions(&self, world: &World, acts: &mut Vec<Act>) {
-        for (index, (_, request)) in world.requests.iter().enumerate() {
-            // Where a position is chosen, clocks differ.
-            let [early, late] = [1, 3].map(|clock| self.next_of(request, index, clock));
-            acts.extend(early.map(|_| Act::Request(index, 1)));
-            acts.extend(late.filter(|_| late != early).map(|_| Act::Request(index, 3)));
+        for (index, request) in world.requests.iter().enumerate() {
+            let Some(chooses) = self.chooses_position(request) else { continue };
+            acts.push(Act::Request(index, EARLY));
+            if chooses {
+                acts.push(Act::Request(index, LATE));
+            }
+            if world.troubles > 0 && matches!(request, Request::Asks(..)) {
+                acts.push(Act::RequestDies(index));
+            }
         }
         if world.next_event < self.events.len() {
             acts.push(Act::Plan);
@@ -198,6 +207,7 @@ impl Model for Protocol {
         }
         match act {
             Act::Request(index, clock) => self.request(&mut next, index, clock),
+            Act::RequestDies(index) => next.requests[index] = Request::Done(None),
             Act::Plan => self.plan(&mut next),
             Act::PlannerDies => next.planner = Planner::Idle,
             Act::Take(index, job) => next.workers[index] = Worker::Open(next.jobs.remove(job)),
@@ -226,30 +236,18 @@ impl Model for Protocol {
             Property::always(
                 "nobody who was answered \"you wait\" is lost",
                 |model: &Self, world: &World| {
-                    // Told at this place, or moved on to a later one and told there; by a mail, or, where
-                    // they asked twice at the same time, by the other request's answer "in stock".
-                    let answered = |shopper: usize, place: Position| {
-                        world.requests.iter().any(|(of, request)| {
-                        matches!(request, Request::Done(at, true, _) if *of == shopper && *at > place)
-                    })
-                    };
-                    let lost = |(shopper, request): &(usize, Request)| match request {
-                        Request::Done(place, false, _) => {
-                            let told = (*shopper, *place)..(*shopper + 1, Position::START);
-                            world.mailed.range(told).next().is_none() && !answered(*shopper, *place)
-                        }
-                        _ => false,
-                    };
                     let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
-                    !(at_rest(model, world) && in_stock && world.requests.iter().any(lost))
+                    !(at_rest(model, world) && in_stock && world.owed.contains(&true))
                 },
             ),
             Property::always(
                 "nobody who was answered is passed over by the restocks to come",
                 |model: &Self, world: &World| {
-                    let passed_over = |(shopper, request): &(usize, Request)| matches!(request, Request::Done(.., Some(before)) if world.emails(*shopper) <= *before);
+                    let passed_over = |(asker, request): (&Asker, &Request)| matches!(request, Request::Done(Some(before)) if world.emails(asker.shopper) <= *before);
                     let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
-                    !(at_rest(model, world) && in_stock && world.requests.iter().any(passed_over))
+                    !(at_rest(model, world)
+                        && in_stock
+                        && model.requests.iter().zip(&world.requests).any(passed_over))
                 },
             ),
             Property::always("nobody is told twice, but by a call in doubt", |_: &Self, world: &World| {
@@ -265,14 +263,24 @@ impl Model for Protocol {
 
 impl Protocol {
     fn checked(self) -> impl Checker<Self> {
-        self.checker().threads(2).spawn_bfs().join()
+        let self_ = self.clone();
+        let started = std::time::Instant::now();
+        let checker = self.checker().threads(2).spawn_bfs().join();
+        println!(
+            "{self_:?}: {} states in {:.1} s",
+            checker.unique_state_count(),
+            started.elapsed().as_secs_f64()
+        );
+        checker
     }
 }
 
-const ONE: &[usize] = &[0];
-const TWICE: &[usize] = &[0, 0];
-const TWO: &[usize] = &[0, 1];
-const AND_AGAIN: &[usize] = &[0, 1, 0];
+const ONE: &[Asker] = &[Asker::owner(0)];
+const TWICE: &[Asker] = &[Asker::owner(0), Asker::owner(0)];
+const AND_A_STRANGER: &[Asker] = &[Asker::owner(0), Asker::stranger(0)];
+const TWO: &[Asker] = &[Asker::owner(0), Asker::owner(1)];
+const AND_AGAIN: &[Asker] = &[Asker::owner(0), Asker::owner(1), Asker::owner(0)];
+const TWO_AND_A_STRANGER: &[Asker] = &[Asker::owner(0), Asker::stranger(0), Asker::owner(1)];
 const RESTOCK: &[bool] = &[true];
 const BACK_AGAIN: &[bool] = &[true, false, true];
 
@@ -301,9 +309,33 @@ fn nor_is_one_who_asks_again_after_being_told() {
 }
 
 #[test]
+fn nor_is_the_owner_of_an_address_that_a_stranger_asks_for() {
+    let protocol =
+        Protocol { mistake: Mistake::None, requests: AND_A_STRANGER, events: RESTOCK, troubles: 1 };
+    protocol.checked().assert_properties();
+}
+
+#[test]
+#[ignore = "minutes"]
+fn nor_is_the_owner_where_it_sells_out_between() {
+    let protocol =
+        Protocol { mistake: Mistake::None, requests: AND_A_STRANGER, events: BACK_AGAIN, troubles: 0 };
+    protocol.checked().assert_properties();
+}
+
+#[test]
+#[ignore = "minutes"]
+fn nor_are_two_owners_and_a_stranger() {
+    let protocol =
+        Protocol { mistake: Mistake::None, requests: TWO_AND_A_STRANGER, events: RESTOCK, troubles: 0 };
+    protocol.checked().assert_properties();
+}
+
+#[test]
 fn each_mistake_is_found() {
     let at = |mistake, requests, troubles| Protocol { mistake, requests, events: BACK_AGAIN, troubles };
     let once = |mistake, requests| Protocol { mistake, requests, events: RESTOCK, troubles: 1 };
+    let stranger = |mistake, events| Protocol { mistake, requests: AND_A_STRANGER, events, troubles: 0 };
     for protocol in [
         at(Mistake::Planning(planning::Mutant::EndsBeforeStock), ONE, 1),
         at(Mistake::Planning(planning::Mutant::BoundBeforeEnds), TWO, 0),
@@ -317,6 +349,9 @@ fn each_mistake_is_found() {
         at(Mistake::Subscribing(subscribing::Mutant::NoLookAfterMove), TWO, 0),
         once(Mistake::Subscribing(subscribing::Mutant::RepeatFromStart), AND_AGAIN),
         at(Mistake::Subscribing(subscribing::Mutant::NoNoteOfConsumed), TWICE, 0),
+        stranger(Mistake::Subscribing(subscribing::Mutant::NoTakeOver), RESTOCK),
+        stranger(Mistake::MoveByAnybody, RESTOCK),
+        stranger(Mistake::Subscribing(subscribing::Mutant::MoveUnchecked), BACK_AGAIN),
     ] {
         let mistake = protocol.mistake;
         let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);

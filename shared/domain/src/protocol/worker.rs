@@ -97,8 +97,8 @@ impl Protocol {
             }
             Step::Send(position) => {
                 if !throttled && let Some(shopper) = hold.read {
-                    world.mailed.insert((shopper, position));
                     world.told[hold.job.event][shopper] += 1;
+                    self.pay(world, shopper);
                 }
                 Step::Record { accepted: !throttled, position }
             }

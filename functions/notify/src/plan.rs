@@ -8,7 +8,7 @@ use domain::cursor::Cursor;
 use domain::job::Job;
 use domain::planning::{BoundWrite, Outcome as Planned, Planning, ShardEnd, Step};
 use domain::record::Record;
-use domain::stock::StockUpdate;
+use domain::stock::{ProductInfo, StockUpdate};
 use domain::{Position, ProductId, RestockId, Shard};
 use futures::future::{join_all, try_join_all};
 use lambda::clock;
@@ -20,7 +20,7 @@ use store::{Outcome, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::App;
-use crate::deliver::{self, Known};
+use crate::deliver::{self, Snapshot};
 use crate::event::Failed;
 use crate::fanout;
 
@@ -31,8 +31,7 @@ const INLINE_BUDGET: Duration = Duration::from_secs(1);
 /// Plans a stock update, and begins its deliveries.
 ///
 /// # Errors
-/// When the table or Kafka fails before every shard is begun or has a job on the topic. What was done until then may be
-/// done again.
+/// When the table or Kafka fails before every shard is begun or has a job on the topic. What was done may be done again.
 pub(crate) async fn plan(
     app: &App,
     record: &Record,
@@ -46,15 +45,8 @@ pub(crate) async fn plan(
     loop {
         let id = planning.product();
         match planning.next() {
-            Step::TakeName(name) => {
-                let now = clock::now();
-                let (name, _) = store.names().take(name, &Named::new(id, None, now), now).await?;
-                planning.on_name(name);
-            }
-            Step::ReadDetails => {
-                let known = store.products().get(id).await?;
-                planning.on_details(known.and_then(|known| known.product));
-            }
+            Step::TakeName(name) => planning.on_name(take_name(store, id, name).await?),
+            Step::ReadDetails => planning.on_details(read_details(store, id).await?),
             Step::RecordStockUpdate { version, restock, quantity, details } => {
                 let state = StockState { version, restock, quantity, details };
                 match store.products().record_stock_update(id, state).await? {
@@ -62,13 +54,9 @@ pub(crate) async fn plan(
                     Outcome::Refused(known) => planning.on_refused(known),
                 }
             }
-            Step::ReadEnds => {
-                let ends = try_join_all(app.shards().all().map(|shard| end_of(store, id, shard))).await?;
-                planning.on_ends(ends);
-            }
+            Step::ReadEnds => planning.on_ends(read_ends(app, id).await?),
             Step::FixBound { restock, bound } => {
-                let fixed = store.products().fix_bound(id, restock, bound).await?.is_applied();
-                planning.on_bound(if fixed { BoundWrite::Fixed } else { BoundWrite::Overtaken });
+                planning.on_bound(fix_bound(store, id, restock, bound).await?);
             }
             Step::ReadCursors(ends) => {
                 cursors = read_cursors(store, id, ends).await?;
@@ -88,7 +76,7 @@ pub(crate) async fn plan(
                 planning.on_opened();
             }
             Step::DeliverInline { product, jobs, first } => {
-                let known = |stored| Known { product: product.clone(), looked, stored, first };
+                let known = |stored| Snapshot { product: product.clone(), looked, stored, first };
                 let left = deliver_inline(app, jobs, &cursors, known, until).await;
                 planning.on_delivered(&left);
             }
@@ -96,7 +84,10 @@ pub(crate) async fn plan(
                 fanout::emit(&app.publisher, &app.kafka().batches, jobs).await?;
                 planning.on_emitted();
             }
-            Step::Finished(outcome) => return Ok(log(id, planning.restock(), outcome)),
+            Step::Finished(outcome) => {
+                log(id, planning.restock(), outcome);
+                return Ok(());
+            }
         }
     }
 }
@@ -110,9 +101,33 @@ fn log(product: &ProductId, restock: &RestockId, outcome: Planned) {
     }
 }
 
-async fn end_of(store: &Store, product: &ProductId, shard: Shard) -> Result<ShardEnd, StoreError> {
-    let end = store.waitlist(product, shard).end().await?;
-    Ok(ShardEnd { shard, last: end.last, used: end.used })
+async fn take_name(store: &Store, product: &ProductId, name: &RestockId) -> Result<RestockId, StoreError> {
+    let now = clock::now();
+    Ok(store.names().take(name, &Named::new(product, None, now), now).await?.0)
+}
+
+async fn read_details(store: &Store, product: &ProductId) -> Result<Option<ProductInfo>, StoreError> {
+    Ok(store.products().get(product).await?.and_then(|known| known.product))
+}
+
+async fn read_ends(app: &App, product: &ProductId) -> Result<Vec<ShardEnd>, StoreError> {
+    let reads = app.shards().all().map(|shard| async move {
+        let end = app.store.waitlist(product, shard).end().await?;
+        Ok(ShardEnd { shard, last: end.last, used: end.used })
+    });
+    try_join_all(reads).await
+}
+
+async fn fix_bound(
+    store: &Store,
+    product: &ProductId,
+    restock: &RestockId,
+    bound: Option<Position>,
+) -> Result<BoundWrite, StoreError> {
+    Ok(match store.products().fix_bound(product, restock, bound).await? {
+        Outcome::Applied(()) => BoundWrite::Fixed,
+        Outcome::Refused(()) => BoundWrite::Overtaken,
+    })
 }
 
 /// The cursors of these shards, but for those that cannot be read.
@@ -160,7 +175,7 @@ async fn deliver_inline(
     app: &App,
     jobs: &[Job],
     cursors: &BTreeMap<Shard, StoredCursor>,
-    known: impl Fn(StoredCursor) -> Known,
+    known: impl Fn(StoredCursor) -> Snapshot,
     until: Instant,
 ) -> Vec<Shard> {
     let until = until.min(Instant::now() + INLINE_BUDGET);
@@ -168,7 +183,7 @@ async fn deliver_inline(
         let known = cursors.get(&job.shard).cloned().map(&known);
         async move {
             let why = match known {
-                Some(known) => Some(deliver::begin(app, job, Some(known), until).await.err()?),
+                Some(known) => Some(deliver::deliver_from(app, job, Some(known), until).await.err()?),
                 None => None,
             };
             Some((job, why))

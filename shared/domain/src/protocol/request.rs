@@ -1,9 +1,10 @@
 //! A request to subscribe: the table's part in what [`Subscribing`] asks for.
 
+use std::sync::Arc;
+
 use jiff::Timestamp;
 
-use super::planner::Planner;
-use super::{Mistake, Protocol, SHARD, World};
+use super::{Mistake, Protocol, SHARD, World, restock};
 use crate::Position;
 use crate::subscribing::{Found, Insertion, Outcome, Step, Subscribed, Subscribing, Write};
 
@@ -36,13 +37,22 @@ pub(super) struct Subscription {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Request {
     Idle,
-    /// How many emails the shopper had got when it began.
-    Asks(Subscribing, Emails),
-    /// Answered, or dead; where its owner was answered and a restock is to come, with the number.
-    Done(Option<Emails>),
+    /// How many emails the shopper had got for certain when it began. Shared, because most steps of the model are others'.
+    Asks(Arc<Subscribing>, Emails),
+    /// Dead, or a stranger was answered, or the shopper was, like this.
+    Done(Option<Answer>),
 }
 
-type Emails = u8;
+/// What a shopper was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Answer {
+    place: Position,
+    in_stock: bool,
+    /// Where a restock is to come: how many emails they had got for certain when they asked.
+    before: Option<Emails>,
+}
+
+type Emails = usize;
 
 /// What clocks say: where a position is chosen, they differ.
 pub(super) const EARLY: i64 = 1;
@@ -62,17 +72,29 @@ impl Protocol {
         }
     }
 
-    /// A shopper got an email: nothing is owed to them any more.
-    pub(super) fn pay(&self, world: &mut World, shopper: usize) {
-        for (owed, asker) in world.owed.iter_mut().zip(self.requests) {
-            *owed &= asker.shopper != shopper;
-        }
+    /// Whether a restock is left that is not recorded yet.
+    fn restock_is_to_come(&self, world: &World) -> bool {
+        let recorded =
+            world.product.as_ref().is_some_and(|known| known.restock_id == restock(world.next_event));
+        self.events.iter().skip(world.next_event + usize::from(recorded)).any(|in_stock| *in_stock)
     }
 
-    /// Whether a restock is left that no planner has begun with.
-    fn restock_is_to_come(&self, world: &World) -> bool {
-        let begun = usize::from(world.planner != Planner::Idle);
-        self.events.iter().skip(world.next_event + begun).any(|in_stock| *in_stock)
+    /// Whether a shopper was answered before a restock, and got no email after they had asked.
+    pub(super) fn passes_over(&self, world: &World) -> bool {
+        let answers = || {
+            self.requests.iter().zip(&world.requests).filter_map(|(asker, request)| match request {
+                Request::Done(Some(answer)) => Some((asker.shopper, answer)),
+                _ => None,
+            })
+        };
+        answers().any(|(shopper, answer)| {
+            let Some(before) = answer.before else { return false };
+            let emails = world.mailed.iter().filter(|(of, _)| *of == shopper).count();
+            // Where they asked twice at the same time, the other answer may have told them.
+            let is_told =
+                |(of, other): (usize, &Answer)| of == shopper && other.in_stock && other.place > answer.place;
+            emails <= before && !answers().any(is_told)
+        })
     }
 
     fn subscribing(&self) -> Subscribing {
@@ -88,25 +110,28 @@ impl Protocol {
         let Asker { shopper, owner } = self.requests[index];
         let is_to_come = self.restock_is_to_come(world);
         let (mut subscribing, before) = match world.requests[index].clone() {
-            Request::Idle => (self.subscribing(), if is_to_come { world.emails(shopper) } else { 0 }),
-            Request::Asks(subscribing, before) => (subscribing, before),
+            Request::Idle => {
+                (self.subscribing(), if is_to_come { world.committed_emails(shopper) } else { 0 })
+            }
+            Request::Asks(subscribing, before) => (Arc::unwrap_or_clone(subscribing), before),
             Request::Done(_) => return,
         };
         self.answer(world, index, &mut subscribing, time(clock));
         if let Step::BackOff(_) = subscribing.next(time(clock), 0) {
             subscribing.on_waited();
+            // Else every round of two that take turns would be a state of its own.
+            subscribing.forget_rounds();
         }
-        let Step::Finished(Outcome::Subscribed(Subscribed { in_stock, .. })) =
-            subscribing.next(time(clock), 0)
-        else {
-            world.requests[index] = Request::Asks(subscribing, before);
+        let Step::Finished(Outcome::Subscribed(answer)) = subscribing.next(time(clock), 0) else {
+            world.requests[index] = Request::Asks(Arc::new(subscribing), before);
             return;
         };
-        if owner && in_stock {
-            self.pay(world, shopper);
+        let Subscribed { position: place, in_stock, .. } = answer;
+        if owner {
+            world.owed[shopper] = !in_stock;
         }
-        world.owed[index] = owner && !in_stock;
-        world.requests[index] = Request::Done((owner && is_to_come).then_some(before));
+        let before = is_to_come.then_some(before);
+        world.requests[index] = Request::Done(owner.then_some(Answer { place, in_stock, before }));
     }
 
     /// Does the next step of `subscribing`, and answers it.
@@ -173,6 +198,12 @@ impl Protocol {
 }
 
 impl World {
+    /// At how many places a shopper has got an email, without those in a call that is not committed: a request that meets
+    /// that is as good as one before it.
+    fn committed_emails(&self, shopper: usize) -> Emails {
+        self.mailed.iter().filter(|(of, at)| *of == shopper && self.cursor.is_consumed(*at)).count()
+    }
+
     /// Writes a subscription and its entry.
     fn enter(&mut self, shopper: usize, position: Position, by: usize) {
         self.subscriptions[shopper] = Some(Subscription { position, by });

@@ -65,6 +65,11 @@ impl Subscribing {
         Self { mutant: Switch { mutant, ..Switch::default() }, ..self }
     }
 
+    /// For a model that has as many rounds as it wants.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.round = 0;
+    }
+
     pub(super) fn swap_after_insert(&mut self) {
         match self.state {
             State::Look(place) if self.mutant.is(Mutant::EntryAfterSubscription) => {

@@ -27,10 +27,16 @@ impl Protocol {
             Planner::Idle => self.planning(world.next_event),
             Planner::Plans(planning) => Arc::unwrap_or_clone(planning),
         };
+        if let Step::Finished(_) = planning.next() {
+            world.next_event += 1;
+            return;
+        }
+        let publishes = matches!(planning.next(), Step::Emit(_));
         access(world, &mut planning);
         while write_unread(&mut planning) {}
         match planning.next() {
-            Step::Finished(_) => world.next_event += 1,
+            // A planner that dies after it has published, and before its record is acknowledged, plans once more.
+            Step::Finished(_) if !publishes => world.next_event += 1,
             _ => world.planner = Planner::Plans(Arc::new(planning)),
         }
     }

@@ -282,7 +282,7 @@ async fn a_moved_entry_is_passed_by_every_read_of_those_that_wait() {
         waitlist.entries_at(&[1, 3, 4, 14].map(at), now()).await.unwrap().into_keys().collect();
     found.sort_unstable();
     assert_eq!(found, [3, 14].map(at));
-    let carried = Cursor { carried: vec![at(1), at(3)], committed: at(4), ..Cursor::default() };
+    let carried = Cursor { pending_retries: vec![at(1), at(3)], committed: at(4), ..Cursor::default() };
     for (cursor, waiting) in [(Cursor::default(), &waiting[..]), (carried, &waiting)] {
         let first = waitlist.first(&cursor, 9, now()).await.unwrap();
         assert_eq!(first.iter().map(|one| one.position).collect::<Vec<_>>(), waiting);

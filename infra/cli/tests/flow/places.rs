@@ -99,12 +99,12 @@ async fn a_request_that_stalls_takes_nobody_out_of_the_fan_out_that_another_one_
     assert_eq!(shop.told("victim@example.com").await, 1);
 }
 
-/// Whether a worker has announced a call of the shard: its first write of the cursor.
-async fn is_announced(system: &System, product: &str) -> Option<()> {
-    let key = |text: String| aws_sdk_dynamodb::types::AttributeValue::S(text);
+/// An item of the table, in words.
+async fn item(system: &System, pk: &str, sk: &str) -> String {
+    let key = |text: &str| aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned());
     let request = system.dynamodb().get_item().table_name(&system.ready.table);
-    let request = request.key("pk", key(format!("W#{product}#0"))).key("sk", key("CURSOR".to_owned()));
-    request.send().await.unwrap().item.map(drop)
+    let got = request.key("pk", key(pk)).key("sk", key(sk)).send().await.unwrap();
+    format!("{:?}", got.item.unwrap_or_default().get(if sk == "CURSOR" { "flight" } else { "position" }))
 }
 
 async fn sell_out(shop: &Shop, product: &str) {
@@ -118,12 +118,22 @@ async fn sell_out(shop: &Shop, product: &str) {
 
 #[tokio::test]
 async fn the_link_of_an_email_that_was_on_its_way_while_its_subscriber_moved_ends_the_subscription() {
-    let system = System::start(&[], &[("SHARDS", "1")]);
+    let system = System::start(&[], &[("SHARDS", "1"), ("SEND_RATE", "10")]);
     let shop = system.shop();
+    // Enough for her email to go out after the planner's head start, so that the sell-out is not behind it in line.
+    for n in 0..24 {
+        shop.subscribe("linked", &format!("ahead{n}@example.com")).await;
+    }
     shop.subscribe("linked", "mover@example.com").await;
-    shop.ses_faults(json!({ "latencyMs": 3_000 })).await;
+    let position = item(&system, "S#a:mover@example.com", "P#linked").await;
+    let position = position.split('"').nth(1).unwrap();
     shop.stock("linked", json!({ "quantity": 5 })).await;
-    until("the call is announced", async || is_announced(&system, "linked").await).await;
+    until("the first call", async || (shop.everything().await.len() >= 10).then_some(())).await;
+    shop.ses_faults(json!({ "latencyMs": 2_500 })).await;
+    until("her call is announced", async || {
+        item(&system, "W#linked#0", "CURSOR").await.contains(position).then_some(())
+    })
+    .await;
     sell_out(&shop, "linked").await;
     let again = shop.ask("linked", json!({ "email": "mover@example.com" })).await;
     assert_eq!((again.status, &again.json()["inStock"]), (200, &json!(false)), "{again:?}");

@@ -67,8 +67,11 @@ pub(crate) async fn plan(
                 planning.on_ends(ends);
             }
             Step::FixBound { restock, bound } => {
-                let fixed = store.products().fix_bound(id, restock, bound).await?.is_applied();
-                planning.on_bound(if fixed { BoundWrite::Fixed } else { BoundWrite::Overtaken });
+                let write = match store.products().fix_bound(id, restock, bound).await? {
+                    Outcome::Applied(()) => BoundWrite::Fixed,
+                    Outcome::Refused(stands) => BoundWrite::refused(stands.as_ref(), restock),
+                };
+                planning.on_bound(write);
             }
             Step::ReadCursors(ends) => {
                 cursors = read_cursors(store, id, ends).await?;

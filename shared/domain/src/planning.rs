@@ -48,7 +48,8 @@ pub enum Step<'a> {
     },
     /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`].
     ReadEnds,
-    /// Step 3. Fix the bound for this restock, on condition that it is the current one still: [`Planning::on_bound`].
+    /// Step 3. Fix the bound for this restock, on condition that it is the current one still and has no bound yet:
+    /// [`Planning::on_bound`].
     FixBound {
         /// The restock.
         restock: &'a RestockId,
@@ -115,8 +116,21 @@ pub struct ShardEnd {
 pub enum BoundWrite {
     /// It stands.
     Fixed,
+    /// Another planner of this restock was faster, and this is the bound that stands; nothing was written. A restock has
+    /// one bound: fixed anew, it could go back, or past a subscriber who has moved out of the fan-out's way.
+    Stands(Option<Position>),
     /// Another restock is the current one; nothing was written.
     Overtaken,
+}
+
+impl BoundWrite {
+    /// What became of the write of the bound of `restock`, where it was refused and the product stands so.
+    pub fn refused(stands: Option<&Product>, restock: &RestockId) -> Self {
+        match stands.filter(|product| product.restock_id == *restock && product.is_planned()) {
+            Some(product) => Self::Stands(product.bound),
+            None => Self::Overtaken,
+        }
+    }
 }
 
 /// The planning of one stock update. See the [module](self).

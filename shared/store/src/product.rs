@@ -112,21 +112,26 @@ impl Products<'_> {
         })
     }
 
-    /// Fixes the bound of a restock, as long as that is the product's current one. Refused, another restock, or a
-    /// sell-out, has overtaken it, and nothing is planned for it. `None` where no shard ever had an entry: the restock
-    /// counts as planned all the same.
+    /// Fixes the bound of a restock, as long as that is the product's current one and has no bound yet: with any number of
+    /// planners a restock has one bound, and the product's never goes back. Refused, it gives the product as it stands:
+    /// another planner has fixed the restock's bound, or another restock, or a sell-out, has overtaken it. `None` where no
+    /// shard ever had an entry: the restock counts as planned all the same.
     ///
     /// # Errors
-    /// `Unavailable` and `Denied`.
+    /// Every kind of [`StoreError`] but `Contended`.
     pub async fn fix_bound(
         self,
         product: &ProductId,
         restock: &RestockId,
         bound: Option<Position>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Outcome<(), Option<Product>>, StoreError> {
         let update = self
             .0
-            .update(&key(product), "#restock = :restock")
+            .update(
+                &key(product),
+                "#restock = :restock AND (attribute_not_exists(#boundOf) OR #boundOf <> :restock)",
+            )
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_names("#restock", RESTOCK)
             .expression_attribute_names("#boundOf", BOUND_OF)
             .expression_attribute_values(":restock", string(restock));
@@ -139,7 +144,7 @@ impl Products<'_> {
         };
         Ok(match apply(update).await? {
             Outcome::Applied(_) => Outcome::Applied(()),
-            Outcome::Refused(_) => Outcome::Refused(()),
+            Outcome::Refused(item) => Outcome::Refused(item.map(|item| from_item(item, KIND)).transpose()?),
         })
     }
 }

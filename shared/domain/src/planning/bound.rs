@@ -17,10 +17,12 @@ impl FixedBound {
         product.is_planned().then_some(Self(product.bound))
     }
 
-    /// The bound that was written just now; `None` where the write was refused.
+    /// The bound that was written just now, or else the one that another planner of the restock has written; `None` where
+    /// the restock was overtaken.
     pub(super) fn won(write: BoundWrite, bound: Option<Position>) -> Option<Self> {
         match write {
             BoundWrite::Fixed => Some(Self(bound)),
+            BoundWrite::Stands(stands) => Some(Self(stands)),
             BoundWrite::Overtaken => None,
         }
     }

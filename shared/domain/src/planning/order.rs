@@ -89,7 +89,7 @@ impl Planning {
         let Some(ends) = self.mutant.kept(&mut self.state, ends) else { return };
         let State::ReadEnds(product) = self.take() else { out_of_turn() };
         self.state = match FixedBound::found(&product) {
-            Some(bound) => State::of_bound(bound, product, ends),
+            Some(bound) => State::of_bound(bound, false, product, ends),
             None => {
                 let bound = product.bound_over(ends.iter().filter_map(|end| end.last));
                 State::FixBound { product, ends, bound }
@@ -102,8 +102,10 @@ impl Planning {
     /// What became of the write of the bound: only a restock for which it stands goes on.
     pub fn on_bound(&mut self, write: BoundWrite) {
         let State::FixBound { product, ends, bound } = self.take() else { out_of_turn() };
+        // Where another planner fixed it, that one's deliveries may have begun.
+        let first = write == BoundWrite::Fixed;
         self.state = match FixedBound::won(write, bound) {
-            Some(fixed) => State::of_bound(fixed, product, ends),
+            Some(fixed) => State::of_bound(fixed, first, product, ends),
             None => State::Finished(Outcome::Overtaken),
         };
         #[cfg(test)]

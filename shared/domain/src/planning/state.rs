@@ -46,8 +46,8 @@ impl State {
     }
 
     /// The state once the bound stands: without a bound there is no entry, and no cursor to read.
-    pub(super) fn of_bound(bound: FixedBound, product: Product, ends: Vec<ShardEnd>) -> Self {
-        let (first, restock) = (!product.is_planned(), product.restock_id.clone());
+    pub(super) fn of_bound(bound: FixedBound, first: bool, product: Product, ends: Vec<ShardEnd>) -> Self {
+        let restock = product.restock_id.clone();
         let product = Product { bound: bound.position(), bound_of: Some(restock), ..product };
         let unbounded = bound.position().is_none();
         let plan = Plan { bound, product, first, jobs: Vec::new() };

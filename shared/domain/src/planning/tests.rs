@@ -201,6 +201,23 @@ fn no_job_is_made_for_a_restock_that_was_overtaken_before_its_bound_stood() {
 }
 
 #[test]
+fn a_restock_whose_bound_another_planner_has_fixed_goes_on_with_that_one() {
+    let stands = |known: Product| {
+        let table = Table {
+            bound_write: BoundWrite::refused(Some(&known), &known.restock_id.clone()),
+            ..Table::default()
+        };
+        table.run(&mut planning(RESTOCK)).0
+    };
+    let steps = "details, record stock-0-7, ends, fix 40";
+    // What was delivered up to the earlier bound is closed, as with a restock that comes again.
+    let of_35 = "cursors 3, close [1 2], plan 35 [0], open [0], deliver [0]";
+    assert_eq!(stands(recorded(Some("stock-0-7"), Some(at(35)))), format!("{steps}, {of_35}"));
+    assert_eq!(stands(recorded(Some("stock-0-7"), None)), format!("{steps}, plan 0 [], open [], deliver []"));
+    assert_eq!(stands(recorded(Some("before"), Some(at(35)))), steps);
+}
+
+#[test]
 fn the_bound_covers_every_shard_and_never_goes_back() {
     for (bound, fixed) in [(None, "fix 40"), (Some(at(39)), "fix 40"), (Some(at(41)), "fix 41")] {
         let run = Table { bound, ..Table::default() }.run(&mut planning(RESTOCK));

@@ -43,6 +43,8 @@ struct Protocol {
     events: &'static [bool],
     /// How many crashes, redeliveries, throttled calls and slices that end early there may be.
     troubles: u8,
+    /// How many events may come to a second planner beside the first.
+    twins: u8,
 }
 
 const SHOPPERS: usize = 2;
@@ -63,13 +65,18 @@ struct World {
     // The processes.
     requests: Vec<(usize, Request)>,
     planner: Planner,
+    /// Another planner of an event that came twice.
+    second: Option<(usize, Planner)>,
     workers: [Worker; 2],
     troubles: u8,
+    twins: u8,
     // What happened.
     mailed: BTreeSet<(usize, Position)>,
     /// How often each shopper was told of each event.
     told: Vec<[u8; SHOPPERS]>,
     doubts: u8,
+    /// Whether the product's bound went back, or a restock's was fixed twice.
+    refixed: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -84,6 +91,9 @@ enum Act {
     Request(usize, i64),
     Plan,
     PlannerDies,
+    /// An event that is being planned, or is planned, is delivered again to another planner.
+    PlanTwice(usize),
+    PlanSecond,
     Take(usize, usize),
     Work(usize),
     /// SES throttles the call.
@@ -129,6 +139,7 @@ impl World {
 /// Whether nothing is under way and nothing is left to come.
 fn at_rest(protocol: &Protocol, world: &World) -> bool {
     world.next_event == protocol.events.len()
+        && world.second.is_none()
         && world.jobs.is_empty()
         && world.workers == [Worker::Idle, Worker::Idle]
         && world.requests.iter().all(|(_, request)| matches!(request, Request::Done(..) | Request::Idle))
@@ -149,11 +160,14 @@ impl Model for Protocol {
             jobs: vec![],
             requests: self.requests.iter().map(|shopper| (*shopper, Request::Idle)).collect(),
             planner: Planner::Idle,
+            second: None,
             workers: [Worker::Idle, Worker::Idle],
             troubles: self.troubles,
+            twins: self.twins,
             mailed: BTreeSet::new(),
             told: vec![[0; SHOPPERS]; self.events.len()],
             doubts: 0,
+            refixed: false,
         }]
     }
 
@@ -169,6 +183,12 @@ impl Model for Protocol {
             if world.troubles > 0 && world.planner != Planner::Idle {
                 acts.push(Act::PlannerDies);
             }
+        }
+        if world.second.is_some() {
+            acts.push(Act::PlanSecond);
+        } else if world.twins > 0 {
+            let begun = world.next_event + usize::from(world.planner != Planner::Idle);
+            acts.extend((0..begun).filter(|event| self.events[*event]).map(Act::PlanTwice));
         }
         for (index, worker) in world.workers.iter().enumerate() {
             match worker {
@@ -193,13 +213,19 @@ impl Model for Protocol {
 
     fn next_state(&self, world: &World, act: Act) -> Option<World> {
         let mut next = world.clone();
-        if !matches!(act, Act::Request(..) | Act::Plan | Act::Take(..) | Act::Work(_)) {
+        let ordinary = matches!(act, Act::Request(..) | Act::Plan | Act::Take(..) | Act::Work(_));
+        if !ordinary && !matches!(act, Act::PlanTwice(_) | Act::PlanSecond) {
             next.troubles -= 1;
         }
         match act {
             Act::Request(index, clock) => self.request(&mut next, index, clock),
             Act::Plan => self.plan(&mut next),
             Act::PlannerDies => next.planner = Planner::Idle,
+            Act::PlanTwice(event) => {
+                next.twins -= 1;
+                next.second = Some((event, Planner::Idle));
+            }
+            Act::PlanSecond => self.plan_second(&mut next),
             Act::Take(index, job) => next.workers[index] = Worker::Open(next.jobs.remove(job)),
             Act::Work(index) => self.work(&mut next, index, false),
             Act::Throttled(index) => self.work(&mut next, index, true),
@@ -255,6 +281,10 @@ impl Model for Protocol {
             Property::always("nobody is told twice, but by a call in doubt", |_: &Self, world: &World| {
                 world.told.iter().flatten().all(|times| *times <= 1 + world.doubts)
             }),
+            Property::always(
+                "nobody finds the bound of a restock fixed twice, or gone back",
+                |_: &Self, world: &World| !world.refixed,
+            ),
             Property::sometimes("somebody is told", |_: &Self, world: &World| {
                 world.told.iter().flatten().any(|times| *times == 1)
             }),
@@ -265,7 +295,9 @@ impl Model for Protocol {
 
 impl Protocol {
     fn checked(self) -> impl Checker<Self> {
-        self.checker().threads(2).spawn_bfs().join()
+        let checker = self.clone().checker().threads(2).spawn_bfs().join();
+        println!("{self:?}: {} states", checker.unique_state_count());
+        checker
     }
 }
 
@@ -278,37 +310,50 @@ const BACK_AGAIN: &[bool] = &[true, false, true];
 
 #[test]
 fn a_shopper_who_asks_once_is_neither_lost_nor_told_twice_whatever_goes_wrong() {
-    let protocol = Protocol { mistake: Mistake::None, requests: ONE, events: BACK_AGAIN, troubles: 1 };
+    let protocol =
+        Protocol { mistake: Mistake::None, requests: ONE, events: BACK_AGAIN, troubles: 1, twins: 0 };
     protocol.checked().assert_properties();
 }
 
 #[test]
 fn nor_is_one_who_asks_twice_at_the_same_time() {
-    let protocol = Protocol { mistake: Mistake::None, requests: TWICE, events: BACK_AGAIN, troubles: 0 };
+    let protocol =
+        Protocol { mistake: Mistake::None, requests: TWICE, events: BACK_AGAIN, troubles: 0, twins: 0 };
     protocol.checked().assert_properties();
 }
 
 #[test]
 fn nor_are_two_who_ask_at_the_same_time() {
-    let protocol = Protocol { mistake: Mistake::None, requests: TWO, events: RESTOCK, troubles: 1 };
+    let protocol = Protocol { mistake: Mistake::None, requests: TWO, events: RESTOCK, troubles: 1, twins: 0 };
     protocol.checked().assert_properties();
 }
 
 #[test]
 fn nor_is_one_who_asks_again_after_being_told() {
-    let protocol = Protocol { mistake: Mistake::None, requests: AND_AGAIN, events: RESTOCK, troubles: 1 };
+    let protocol =
+        Protocol { mistake: Mistake::None, requests: AND_AGAIN, events: RESTOCK, troubles: 1, twins: 0 };
+    protocol.checked().assert_properties();
+}
+
+#[test]
+fn nor_is_one_for_whom_two_planners_work_on_one_restock() {
+    let protocol =
+        Protocol { mistake: Mistake::None, requests: TWICE, events: RESTOCK, troubles: 0, twins: 1 };
     protocol.checked().assert_properties();
 }
 
 #[test]
 fn each_mistake_is_found() {
-    let at = |mistake, requests, troubles| Protocol { mistake, requests, events: BACK_AGAIN, troubles };
-    let once = |mistake, requests| Protocol { mistake, requests, events: RESTOCK, troubles: 1 };
+    let at =
+        |mistake, requests, troubles| Protocol { mistake, requests, events: BACK_AGAIN, troubles, twins: 0 };
+    let once = |mistake, requests| Protocol { mistake, requests, events: RESTOCK, troubles: 1, twins: 0 };
+    let twins = |mistake| Protocol { mistake, requests: ONE, events: RESTOCK, troubles: 0, twins: 1 };
     for protocol in [
         at(Mistake::Planning(planning::Mutant::EndsBeforeStock), ONE, 1),
         at(Mistake::Planning(planning::Mutant::BoundBeforeEnds), TWO, 0),
         at(Mistake::Planning(planning::Mutant::UnfixedBound), TWO, 0),
         once(Mistake::Planning(planning::Mutant::FixAgain), AND_AGAIN),
+        twins(Mistake::Planning(planning::Mutant::FixTwice)),
         at(Mistake::SendWithoutClaim, ONE, 1),
         at(Mistake::CommitBeforeSend, ONE, 1),
         at(Mistake::Subscribing(subscribing::Mutant::EntryAfterSubscription), TWICE, 0),

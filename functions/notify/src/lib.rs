@@ -5,8 +5,9 @@
 
 use std::{sync::Arc, time::Duration};
 
+use aws_config::SdkConfig;
 use domain::ShardCount;
-use kafka::{KafkaConfig, Publisher, Signer};
+use kafka::{ClientError, KafkaConfig, Publisher, Signer};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde_json::Value;
 use store::Store;
@@ -38,6 +39,18 @@ pub struct App {
 }
 
 impl App {
+    /// The function with these settings, on this table; `aws` is SES's, and signs for Kafka. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the settings of Kafka make no client.
+    pub fn new(config: Config, aws: &SdkConfig, store: Store) -> Result<Self, ClientError> {
+        let signer = aws.credentials_provider().map(Signer::new);
+        let publisher = Publisher::new(&config.kafka, signer, config.delivery, Duration::from_millis(1))?;
+        let mailer = mailer::Mailer::new(aws, &config);
+        let budget = budget::Budget::new(&store, &config.sender, config.rate, config.reserved);
+        Ok(Self { config, store, publisher, mailer, budget })
+    }
+
     fn kafka(&self) -> &KafkaConfig {
         &self.config.kafka
     }
@@ -53,15 +66,11 @@ pub async fn run() -> Result<(), Error> {
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let metrics = metrics::start(config.function_name.clone())?;
     let aws = lambda::aws::config().await;
-    let signer = aws.credentials_provider().map(Signer::new);
-    let publisher = Publisher::new(&config.kafka, signer, config.delivery, Duration::from_millis(1))?;
-    // Not waited for: most restocks are told without a word to Kafka, and it may be away.
-    let (warmed, topic) = (publisher.clone(), config.kafka.batches.clone());
-    tokio::spawn(async move { warmed.warm_up(&topic).await });
     let store = Store::new(&aws, config.table.clone());
-    let mailer = mailer::Mailer::new(&aws, &config);
-    let budget = budget::Budget::new(&store, &config.sender, config.rate, config.reserved);
-    let app = Arc::new(App { config, store, publisher, mailer, budget });
+    let app = Arc::new(App::new(config, &aws, store)?);
+    // Not waited for: most restocks are told without a word to Kafka, and it may be away.
+    let (warmed, topic) = (app.publisher.clone(), app.kafka().batches.clone());
+    tokio::spawn(async move { warmed.warm_up(&topic).await });
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Value>| {
         let app = Arc::clone(&app);
         async move {
@@ -85,7 +94,7 @@ pub async fn handle(app: &App, payload: Value, until: Instant) -> Result<Value, 
 }
 
 /// What is kept of an invocation's time for the end: a call to SES and the commits after it.
-const LAST_CALL: Duration = mailer::CALL_TIMEOUT.saturating_add(Duration::from_secs(5));
+const LAST_CALL: Duration = domain::delivery::CALL_TIMEOUT.saturating_add(Duration::from_secs(5));
 /// The least time to work in beside that.
 const LEAST_WORK: Duration = Duration::from_secs(1);
 /// The least that the function's time-out may be.

@@ -22,6 +22,7 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use domain::{
     Position,
     budget::Rate,
+    delivery::{Announced, CALL_TIMEOUT, CallOutcome, Refusal},
     job::Job,
     mail::{self, Layout, Offer, Recipient, Shop},
     unsubscribe::{Key, Ticket},
@@ -33,10 +34,6 @@ use crate::Config;
 
 mod outcome;
 
-pub(crate) use outcome::{Fate, Refusal, Sent};
-
-/// The longest a call to SES may take.
-pub(crate) const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long SES may have been silent before its connections are tried with a call that may be repeated. By the wall clock: the
 /// pool's own clock stands still while Lambda freezes the function.
 const SILENCE: Duration = Duration::from_secs(20);
@@ -122,12 +119,20 @@ impl Mailer {
         }
     }
 
-    /// Mails everybody in `call` of the offer, in one call of at most 50.
-    pub(crate) async fn send(&self, job: &Job, offer: &Offer, call: &[(Position, Addressee)]) -> Sent {
+    /// Sends the offer to the recipients of a call that was announced, at most 50.
+    pub(crate) async fn send(
+        &self,
+        job: &Job,
+        offer: &Offer,
+        announced: Announced<'_, Addressee>,
+    ) -> CallOutcome {
+        let call = announced.into_recipients();
         let request = match self.request(job, offer, call) {
             Ok(request) => request,
             Err(error) => {
-                return Sent::Refused(Refusal::Stopped(format!("the call cannot be built: {error}")));
+                return CallOutcome::NotSent(Refusal::Suspended(format!(
+                    "the call cannot be built: {error}"
+                )));
             }
         };
         let asked = request.send().await;
@@ -136,7 +141,7 @@ impl Mailer {
         match &asked {
             Ok(output) => {
                 tracing::debug!(request_id, count = call.len(), "SES answered a call");
-                outcome::answered(output, call.len())
+                outcome::completed(output, call.len())
             }
             Err(error) => {
                 let sent = outcome::failed(error);

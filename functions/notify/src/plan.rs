@@ -8,19 +8,19 @@ use domain::cursor::Cursor;
 use domain::job::Job;
 use domain::planning::{BoundWrite, Outcome as Planned, Planning, ShardEnd, Step};
 use domain::record::Record;
-use domain::stock::StockUpdate;
+use domain::stock::{ProductInfo, StockUpdate};
 use domain::{Position, ProductId, RestockId, Shard};
 use futures::future::{join_all, try_join_all};
 use lambda::clock;
 use store::cursor::StoredCursor;
 use store::name::Named;
-use store::product::StockState;
+use store::product::{Sale, StockState};
 use store::summary::Planned as PlanRecord;
 use store::{Outcome, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::App;
-use crate::deliver::{self, Known};
+use crate::deliver::{self, Begun, Patience, Snapshot};
 use crate::event::Failed;
 use crate::fanout;
 
@@ -31,8 +31,7 @@ const INLINE_BUDGET: Duration = Duration::from_secs(1);
 /// Plans a stock update, and begins its deliveries.
 ///
 /// # Errors
-/// When the table or Kafka fails before every shard is begun or has a job on the topic. What was done until then may be
-/// done again.
+/// When the table or Kafka fails before every shard is begun or has a job on the topic. What was done may be done again.
 pub(crate) async fn plan(
     app: &App,
     record: &Record,
@@ -46,39 +45,32 @@ pub(crate) async fn plan(
     loop {
         let id = planning.product();
         match planning.next() {
-            Step::TakeName(name) => {
-                let now = clock::now();
-                let (name, _) = store.names().take(name, &Named::new(id, None, now), now).await?;
-                planning.on_name(name);
-            }
-            Step::ReadDetails => {
-                let known = store.products().get(id).await?;
-                planning.on_details(known.and_then(|known| known.product));
-            }
+            Step::TakeName(name) => planning.on_name(take_name(store, id, name).await?),
+            Step::ReadDetails => planning.on_details(read_details(store, id).await?),
             Step::RecordStockUpdate { version, restock, quantity, details } => {
                 let state = StockState { version, restock, quantity, details };
                 match store.products().record_stock_update(id, state).await? {
-                    Outcome::Applied(product) => planning.on_recorded(product),
+                    Outcome::Applied(before) => planning.on_recorded(before),
                     Outcome::Refused(known) => planning.on_refused(known),
                 }
             }
-            Step::ReadEnds => {
-                let ends = try_join_all(app.shards().all().map(|shard| end_of(store, id, shard))).await?;
-                planning.on_ends(ends);
+            Step::RecordSale { seen, version, quantity, details } => {
+                let sale = Sale { seen, version, quantity, details };
+                match store.products().record_sale(id, sale).await? {
+                    Outcome::Applied(()) => planning.on_sale_recorded(),
+                    Outcome::Refused(known) => planning.on_refused(known),
+                }
             }
+            Step::ReadEnds => planning.on_ends(read_ends(app, id).await?),
             Step::FixBound { restock, bound } => {
-                let write = match store.products().fix_bound(id, restock, bound).await? {
-                    Outcome::Applied(()) => BoundWrite::Fixed,
-                    Outcome::Refused(stands) => BoundWrite::refused(stands.as_ref(), restock),
-                };
-                planning.on_bound(write);
+                planning.on_bound(fix_bound(store, id, restock, bound).await?);
             }
             Step::ReadCursors(ends) => {
                 cursors = read_cursors(store, id, ends).await?;
                 planning.on_cursors(|shard| cursor_of(&cursors, shard));
             }
             Step::CloseDelivered(jobs) => {
-                try_join_all(jobs.iter().map(|job| fanout::close(store, job))).await?;
+                try_join_all(jobs.iter().map(|job| fanout::close_delivered(store, job))).await?;
                 planning.on_closed();
             }
             Step::RecordPlan { restock, bound, jobs } => {
@@ -86,12 +78,12 @@ pub(crate) async fn plan(
                 planning.on_plan_recorded();
             }
             Step::OpenFanOuts(jobs) => {
-                fanout::open(store, jobs).await?;
-                tracing::info!(product = %id, restock = %planning.restock(), shards = jobs.len(), "planned");
-                planning.on_opened();
+                let opened = fanout::open(store, jobs).await?;
+                tracing::info!(product = %id, restock = %planning.restock(), shards = opened.len(), "planned");
+                planning.on_opened(opened);
             }
-            Step::DeliverInline { product, jobs, first } => {
-                let known = |stored| Known { product: product.clone(), looked, stored, first };
+            Step::DeliverInline { product, jobs } => {
+                let known = |stored| Snapshot { product: product.clone(), looked, stored, first: true };
                 let left = deliver_inline(app, jobs, &cursors, known, until).await;
                 planning.on_delivered(&left);
             }
@@ -99,7 +91,10 @@ pub(crate) async fn plan(
                 fanout::emit(&app.publisher, &app.kafka().batches, jobs).await?;
                 planning.on_emitted();
             }
-            Step::Finished(outcome) => return Ok(log(id, planning.restock(), outcome)),
+            Step::Finished(outcome) => {
+                log(id, planning.restock(), outcome);
+                return Ok(());
+            }
         }
     }
 }
@@ -108,14 +103,39 @@ fn log(product: &ProductId, restock: &RestockId, outcome: Planned) {
     match outcome {
         Planned::Stale => tracing::info!(%product, %restock, "stale: something later is known"),
         Planned::SoldOut => tracing::info!(%product, %restock, "sold out"),
+        Planned::Sale => tracing::info!(%product, %restock, "a sale: fewer than before, and planned already"),
         Planned::Overtaken => tracing::info!(%product, %restock, "overtaken by a later update"),
         Planned::Planned => {}
     }
 }
 
-async fn end_of(store: &Store, product: &ProductId, shard: Shard) -> Result<ShardEnd, StoreError> {
-    let end = store.waitlist(product, shard).end().await?;
-    Ok(ShardEnd { shard, last: end.last, used: end.used })
+async fn take_name(store: &Store, product: &ProductId, name: &RestockId) -> Result<RestockId, StoreError> {
+    let now = clock::now();
+    Ok(store.names().take(name, &Named::new(product, None, now), now).await?.0)
+}
+
+async fn read_details(store: &Store, product: &ProductId) -> Result<Option<ProductInfo>, StoreError> {
+    Ok(store.products().get(product).await?.and_then(|known| known.product))
+}
+
+async fn read_ends(app: &App, product: &ProductId) -> Result<Vec<ShardEnd>, StoreError> {
+    let reads = app.shards().all().map(|shard| async move {
+        let end = app.store.waitlist(product, shard).end().await?;
+        Ok(ShardEnd { shard, last: end.last, used: end.used })
+    });
+    try_join_all(reads).await
+}
+
+async fn fix_bound(
+    store: &Store,
+    product: &ProductId,
+    restock: &RestockId,
+    bound: Option<Position>,
+) -> Result<BoundWrite, StoreError> {
+    Ok(match store.products().fix_bound(product, restock, bound).await? {
+        Outcome::Applied(()) => BoundWrite::Fixed,
+        Outcome::Refused(stands) => BoundWrite::refused(stands.as_ref(), restock),
+    })
 }
 
 /// The cursors of these shards, but for those that cannot be read.
@@ -157,32 +177,32 @@ async fn record_plan(
     app.store.summaries().record_plan(&planned).await
 }
 
-/// Begins these jobs for a moment, and gives the shards that could not be begun. The restock is planned, whatever became
-/// of them: its record fails only where their jobs cannot be published.
+/// Begins these jobs for a moment, and gives the shards that could not be begun, because another worker has them or for a
+/// failure. The restock is planned, whatever became of them: its record fails only where their jobs cannot be published.
 async fn deliver_inline(
     app: &App,
     jobs: &[Job],
     cursors: &BTreeMap<Shard, StoredCursor>,
-    known: impl Fn(StoredCursor) -> Known,
+    known: impl Fn(StoredCursor) -> Snapshot,
     until: Instant,
 ) -> Vec<Shard> {
     let until = until.min(Instant::now() + INLINE_BUDGET);
     let begun = jobs.iter().map(|job| {
         let known = cursors.get(&job.shard).cloned().map(&known);
-        async move {
-            let why = match known {
-                Some(known) => Some(deliver::begin(app, job, Some(known), until).await.err()?),
-                None => None,
-            };
-            Some((job, why))
-        }
+        async move { is_left(app, job, known, until).await.then_some(job.shard) }
     });
     // join_all and not try_join_all: a delivery that is dropped half-way would leave a call in doubt.
-    let left = join_all(begun).await.into_iter().flatten();
-    left.map(|(job, why)| {
-        let why = why.as_ref().map(|error| lambda::error_chain(error).to_string());
-        tracing::error!(product = %job.product_id, shard = %job.shard, why, "not begun at once: put in line");
-        job.shard
-    })
-    .collect()
+    join_all(begun).await.into_iter().flatten().collect()
+}
+
+async fn is_left(app: &App, job: &Job, known: Option<Snapshot>, until: Instant) -> bool {
+    let Some(known) = known else { return true };
+    match deliver::deliver_from(app, job, known, Patience::None, until).await {
+        Ok(begun) => begun == Begun::Busy,
+        Err(error) => {
+            let why = lambda::error_chain(&error).to_string();
+            tracing::error!(product = %job.product_id, shard = %job.shard, why, "not begun at once: put in line");
+            true
+        }
+    }
 }

@@ -12,7 +12,7 @@ use domain::{
 };
 use http::StatusCode;
 use jiff::Timestamp;
-use kafka::{DELIVERY_MS, KafkaConfig, PublishError, Publisher, Record, Signer, Written};
+use kafka::{ClientError, DELIVERY_MS, KafkaConfig, PublishError, Publisher, Record, Signer, Written};
 use lambda::http::Problem;
 use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME};
 use lambda::{clock, entropy};
@@ -71,6 +71,22 @@ pub struct App {
 }
 
 impl App {
+    /// The function with these settings. Nothing is connected yet.
+    ///
+    /// # Errors
+    /// When the settings of Kafka make no client.
+    pub fn new(config: Config) -> Result<Self, ClientError> {
+        let signer = Some(Signer::from_environment());
+        let publisher = Publisher::new(&config.kafka, signer, config.delivery, Duration::ZERO)?;
+        Ok(Self { config, publisher, store: OnceCell::new() })
+    }
+
+    /// The same on this table, in place of the one that the environment names.
+    #[must_use]
+    pub fn on(self, store: Store) -> Self {
+        Self { store: OnceCell::new_with(Some(store)), ..self }
+    }
+
     async fn store(&self) -> &Store {
         let made = async { Store::new(&lambda::aws::config().await, self.config.table.clone()) };
         self.store.get_or_init(|| Box::pin(made)).await
@@ -81,10 +97,8 @@ impl App {
 pub async fn run() -> Result<(), Error> {
     lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
-    let publisher =
-        Publisher::new(&config.kafka, Some(Signer::from_environment()), config.delivery, Duration::ZERO)?;
-    publisher.warm_up(&config.kafka.restocks).await;
-    let app = &App { publisher, store: OnceCell::new(), config };
+    let app = &App::new(config)?;
+    app.publisher.warm_up(&app.config.kafka.restocks).await;
     // The payload as it was written: a parsed number would not say whether a price was 20.00 or 20.0.
     lambda_runtime::run(service_fn(move |event: LambdaEvent<Box<RawValue>>| async move {
         handle(app, event.payload.get()).await

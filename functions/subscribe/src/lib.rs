@@ -78,12 +78,19 @@ pub struct App {
     counts: count::Counts,
 }
 
+impl App {
+    /// The function with these settings, on this table.
+    pub fn new(config: Config, store: Store) -> Self {
+        Self { config, store, counts: count::Counts::default() }
+    }
+}
+
 /// Serves invocations until the runtime stops.
 pub async fn run() -> Result<(), Error> {
     lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
     let store = Store::new(&lambda::aws::config().await, config.table.clone());
-    let app = &App { store, config, counts: count::Counts::default() };
+    let app = &App::new(config, store);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
         Ok::<_, Error>(handle(app, &event.payload).await)
     }))

@@ -84,7 +84,7 @@ impl Front {
         }
         if function == RESTOCK {
             let reason = self.backpressure.reason()?;
-            return Some(unavailable(&format!("Stock updates are not taken now: {reason}")));
+            return Some(unavailable(&format!("Stock updates are not accepted right now: {reason}")));
         }
         None
     }

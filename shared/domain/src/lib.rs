@@ -5,6 +5,7 @@
 pub mod address;
 pub mod budget;
 pub mod cursor;
+pub mod delivery;
 mod details;
 pub mod fields;
 pub mod id;

@@ -46,6 +46,18 @@ pub enum Step<'a> {
         /// What emails are to say of the product from this update on.
         details: Option<&'a ProductInfo>,
     },
+    /// Record a sale of a product that is in stock and planned, on condition that its version is the one `seen`:
+    /// [`Planning::on_sale_recorded`], or [`Planning::on_refused`].
+    RecordSale {
+        /// The version that is recorded.
+        seen: &'a Version,
+        /// The update's place in the order of updates.
+        version: &'a Version,
+        /// Units in stock.
+        quantity: u64,
+        /// What emails are to say of the product from this update on.
+        details: Option<&'a ProductInfo>,
+    },
     /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`].
     ReadEnds,
     /// Step 3. Fix the bound for this restock, on condition that it is the current one still and has no bound yet:
@@ -70,16 +82,16 @@ pub enum Step<'a> {
         /// The shards with entries to deliver.
         jobs: &'a [Job],
     },
-    /// Step 4. Open a fan-out for each, side by side, so that the sweep finds it: [`Planning::on_opened`].
+    /// Step 4. Open a fan-out for each under a new ticket, side by side, so that the sweep finds it and earlier jobs of the
+    /// shard are dropped: [`Planning::on_opened`].
     OpenFanOuts(&'a [Job]),
-    /// Begin each where it was planned, side by side, but those whose cursor cannot be read: [`Planning::on_delivered`].
+    /// Begin each where it was planned, side by side, but those that another worker has, and those whose cursor cannot be
+    /// read: [`Planning::on_delivered`]. No entry can have been delivered for this restock yet.
     DeliverInline {
         /// The product with its fixed bound.
         product: &'a Product,
-        /// The shards with entries to deliver.
+        /// The shards with entries to deliver, each with its ticket.
         jobs: &'a [Job],
-        /// No entry can have been delivered for this restock yet, so nothing was counted for it.
-        first: bool,
     },
     /// Publish the jobs that could not be begun: [`Planning::on_emitted`].
     Emit(&'a [Job]),
@@ -94,6 +106,8 @@ pub enum Outcome {
     Stale,
     /// The product is sold out; the subscribers go on waiting.
     SoldOut,
+    /// Some were sold of what is planned already; nobody is told anew.
+    Sale,
     /// Another restock became the current one before the bound was fixed.
     Overtaken,
     /// Every shard with entries to deliver is delivered, or begun, or has a job on the topic.
@@ -141,6 +155,8 @@ pub struct Planning {
     version: Version,
     quantity: Option<u64>,
     news: Option<ProductInfo>,
+    /// Whether a fan-out of the product may have been under way when the update was recorded.
+    under_way: bool,
     state: State,
     #[cfg(test)]
     mutant: mutant::Switch,
@@ -166,6 +182,7 @@ impl Planning {
             version,
             quantity: update.quantity,
             news: update.product,
+            under_way: false,
             state,
             #[cfg(test)]
             mutant: mutant::Switch::default(),

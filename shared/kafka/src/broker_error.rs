@@ -109,7 +109,7 @@ impl fmt::Display for BrokerErrorKind {
             Self::NoClientCertificate => "the broker wants a client certificate",
             Self::NotTls => "the broker does not speak TLS on this port",
             Self::WantsTls => "the broker wants TLS on this port",
-            Self::OtherLogin => "the broker does not take this kind of login on this port",
+            Self::OtherLogin => "the broker does not accept this kind of login on this port",
             Self::Connection => "the broker cannot be reached",
         })
     }

@@ -38,7 +38,7 @@ pub enum ByTokenError {
     #[error("the broker cannot be reached")]
     Connection(#[from] io::Error),
     /// No certificate of a CA is known here, or there is no TLS with them.
-    #[error("there is no TLS with the CA certificates known here")]
+    #[error("no TLS connection can be set up with the known CA certificates")]
     Tls(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// No token could be made.
     #[error("no token could be made to log in with")]

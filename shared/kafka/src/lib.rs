@@ -149,7 +149,7 @@ pub enum ClientError {
     #[error("the Kafka client cannot be made")]
     Creation(#[source] KafkaError),
     /// It does not take one of them. The value is not repeated: it may be a secret.
-    #[error("the Kafka client does not take its setting {0}")]
+    #[error("the Kafka client does not accept the setting {0}")]
     Setting(String),
     /// The thread that waits for its deliveries cannot be started.
     #[error("the Kafka client has no thread")]

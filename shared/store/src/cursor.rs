@@ -83,6 +83,7 @@ mod tests {
 
     use domain::cursor::Tally;
     use domain::{Position, RestockId};
+    use jiff::Timestamp;
 
     use super::*;
     use crate::item::from_item;
@@ -91,9 +92,9 @@ mod tests {
     fn a_cursor_reads_back_from_its_item_with_its_flight_and_its_count() {
         let product = ProductId::parse("p").unwrap();
         let restock = RestockId::parse("r").unwrap();
-        let cursor = Cursor { carried: vec![Position::new(1, 1)], ..Cursor::default() }
-            .counting(Tally { sent: 7, ..Tally::new(restock) })
-            .claim(1, Some(Position::new(9, 9)), 3, 1_700_000_000_000);
+        let cursor = Cursor { pending_retries: vec![Position::new(1, 1)], ..Cursor::default() }
+            .switch_tally_to(Tally { sent: 7, ..Tally::new(restock) })
+            .announce(1, Some(Position::new(9, 9)), 3, Timestamp::from_second(1_700_000_000).unwrap());
         let stored = StoredCursor { cursor, token: Some("t".to_owned()) };
         let item = to_item(&key(&product, Shard(3)), &stored, KIND).unwrap();
         assert_eq!((text(&item, "sk"), text(&item, TOKEN)), (Some("CURSOR"), Some("t")));

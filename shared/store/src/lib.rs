@@ -42,6 +42,8 @@ mod request;
 pub mod schema;
 pub mod subscription;
 pub mod summary;
+#[cfg(feature = "test-util")]
+pub mod test_util;
 pub mod unreadable;
 pub mod waitlist;
 

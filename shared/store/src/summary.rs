@@ -12,13 +12,10 @@ use crate::item::{WithTtl, from_item, text, to_item};
 use crate::request::{Condition, Pages};
 use crate::{ItemKey, Store, StoreError, product};
 
+pub use domain::delivery::{IN_DOUBT, UNREADABLE};
+
 const PLAN: &str = "PLAN#";
 const REASON: &str = "reason";
-
-/// The reason of an entry that was in a call whose outcome is not known, and that was skipped for that.
-pub const IN_DOUBT: &str = "IN_DOUBT";
-/// The reason of an entry that cannot be read.
-pub const UNREADABLE: &str = "UNREADABLE";
 
 fn partition(restock: &RestockId) -> String {
     format!("R#{}", restock.key_part())

@@ -75,14 +75,7 @@ pub struct Addressee {
 }
 
 /// The entry at a position.
-pub enum Row {
-    /// A subscriber who waits.
-    Waiting(Addressee),
-    /// An entry whose time is over: passed without an email.
-    Expired,
-    /// An entry that cannot be read: passed, and written down as failed.
-    Unreadable,
-}
+pub type Row = domain::delivery::Row<Addressee>;
 
 /// A part of a shard.
 pub struct Page {
@@ -155,8 +148,8 @@ pub struct Waiting {
 /// The entries that are owed an email although they stand at or below the committed position: SES throttled them, and they
 /// are carried, or the call in flight retries them. The others of that call stand past the committed position.
 pub fn pending_retries(cursor: &Cursor) -> impl Iterator<Item = Position> {
-    let retried = cursor.flight.iter().flat_map(|flight| &flight.retried);
-    cursor.carried.iter().chain(retried).copied()
+    let retried = cursor.in_flight.iter().flat_map(|flight| &flight.retried);
+    cursor.pending_retries.iter().chain(retried).copied()
 }
 
 /// One shard of a product's waitlist.
@@ -530,9 +523,14 @@ mod tests {
     #[test]
     fn pending_retries_are_those_below_the_committed_position_that_are_not_consumed() {
         let position = |n| Position::new(n, 0);
-        let again = Answer { again: vec![position(2), position(4)], ..Answer::default() };
-        let carried = Cursor::default().claim(0, Some(position(6)), 6, 0).answered(again);
-        for cursor in [Cursor::default(), carried.clone(), carried.claim(1, Some(position(9)), 4, 0)] {
+        let again = Answer { retry: vec![position(2), position(4)], ..Answer::default() };
+        let carried =
+            Cursor::default().announce(0, Some(position(6)), 6, Timestamp::UNIX_EPOCH).commit(again);
+        for cursor in [
+            Cursor::default(),
+            carried.clone(),
+            carried.announce(1, Some(position(9)), 4, Timestamp::UNIX_EPOCH),
+        ] {
             let mut pending: Vec<Position> = pending_retries(&cursor).collect();
             pending.sort_unstable();
             let below = (0..=6).map(position).filter(|position| *position <= cursor.committed);

@@ -49,11 +49,6 @@ fn report<'a>(job: &Job, entries: impl IntoIterator<Item = (&'a Position, &'a Ro
     }
 }
 
-/// These positions, each with the same reason.
-pub(super) fn failures(positions: &[Position], reason: &str) -> Vec<(Position, String)> {
-    positions.iter().map(|position| (*position, reason.to_owned())).collect()
-}
-
 /// Writes down the entries that the restock could not deliver, and why: by their positions, not their addresses.
 pub(super) async fn write_failed(
     store: &Store,

@@ -1,14 +1,14 @@
-//! What came of a call to SES: whether it was answered, refused, did not leave, or is in doubt. It is decided here alone, by the
-//! types of the SDK's errors and SES's HTTP status, never by how an error prints. What is not provably unsent is in doubt.
+//! What came of a call to SES: completed, not sent, or in doubt. It is decided here alone, by the types of the SDK's errors and
+//! SES's HTTP status, never by how an error prints. What is not provably unsent is in doubt.
 //!
 //! | what happened | by | is |
 //! |---|---|---|
-//! | the request could not be made | `ConstructionFailure` | stopped |
-//! | there are no credentials for it | `CredentialsError` below `DispatchFailure` | away |
-//! | no connection came about: name, TCP or TLS | hyper's `is_connect` below `DispatchFailure` | away |
+//! | the request could not be made | `ConstructionFailure` | suspended |
+//! | there are no credentials for it | `CredentialsError` below `DispatchFailure` | unavailable |
+//! | no connection came about: name, TCP or TLS | hyper's `is_connect` below `DispatchFailure` | unavailable |
 //! | another failure on the way, or a time-out | every other `DispatchFailure`, `TimeoutError` | in doubt |
 //! | an answer that cannot be read | `ResponseError` | in doubt |
-//! | SES refuses the call | 4xx with a code | by the code: throttled, spoiled or stopped |
+//! | SES refuses the call | 4xx with a code | by the code: throttled, invalid or suspended |
 //! | SES, or what stands before it, failed | 5xx, 408, no code | in doubt: it may have sent before it failed |
 
 use std::error::Error;
@@ -20,85 +20,38 @@ use aws_sdk_sesv2::{
     operation::send_bulk_email::{SendBulkEmailError, SendBulkEmailOutput},
     types::BulkEmailStatus,
 };
-
-/// What came of a call.
-#[derive(Debug)]
-pub(crate) enum Sent {
-    /// SES answered for every recipient, in their order.
-    Answered(Vec<Fate>),
-    /// SES took nobody: the whole call was refused, or it provably never left.
-    Refused(Refusal),
-    /// Nobody knows: the call left and no answer came.
-    Unknown(String),
-}
-
-/// What SES said of one recipient.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Fate {
-    /// It will mail them.
-    Accepted,
-    /// It will not, now; try again.
-    Again(Refusal),
-    /// It never will; the reason is SES's word for it.
-    Rejected(String),
-}
-
-/// Why SES takes nobody right now.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(crate) enum Refusal {
-    /// Too fast.
-    Throttled,
-    /// It does not answer, or not yet; nothing left.
-    Away(String),
-    /// Something a person must mend, or a quota that time mends: nobody is consumed meanwhile.
-    Stopped(String),
-    /// The call as it is: one of its recipients may be to blame, or all that they have in common.
-    Spoiled(String),
-}
-
-impl Refusal {
-    /// Whether it says something of one recipient, where `accepted` others of the same call were taken.
-    pub(crate) fn is_the_recipients(&self, accepted: usize) -> bool {
-        match self {
-            Self::Throttled => false,
-            Self::Away(_) | Self::Spoiled(_) => true,
-            Self::Stopped(_) => accepted > 0,
-        }
-    }
-
-    /// SES's word for it.
-    pub(crate) fn word(&self) -> &str {
-        match self {
-            Self::Throttled => "throttled",
-            Self::Away(word) | Self::Stopped(word) | Self::Spoiled(word) => word,
-        }
-    }
-}
+use domain::delivery::{CallOutcome, RecipientOutcome, Refusal};
 
 /// What SES said of each recipient of a call.
-pub(super) fn answered(output: &SendBulkEmailOutput, asked: usize) -> Sent {
+pub(super) fn completed(output: &SendBulkEmailOutput, asked: usize) -> CallOutcome {
     let results = output.bulk_email_entry_results();
     if results.len() != asked {
-        return Sent::Unknown(format!("SES answered for {} of {asked}", results.len()));
+        return CallOutcome::InDoubt(format!("SES answered for {} of {asked}", results.len()));
     }
-    Sent::Answered(results.iter().map(|result| fate(result.status(), result.error())).collect())
+    CallOutcome::Completed(
+        results.iter().map(|result| recipient_outcome(result.status(), result.error())).collect(),
+    )
 }
 
 /// What a recipient's status means; `said` is what SES adds in words.
-fn fate(status: Option<&BulkEmailStatus>, said: Option<&str>) -> Fate {
-    let Some(status) = status else { return Fate::Again(Refusal::Away("no status".to_owned())) };
+fn recipient_outcome(status: Option<&BulkEmailStatus>, said: Option<&str>) -> RecipientOutcome {
+    let Some(status) = status else {
+        return RecipientOutcome::Retry(Refusal::Unavailable("no status".to_owned()));
+    };
     let word = match said.filter(|said| said.contains("not verified")) {
         // The sandbox: whom it is about is not repeated.
         Some(_) => format!("{}: Email address is not verified", status.as_str()),
         None => status.as_str().to_owned(),
     };
     match status {
-        BulkEmailStatus::Success => Fate::Accepted,
-        BulkEmailStatus::AccountThrottled => Fate::Again(Refusal::Throttled),
+        BulkEmailStatus::Success => RecipientOutcome::Accepted,
+        BulkEmailStatus::AccountThrottled => RecipientOutcome::Retry(Refusal::Throttled),
         // FAILED is "SES was unable to process your request": nobody's own fault for certain, so it is tried again too.
-        BulkEmailStatus::TransientFailure | BulkEmailStatus::Failed => Fate::Again(Refusal::Away(word)),
+        BulkEmailStatus::TransientFailure | BulkEmailStatus::Failed => {
+            RecipientOutcome::Retry(Refusal::Unavailable(word))
+        }
         // They fail this recipient, not the account: a second try would fail as well.
-        BulkEmailStatus::MessageRejected => Fate::Rejected(word),
+        BulkEmailStatus::MessageRejected => RecipientOutcome::Rejected(word),
         // The account, the sender, the template or the configuration set: nobody's own fault.
         BulkEmailStatus::AccountDailyQuotaExceeded
         | BulkEmailStatus::AccountSendingPaused
@@ -107,11 +60,11 @@ fn fate(status: Option<&BulkEmailStatus>, said: Option<&str>) -> Fate {
         | BulkEmailStatus::ConfigurationSetSendingPaused
         | BulkEmailStatus::InvalidSendingPoolName
         | BulkEmailStatus::MailFromDomainNotVerified
-        | BulkEmailStatus::TemplateNotFound => Fate::Again(Refusal::Stopped(word)),
+        | BulkEmailStatus::TemplateNotFound => RecipientOutcome::Retry(Refusal::Suspended(word)),
         // The documentation has it in two spellings.
-        odd if odd.as_str().starts_with("INVALID_PARAMETER") => Fate::Rejected(word),
+        odd if odd.as_str().starts_with("INVALID_PARAMETER") => RecipientOutcome::Rejected(word),
         // New, and no reason to stop for all.
-        _ => Fate::Again(Refusal::Away(word)),
+        _ => RecipientOutcome::Retry(Refusal::Unavailable(word)),
     }
 }
 
@@ -122,15 +75,15 @@ fn words(said: &str) -> String {
 }
 
 /// What it means that a call has no answer for its recipients.
-pub(super) fn failed(error: &SdkError<SendBulkEmailError, HttpResponse>) -> Sent {
+pub(super) fn failed(error: &SdkError<SendBulkEmailError, HttpResponse>) -> CallOutcome {
     let causes = || lambda::error_chain(error).to_string();
     match error {
-        SdkError::ConstructionFailure(_) => Sent::Refused(Refusal::Stopped(causes())),
+        SdkError::ConstructionFailure(_) => CallOutcome::NotSent(Refusal::Suspended(causes())),
         SdkError::DispatchFailure(failure) if failure.as_connector_error().is_some_and(|e| never_left(e)) => {
-            Sent::Refused(Refusal::Away(causes()))
+            CallOutcome::NotSent(Refusal::Unavailable(causes()))
         }
         SdkError::ServiceError(refused) => refusal(refused.raw().status().as_u16(), refused.err()),
-        _ => Sent::Unknown(causes()),
+        _ => CallOutcome::InDoubt(causes()),
     }
 }
 
@@ -146,29 +99,31 @@ const INVALID: [&str; 5] = [
 ];
 
 /// What SES's error says of the whole call.
-fn refusal(status: u16, error: &SendBulkEmailError) -> Sent {
+fn refusal(status: u16, error: &SendBulkEmailError) -> CallOutcome {
     let message = words(error.message().unwrap_or_default());
-    let Some(code) = error.code() else { return Sent::Unknown(format!("status {status} without a code")) };
+    let Some(code) = error.code() else {
+        return CallOutcome::InDoubt(format!("status {status} without a code"));
+    };
     let said = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
     // 408 is of whoever waited for the request, and says nothing of what came of it.
     if !(400..500).contains(&status) || status == 408 {
-        return Sent::Unknown(said);
+        return CallOutcome::InDoubt(said);
     }
     // It has been seen under both codes, and only SES's words tell: the day's quota is no throttle, and must not cut the rate.
     if message.contains("Daily message quota") {
-        return Sent::Refused(Refusal::Stopped(said));
+        return CallOutcome::NotSent(Refusal::Suspended(said));
     }
-    Sent::Refused(match error {
+    CallOutcome::NotSent(match error {
         SendBulkEmailError::TooManyRequestsException(_) => Refusal::Throttled,
         _ if status == 429 || THROTTLES.contains(&code) => Refusal::Throttled,
         // The template is the same for all.
-        SendBulkEmailError::BadRequestException(_) if message.contains("emplate") => Refusal::Stopped(said),
+        SendBulkEmailError::BadRequestException(_) if message.contains("emplate") => Refusal::Suspended(said),
         SendBulkEmailError::BadRequestException(_) | SendBulkEmailError::MessageRejected(_) => {
-            Refusal::Spoiled(said)
+            Refusal::Invalid(said)
         }
-        _ if INVALID.contains(&code) => Refusal::Spoiled(said),
+        _ if INVALID.contains(&code) => Refusal::Invalid(said),
         // The account, the sender, credentials, permissions, and what is new: SES looked at the call and refused it.
-        _ => Refusal::Stopped(said),
+        _ => Refusal::Suspended(said),
     })
 }
 
@@ -206,7 +161,7 @@ mod tests {
     use super::*;
 
     /// What a call to `endpoint` comes to, by the client that the function has.
-    async fn called(endpoint: &str, credentials: Option<Credentials>) -> Sent {
+    async fn called(endpoint: &str, credentials: Option<Credentials>) -> CallOutcome {
         let aws = lambda::aws::config().await;
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_millis(500))
@@ -228,7 +183,7 @@ mod tests {
             .default_content(content)
             .bulk_email_entries(BulkEmailEntry::builder().build());
         match request.send().await {
-            Ok(output) => answered(&output, 1),
+            Ok(output) => completed(&output, 1),
             Err(error) => failed(&error),
         }
     }
@@ -267,7 +222,7 @@ mod tests {
         url
     }
 
-    async fn said(status: u16, code: &str, message: &str) -> Sent {
+    async fn said(status: u16, code: &str, message: &str) -> CallOutcome {
         let body = serde_json::json!({ "message": message }).to_string();
         let kind = if code.is_empty() { String::new() } else { format!("x-amzn-errortype: {code}\r\n") };
         let head =
@@ -276,36 +231,36 @@ mod tests {
     }
 
     /// The kind of an outcome, in a word.
-    fn kind(sent: &Sent) -> &'static str {
+    fn kind(sent: &CallOutcome) -> &'static str {
         match sent {
-            Sent::Answered(_) => "answered",
-            Sent::Unknown(_) => "in doubt",
-            Sent::Refused(Refusal::Throttled) => "throttled",
-            Sent::Refused(Refusal::Away(_)) => "away",
-            Sent::Refused(Refusal::Stopped(_)) => "stopped",
-            Sent::Refused(Refusal::Spoiled(_)) => "spoiled",
+            CallOutcome::Completed(_) => "answered",
+            CallOutcome::InDoubt(_) => "in doubt",
+            CallOutcome::NotSent(Refusal::Throttled) => "throttled",
+            CallOutcome::NotSent(Refusal::Unavailable(_)) => "unavailable",
+            CallOutcome::NotSent(Refusal::Suspended(_)) => "suspended",
+            CallOutcome::NotSent(Refusal::Invalid(_)) => "invalid",
         }
     }
 
     #[tokio::test]
     async fn what_ses_says_of_a_whole_call_is_told_by_its_status_and_code() {
         for (status, code, message, expected) in [
-            (400, "BadRequestException", "Domain contains illegal character", "spoiled"),
-            (400, "MessageRejected", "", "spoiled"),
-            (400, "InvalidParameterValue", "", "spoiled"),
-            (400, "ValidationException", "", "spoiled"),
-            (400, "BadRequestException", "Template contains unsupported operations.", "stopped"),
+            (400, "BadRequestException", "Domain contains illegal character", "invalid"),
+            (400, "MessageRejected", "", "invalid"),
+            (400, "InvalidParameterValue", "", "invalid"),
+            (400, "ValidationException", "", "invalid"),
+            (400, "BadRequestException", "Template contains unsupported operations.", "suspended"),
             (429, "TooManyRequestsException", "Maximum sending rate exceeded.", "throttled"),
             (400, "ThrottlingException", "Rate exceeded", "throttled"),
             (429, "Unheard", "", "throttled"),
-            (429, "TooManyRequestsException", "Daily message quota exceeded.", "stopped"),
-            (400, "LimitExceededException", "Daily message quota exceeded.", "stopped"),
-            (400, "AccountSuspendedException", "", "stopped"),
-            (400, "MailFromDomainNotVerifiedException", "", "stopped"),
-            (404, "NotFoundException", "", "stopped"),
-            (400, "SendingPausedException", "", "stopped"),
-            (403, "AccessDeniedException", "", "stopped"),
-            (403, "SignatureDoesNotMatch", "", "stopped"),
+            (429, "TooManyRequestsException", "Daily message quota exceeded.", "suspended"),
+            (400, "LimitExceededException", "Daily message quota exceeded.", "suspended"),
+            (400, "AccountSuspendedException", "", "suspended"),
+            (400, "MailFromDomainNotVerifiedException", "", "suspended"),
+            (404, "NotFoundException", "", "suspended"),
+            (400, "SendingPausedException", "", "suspended"),
+            (403, "AccessDeniedException", "", "suspended"),
+            (403, "SignatureDoesNotMatch", "", "suspended"),
             // Whatever they call themselves: it may have sent before it failed.
             (500, "InternalServiceErrorException", "", "in doubt"),
             (503, "ServiceUnavailableException", "", "in doubt"),
@@ -323,10 +278,10 @@ mod tests {
     async fn a_call_did_not_leave_only_where_it_provably_had_no_connection() {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         for (case, endpoint, credentials, expected) in [
-            ("refused", format!("http://{closed}"), somebody(), "away"),
+            ("refused", format!("http://{closed}"), somebody(), "unavailable"),
             // It takes the connection and says nothing of TLS.
-            ("no TLS", ses(None).await.replace("http:", "https:"), somebody(), "away"),
-            ("no credentials", format!("http://{closed}"), None, "away"),
+            ("no TLS", ses(None).await.replace("http:", "https:"), somebody(), "unavailable"),
+            ("no credentials", format!("http://{closed}"), None, "unavailable"),
             ("closed after the request", ses(Some(String::new())).await, somebody(), "in doubt"),
             (
                 "half an answer",
@@ -350,29 +305,38 @@ mod tests {
     #[tokio::test]
     async fn ses_own_words_are_kept_without_addresses() {
         let sent = said(400, "MessageRejected", "Not verified: jo@example.com in EU").await;
-        let Sent::Refused(Refusal::Spoiled(words)) = sent else { panic!("{sent:?}") };
+        let CallOutcome::NotSent(Refusal::Invalid(words)) = sent else { panic!("{sent:?}") };
         assert_eq!(words, "MessageRejected: Not verified: … in EU");
     }
 
     #[test]
-    fn every_status_of_a_recipient_has_its_fate() {
+    fn every_status_of_a_recipient_has_its_recipient_outcome() {
         use BulkEmailStatus as S;
         for (status, expected) in [
-            (S::Success, Fate::Accepted),
-            (S::AccountThrottled, Fate::Again(Refusal::Throttled)),
-            (S::TransientFailure, Fate::Again(Refusal::Away("TRANSIENT_FAILURE".to_owned()))),
-            (S::MessageRejected, Fate::Rejected("MESSAGE_REJECTED".to_owned())),
-            (S::Failed, Fate::Again(Refusal::Away("FAILED".to_owned()))),
-            (S::InvalidParameter, Fate::Rejected("INVALID_PARAMETER".to_owned())),
-            (S::from("INVALID_PARAMETER_VALUE"), Fate::Rejected("INVALID_PARAMETER_VALUE".to_owned())),
+            (S::Success, RecipientOutcome::Accepted),
+            (S::AccountThrottled, RecipientOutcome::Retry(Refusal::Throttled)),
+            (
+                S::TransientFailure,
+                RecipientOutcome::Retry(Refusal::Unavailable("TRANSIENT_FAILURE".to_owned())),
+            ),
+            (S::MessageRejected, RecipientOutcome::Rejected("MESSAGE_REJECTED".to_owned())),
+            (S::Failed, RecipientOutcome::Retry(Refusal::Unavailable("FAILED".to_owned()))),
+            (S::InvalidParameter, RecipientOutcome::Rejected("INVALID_PARAMETER".to_owned())),
+            (
+                S::from("INVALID_PARAMETER_VALUE"),
+                RecipientOutcome::Rejected("INVALID_PARAMETER_VALUE".to_owned()),
+            ),
             (
                 S::AccountDailyQuotaExceeded,
-                Fate::Again(Refusal::Stopped("ACCOUNT_DAILY_QUOTA_EXCEEDED".to_owned())),
+                RecipientOutcome::Retry(Refusal::Suspended("ACCOUNT_DAILY_QUOTA_EXCEEDED".to_owned())),
             ),
-            (S::TemplateNotFound, Fate::Again(Refusal::Stopped("TEMPLATE_NOT_FOUND".to_owned()))),
-            (S::from("NEW_STATUS"), Fate::Again(Refusal::Away("NEW_STATUS".to_owned()))),
+            (
+                S::TemplateNotFound,
+                RecipientOutcome::Retry(Refusal::Suspended("TEMPLATE_NOT_FOUND".to_owned())),
+            ),
+            (S::from("NEW_STATUS"), RecipientOutcome::Retry(Refusal::Unavailable("NEW_STATUS".to_owned()))),
         ] {
-            assert_eq!(fate(Some(&status), None), expected);
+            assert_eq!(recipient_outcome(Some(&status), None), expected);
         }
     }
 }

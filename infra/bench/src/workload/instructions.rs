@@ -12,6 +12,7 @@ use domain::mail::{self, Offer, Recipient, Shop};
 use domain::stock::StockUpdate;
 use domain::unsubscribe::{Key, Ticket};
 use domain::{Locale, Position, ProductId, RestockId, Shard};
+use jiff::Timestamp;
 use serde_json::json;
 
 use crate::rig;
@@ -74,8 +75,13 @@ pub(crate) fn hot(path: &str, times: u64) -> anyhow::Result<()> {
     let product = ProductId::parse("iphone15").map_err(wrong)?;
     let restock_id = RestockId::parse("r-2026-11-23-0001").map_err(wrong)?;
     let position = Position::new(1_795_426_200_042, 7);
-    let job =
-        Job { restock_id: restock_id.clone(), product_id: product.clone(), shard: Shard(3), bound: position };
+    let job = Job {
+        restock_id: restock_id.clone(),
+        product_id: product.clone(),
+        shard: Shard(3),
+        bound: position,
+        ticket: None,
+    };
     match path {
         "update" => {
             let record = rig::update(&product).to_string();
@@ -113,13 +119,14 @@ pub(crate) fn hot(path: &str, times: u64) -> anyhow::Result<()> {
         }
         "cursor" => {
             let rate = Rate::new(5_000.0).context("not a rate")?;
-            let mut cursor = Cursor::default().counting(Tally::new(restock_id));
+            let mut cursor = Cursor::default().switch_tally_to(Tally::new(restock_id));
             for time in 0..times {
                 let at = Position::new(1_795_426_200_042 + time, 7);
                 let mut lease = Lease::new(0, time, rate, 50);
                 black_box(lease.take(50));
-                let answer = Answer { accepted: 49, again: vec![at], ..Answer::default() };
-                cursor = black_box(&cursor).claim(0, Some(at), 50, time).answered(answer).forgetting(&[at]);
+                let answer = Answer { accepted: 49, retry: vec![at], ..Answer::default() };
+                let now = Timestamp::from_millisecond(i64::try_from(time)?)?;
+                cursor = black_box(&cursor).announce(0, Some(at), 50, now).commit(answer).drop_retries(&[at]);
             }
             black_box(cursor);
         }

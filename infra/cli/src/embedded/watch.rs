@@ -178,7 +178,7 @@ impl State {
                 partition = look.partition,
                 from,
                 until = look.low,
-                "the embedded Kafka dropped records that nobody had read"
+                "the embedded Kafka dropped unread records"
             );
             *reported = look.low;
         }

@@ -294,10 +294,10 @@ impl Told {
                 told.throttled = throttled;
                 told.restocks = vec![of(restock)];
             }
-            Verdict::InFlight { since_ms } => {
+            Verdict::InFlight { since } => {
                 told.status = "inFlight";
                 told.answer = "In a call to SES that has no answer yet.".to_owned();
-                told.since = Some(show::at(since_ms));
+                told.since = Some(since);
             }
             Verdict::InDoubt { restock } => {
                 told.status = "inDoubt";

@@ -1,9 +1,7 @@
 //! "Was this address told?", decided from what the table keeps: the subscription, the shard's cursor, the product, and
 //! what the restocks that covered the place wrote down. There is no record for each recipient. Without clock or table.
 
-use std::time::Duration;
-
-use domain::cursor::{Cursor, Tally};
+use domain::cursor::{Availability, Cursor, Tally};
 use domain::product::Product;
 use domain::{Position, RestockId};
 use jiff::Timestamp;
@@ -45,7 +43,7 @@ pub(super) enum Verdict {
     /// Covered by a fan-out under way, and not reached yet.
     BeingTold { restock: RestockId, throttled: bool },
     /// In a call to SES.
-    InFlight { since_ms: u64 },
+    InFlight { since: Timestamp },
     /// In a call whose answer never came, or passed for that reason.
     InDoubt { restock: Option<RestockId> },
     /// Refused by SES for good.
@@ -87,15 +85,16 @@ impl Facts {
     }
 
     fn waiting(&self) -> Verdict {
-        if let Some(flight) = &self.cursor.flight {
+        if let Some(flight) = &self.cursor.in_flight {
             let new = self.cursor.committed < self.at && self.at <= flight.through;
             if flight.retried.contains(&self.at) || (new && self.entry) {
-                let now_ms = u64::try_from(self.now.as_millisecond()).unwrap_or_default();
-                return if Duration::from_millis(now_ms.saturating_sub(flight.since_ms)) >= FLIGHT_LIMIT {
+                let in_doubt =
+                    matches!(self.cursor.availability(self.now, FLIGHT_LIMIT), Availability::InDoubt(_));
+                return if in_doubt {
                     let tally = self.cursor.tally.as_ref();
                     Verdict::InDoubt { restock: tally.map(|tally| tally.restock_id.clone()) }
                 } else {
-                    Verdict::InFlight { since_ms: flight.since_ms }
+                    Verdict::InFlight { since: flight.since }
                 };
             }
         }
@@ -109,7 +108,7 @@ impl Facts {
         match &self.open {
             Some(open) if in_stock && self.at <= open.job.bound => Verdict::BeingTold {
                 restock: open.job.restock_id.clone(),
-                throttled: self.cursor.carried.contains(&self.at),
+                throttled: self.cursor.pending_retries.contains(&self.at),
             },
             _ => Verdict::Waiting,
         }
@@ -120,7 +119,7 @@ impl Facts {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-    use domain::cursor::{Answer, OnUnknown, Opened};
+    use domain::cursor::{Answer, OnUnknown};
     use domain::job::Job;
     use domain::stock::Version;
     use domain::{ProductId, Shard};
@@ -128,6 +127,11 @@ mod tests {
     use super::*;
 
     const NOW_MS: u64 = 1_000_000;
+
+    /// So many milliseconds before now.
+    fn ago(ms: i64) -> Timestamp {
+        Timestamp::from_millisecond(NOW_MS as i64 - ms).unwrap()
+    }
 
     fn at(n: u64) -> Position {
         Position::new(n, 0)
@@ -151,7 +155,7 @@ mod tests {
 
     fn open() -> FanOut {
         let product_id = ProductId::parse("p").unwrap();
-        let job = Job { restock_id: restock("r"), product_id, shard: Shard(0), bound: at(50) };
+        let job = Job { restock_id: restock("r"), product_id, shard: Shard(0), bound: at(50), ticket: None };
         FanOut { job, moved_at: Timestamp::UNIX_EPOCH }
     }
 
@@ -175,7 +179,7 @@ mod tests {
             at: at(10),
             ttl: 2_000,
             entry: true,
-            cursor: Cursor::default().counting(Tally::new(restock("r"))),
+            cursor: Cursor::default().switch_tally_to(Tally::new(restock("r"))),
             product: None,
             open: None,
             covered_by: vec![],
@@ -195,34 +199,34 @@ mod tests {
     fn who_is_covered_by_a_fan_out_under_way_is_being_told_also_when_ses_throttled_them() {
         let mut facts = Facts { product: Some(product(5)), open: Some(open()), ..facts() };
         assert_eq!(facts.verdict(), Verdict::BeingTold { restock: restock("r"), throttled: false });
-        let again = Answer { again: vec![at(10)], ..Answer::default() };
-        facts.cursor = facts.cursor.claim(0, Some(at(20)), 2, NOW_MS).answered(again);
+        let again = Answer { retry: vec![at(10)], ..Answer::default() };
+        facts.cursor = facts.cursor.announce(0, Some(at(20)), 2, ago(0)).commit(again);
         assert_eq!(facts.verdict(), Verdict::BeingTold { restock: restock("r"), throttled: true });
     }
 
     #[test]
     fn who_is_in_a_call_is_in_flight_and_in_doubt_once_no_call_takes_that_long() {
         let mut facts = facts();
-        facts.cursor = facts.cursor.claim(0, Some(at(20)), 2, NOW_MS - 5_000);
-        assert_eq!(facts.verdict(), Verdict::InFlight { since_ms: NOW_MS - 5_000 });
+        facts.cursor = facts.cursor.announce(0, Some(at(20)), 2, ago(5_000));
+        assert_eq!(facts.verdict(), Verdict::InFlight { since: ago(5_000) });
         let after = Facts { at: at(21), ..facts };
         assert_eq!(after.verdict(), Verdict::Waiting, "the call is for those before");
         let mut facts = super::tests::facts();
         // The very moment from which a worker settles it.
-        let limit_ms = u64::try_from(FLIGHT_LIMIT.as_millis()).unwrap();
-        facts.cursor = facts.cursor.claim(0, Some(at(20)), 2, NOW_MS - limit_ms + 1);
-        assert!(matches!(facts.cursor.open(NOW_MS, limit_ms), Opened::Busy { .. }));
+        let limit_ms = i64::try_from(FLIGHT_LIMIT.as_millis()).unwrap();
+        facts.cursor = facts.cursor.announce(0, Some(at(20)), 2, ago(limit_ms - 1));
+        assert!(matches!(facts.cursor.availability(ago(0), FLIGHT_LIMIT), Availability::Busy { .. }));
         assert!(matches!(facts.verdict(), Verdict::InFlight { .. }));
         let mut facts = super::tests::facts();
-        facts.cursor = facts.cursor.claim(0, Some(at(20)), 2, NOW_MS - limit_ms);
-        assert!(matches!(facts.cursor.open(NOW_MS, limit_ms), Opened::InDoubt(_)));
+        facts.cursor = facts.cursor.announce(0, Some(at(20)), 2, ago(limit_ms));
+        assert!(matches!(facts.cursor.availability(ago(0), FLIGHT_LIMIT), Availability::InDoubt(_)));
         assert_eq!(facts.verdict(), Verdict::InDoubt { restock: Some(restock("r")) });
     }
 
     #[test]
     fn who_had_their_turn_was_told_by_the_restocks_that_sent_in_their_shard() {
         let mut facts = facts();
-        facts.cursor = facts.cursor.passed(at(20), 0);
+        facts.cursor = facts.cursor.pass(at(20), 0);
         facts.covered_by = vec![covering("sold-out", 0, 0, None), covering("r", 9, 0, None)];
         assert_eq!(facts.verdict(), Verdict::Told { by: vec![restock("r")], maybe_twice: false });
         facts.covered_by = vec![covering("r", 9, 4, None), covering("s", 1, 0, None)];
@@ -237,7 +241,7 @@ mod tests {
     #[test]
     fn who_was_refused_or_passed_in_doubt_is_written_down_and_not_told() {
         let mut facts = facts();
-        facts.cursor = facts.cursor.claim(0, Some(at(20)), 2, NOW_MS).settle(OnUnknown::Skip);
+        facts.cursor = facts.cursor.announce(0, Some(at(20)), 2, ago(0)).resolve_in_doubt(OnUnknown::Skip);
         facts.covered_by = vec![covering("q", 3, 0, None), covering("r", 9, 2, Some("IN_DOUBT"))];
         assert_eq!(facts.verdict(), Verdict::InDoubt { restock: Some(restock("r")) });
         facts.covered_by = vec![covering("r", 9, 0, Some("MESSAGE_REJECTED"))];
@@ -250,7 +254,7 @@ mod tests {
         assert_eq!(Facts { ttl: 1_000, ..facts() }.verdict(), Verdict::Expired);
         assert_eq!(Facts { entry: false, ..facts() }.verdict(), Verdict::Expired);
         let mut passed = Facts { ttl: 900, covered_by: vec![covering("r", 9, 0, None)], ..facts() };
-        passed.cursor = passed.cursor.passed(at(20), 1);
+        passed.cursor = passed.cursor.pass(at(20), 1);
         assert_eq!(passed.verdict(), Verdict::Expired);
     }
 }

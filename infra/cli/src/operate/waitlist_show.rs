@@ -159,10 +159,10 @@ async fn look(store: &Store, product: &ProductId, shard: Shard, limit: usize) ->
         shard,
         committed,
         committed_at: committed.map(|committed| show::at(committed.time_ms())),
-        carried: cursor.carried.len(),
-        flight: cursor.flight.map(|flight| Call {
+        carried: cursor.pending_retries.len(),
+        flight: cursor.in_flight.map(|flight| Call {
             count: flight.count,
-            since: show::at(flight.since_ms),
+            since: flight.since,
             through: flight.through,
         }),
         waiting: count.number,

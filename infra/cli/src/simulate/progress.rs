@@ -81,7 +81,7 @@ impl Progress {
     fn line(&self) -> String {
         let read = |count: &AtomicU64| count.load(Ordering::Relaxed);
         format!(
-            "{} of {} requests, {} of {} restocks, {} mails",
+            "{} of {} requests, {} of {} restocks, {} emails",
             read(&self.asked),
             self.asks,
             read(&self.restocked),

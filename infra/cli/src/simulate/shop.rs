@@ -81,7 +81,7 @@ impl Shop {
             }
             pause(attempt).await;
         }
-        bail!("a subscription was not taken in {TRIES} tries")
+        bail!("a subscription was not accepted in {TRIES} tries")
     }
 
     /// Says how many there are, under a restock id of our own, until it is taken.
@@ -101,7 +101,7 @@ impl Shop {
             }
             pause(attempt).await;
         }
-        bail!("a stock update was not taken in {TRIES} tries")
+        bail!("a stock update was not accepted in {TRIES} tries")
     }
 }
 

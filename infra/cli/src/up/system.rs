@@ -146,9 +146,7 @@ impl System {
             None => {
                 let unused = login::unused(&variable).join(", ");
                 if !unused.is_empty() {
-                    tracing::warn!(
-                        "the embedded Kafka takes no login: without --kafka, {unused} is not used"
-                    );
+                    tracing::warn!("the embedded Kafka has no login: without --kafka, {unused} is ignored");
                 }
                 let kafka = tokio::task::spawn_blocking(Kafka::start).await??;
                 let servers = kafka.servers().to_owned();

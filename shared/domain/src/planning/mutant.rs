@@ -52,7 +52,10 @@ impl Switch {
 }
 
 fn is_recorded(state: &State) -> bool {
-    !matches!(state, State::TakeName | State::ReadDetails | State::RecordStockUpdate(_))
+    !matches!(
+        state,
+        State::TakeName | State::ReadDetails | State::RecordStockUpdate(_) | State::RecordSale { .. }
+    )
 }
 
 impl Planning {

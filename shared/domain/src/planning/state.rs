@@ -5,7 +5,7 @@ use super::{Outcome, ShardEnd};
 use crate::Position;
 use crate::job::Job;
 use crate::product::Product;
-use crate::stock::ProductInfo;
+use crate::stock::{ProductInfo, Version};
 
 /// How far a planning is: what its next steps need, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,6 +13,7 @@ pub(super) enum State {
     TakeName,
     ReadDetails,
     RecordStockUpdate(Option<ProductInfo>),
+    RecordSale { details: Option<ProductInfo>, seen: Version, quantity: u64 },
     ReadEnds(Product),
     FixBound { product: Product, ends: Vec<ShardEnd>, bound: Option<Position> },
     ReadCursors(Plan, Vec<ShardEnd>),

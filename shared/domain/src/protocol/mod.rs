@@ -9,7 +9,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Position, RestockId, Shard, cursor::Cursor, planning, product::Product, subscribing};
+use crate::{Position, RestockId, Shard, cursor::Cursor, delivery, planning, product::Product, subscribing};
 
 mod planner;
 mod request;
@@ -18,7 +18,7 @@ mod worker;
 use planner::Planner;
 use request::Request;
 use stateright::{Checker, HasDiscoveries, Model, Property};
-use worker::{Hold, Step, Worker};
+use worker::{Trouble, Worker};
 
 /// A step left out or in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -28,10 +28,16 @@ enum Mistake {
     Planning(planning::Mutant),
     /// One of a request's.
     Subscribing(subscribing::Mutant),
-    /// A call is sent without winning the cursor.
-    SendWithoutClaim,
-    /// A call is committed before it is sent.
-    CommitBeforeSend,
+    /// One of a worker's.
+    Delivery(delivery::Mutant),
+    /// A job whose ticket is old is worked on.
+    KeepSuperseded,
+    /// The rest of a job is published before its ticket is written.
+    TicketAfterPublication,
+    /// A sweep publishes a job without a new ticket.
+    SweepWithoutTicket,
+    /// A job that has nothing more to do closes the fan-out whosever ticket it has.
+    CloseAnothers,
 }
 
 #[derive(Debug, Clone)]
@@ -58,6 +64,9 @@ struct World {
     entries: BTreeMap<Position, usize>,
     cursor: Cursor,
     token: u8,
+    /// The shard's open fan-out: the job with its ticket is the living one.
+    open: Option<Job>,
+    tickets: u8,
     product: Option<Product>,
     // The topics: the next event to be planned, and the jobs in line.
     next_event: usize,
@@ -77,12 +86,22 @@ struct World {
     doubts: u8,
     /// Whether the product's bound went back, or a restock's was fixed twice.
     refixed: bool,
+    /// Whether a call went out past the bound, or without a look at the stock since the one before, or the cursor went back.
+    unlawful: bool,
+    /// Whether a process died.
+    crashed: bool,
+    /// How many jobs came twice.
+    redelivered: u8,
+    /// Whether a job was worked on in whose place another one was.
+    superseded: bool,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Job {
     event: usize,
     bound: Position,
+    /// Its number; a job of an earlier version has none, which is 0.
+    ticket: u8,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -95,12 +114,12 @@ enum Act {
     PlanTwice(usize),
     PlanSecond,
     Take(usize, usize),
-    Work(usize),
-    /// SES throttles the call.
-    Throttled(usize),
+    Work(usize, Trouble),
     WorkerDies(usize),
-    /// The worker's time is up.
-    SliceEnds(usize),
+    /// A sweep puts the fan-out that stands still back in line.
+    Sweep,
+    /// A sweep takes a fan-out for one that stands still.
+    EarlySweep,
     /// A job is delivered again while its worker works on.
     Zombie(usize),
 }
@@ -110,9 +129,10 @@ fn restock(event: usize) -> RestockId {
 }
 
 impl World {
-    fn write_cursor(&mut self, cursor: &Cursor, seen: u8) -> bool {
-        let won = self.token == seen;
+    fn write_cursor(&mut self, cursor: &Cursor, seen: Option<&str>) -> bool {
+        let won = seen.unwrap_or("0") == self.token.to_string();
         if won {
+            self.unlawful |= cursor.committed < self.cursor.committed;
             self.cursor = cursor.clone();
             self.token += 1;
         }
@@ -122,12 +142,30 @@ impl World {
     /// Whether the worker that announced the call in flight lives and has not committed it yet: it
     /// does so long before the call looks old.
     fn flies(&self) -> bool {
-        self.workers.iter().any(|worker| matches!(worker, Worker::Hold(hold, _) if hold.seen == self.token))
+        self.workers.iter().any(|worker| worker.has_written(self.token))
     }
 
-    /// How many emails a shopper has got.
-    fn emails(&self, shopper: usize) -> u8 {
-        self.told.iter().map(|event| event[shopper]).sum()
+    fn new_ticket(&mut self) -> u8 {
+        self.tickets += 1;
+        self.tickets
+    }
+
+    /// Whether the open fan-out has this ticket.
+    fn is_current(&self, ticket: u8) -> bool {
+        self.open.is_some_and(|open| open.ticket == ticket)
+    }
+
+    /// The jobs in line or being worked on that will not be dropped.
+    fn living_jobs(&self) -> usize {
+        let jobs = self.jobs.iter().copied().chain(self.workers.iter().filter_map(Worker::living_job));
+        jobs.filter(|job| job.ticket == 0 || self.is_current(job.ticket)).count()
+    }
+
+    /// Whether a fan-out is open, and no job of it is anywhere.
+    fn stands_still(&self) -> bool {
+        let Some(Job { ticket, .. }) = self.open else { return false };
+        let second = self.second.as_ref().is_some_and(|(_, planner)| planner.publishes(ticket));
+        self.living_jobs() == 0 && !second && !self.planner.publishes(ticket)
     }
 
     fn put_in_line(&mut self, job: Job) {
@@ -140,9 +178,15 @@ impl World {
 fn at_rest(protocol: &Protocol, world: &World) -> bool {
     world.next_event == protocol.events.len()
         && world.second.is_none()
+        && world.open.is_none()
         && world.jobs.is_empty()
         && world.workers == [Worker::Idle, Worker::Idle]
         && world.requests.iter().all(|(_, request)| matches!(request, Request::Done(..) | Request::Idle))
+}
+
+/// Whether everything is at rest with the product in stock: every entry up to its bound must be delivered.
+fn has_delivered(protocol: &Protocol, world: &World) -> bool {
+    at_rest(protocol, world) && world.product.as_ref().is_some_and(Product::in_stock)
 }
 
 impl Model for Protocol {
@@ -155,6 +199,8 @@ impl Model for Protocol {
             entries: BTreeMap::new(),
             cursor: Cursor::default(),
             token: 0,
+            open: None,
+            tickets: 0,
             product: None,
             next_event: 0,
             jobs: vec![],
@@ -168,6 +214,10 @@ impl Model for Protocol {
             told: vec![[0; SHOPPERS]; self.events.len()],
             doubts: 0,
             refixed: false,
+            unlawful: false,
+            crashed: false,
+            redelivered: 0,
+            superseded: false,
         }]
     }
 
@@ -184,6 +234,11 @@ impl Model for Protocol {
                 acts.push(Act::PlannerDies);
             }
         }
+        if world.stands_still() {
+            acts.push(Act::Sweep);
+        } else if world.open.is_some() && world.troubles > 0 {
+            acts.push(Act::EarlySweep);
+        }
         if world.second.is_some() {
             acts.push(Act::PlanSecond);
         } else if world.twins > 0 {
@@ -193,30 +248,28 @@ impl Model for Protocol {
         for (index, worker) in world.workers.iter().enumerate() {
             match worker {
                 Worker::Idle => acts.extend((0..world.jobs.len()).map(|job| Act::Take(index, job))),
-                // Another worker's young flight is left alone.
-                Worker::Open(_) if world.cursor.flight.is_some() && world.flies() => {}
-                Worker::Open(_) => acts.push(Act::Work(index)),
-                Worker::Hold(_, step) => {
-                    acts.push(Act::Work(index));
-                    match step {
-                        Step::Send(_) if world.troubles > 0 => acts.push(Act::Throttled(index)),
-                        Step::LookAtProduct if world.troubles > 0 => acts.push(Act::SliceEnds(index)),
-                        _ => {}
-                    }
-                }
+                _ => acts.push(Act::Work(index, Trouble::None)),
             }
             if world.troubles > 0 && *worker != Worker::Idle {
                 acts.extend([Act::WorkerDies(index), Act::Zombie(index)]);
+                // A lost answer is the worker's own matter: one shopper is enough to see what comes of it.
+                let troubles = if world.requests.len() == 1 { &Trouble::ALL[..] } else { Trouble::OF_SES };
+                acts.extend(troubles.iter().map(|trouble| Act::Work(index, *trouble)));
             }
         }
     }
 
     fn next_state(&self, world: &World, act: Act) -> Option<World> {
         let mut next = world.clone();
-        let ordinary = matches!(act, Act::Request(..) | Act::Plan | Act::Take(..) | Act::Work(_));
+        let ordinary = matches!(
+            act,
+            Act::Request(..) | Act::Plan | Act::Take(..) | Act::Work(_, Trouble::None) | Act::Sweep
+        );
         if !ordinary && !matches!(act, Act::PlanTwice(_) | Act::PlanSecond) {
             next.troubles -= 1;
         }
+        next.crashed |= matches!(act, Act::PlannerDies | Act::WorkerDies(_));
+        next.redelivered += u8::from(matches!(act, Act::Zombie(_)));
         match act {
             Act::Request(index, clock) => self.request(&mut next, index, clock),
             Act::Plan => self.plan(&mut next),
@@ -227,17 +280,18 @@ impl Model for Protocol {
             }
             Act::PlanSecond => self.plan_second(&mut next),
             Act::Take(index, job) => next.workers[index] = Worker::Open(next.jobs.remove(job)),
-            Act::Work(index) => self.work(&mut next, index, false),
-            Act::Throttled(index) => self.work(&mut next, index, true),
-            Act::SliceEnds(index) => {
-                let Worker::Hold(_, step) = &mut next.workers[index] else { return None };
-                *step = Step::Release { more: true };
+            Act::Work(index, trouble) => self.work(&mut next, index, trouble)?,
+            Act::Sweep | Act::EarlySweep => {
+                let swept = next.open?;
+                let without = self.mistake == Mistake::SweepWithoutTicket;
+                let job = Job { ticket: if without { 0 } else { next.new_ticket() }, ..swept };
+                if !without {
+                    next.open = Some(job);
+                }
+                next.put_in_line(job);
             }
             Act::WorkerDies(index) | Act::Zombie(index) => {
-                let (Worker::Open(job) | Worker::Hold(Hold { job, .. }, _)) = next.workers[index].clone()
-                else {
-                    return None;
-                };
+                let job = next.workers[index].job()?;
                 next.put_in_line(job);
                 if matches!(act, Act::WorkerDies(_)) {
                     next.workers[index] = Worker::Idle;
@@ -252,30 +306,16 @@ impl Model for Protocol {
             Property::always(
                 "nobody who was answered \"you wait\" is lost",
                 |model: &Self, world: &World| {
-                    // Told at this place, or moved on to a later one and told there; by a mail, or, where
-                    // they asked twice at the same time, by the other request's answer "in stock".
-                    let answered = |shopper: usize, place: Position| {
-                        world.requests.iter().any(|(of, request)| {
-                        matches!(request, Request::Done(at, true, _) if *of == shopper && *at > place)
-                    })
-                    };
-                    let lost = |(shopper, request): &(usize, Request)| match request {
-                        Request::Done(place, false, _) => {
-                            let told = (*shopper, *place)..(*shopper + 1, Position::START);
-                            world.mailed.range(told).next().is_none() && !answered(*shopper, *place)
-                        }
-                        _ => false,
-                    };
-                    let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
-                    !(at_rest(model, world) && in_stock && world.requests.iter().any(lost))
+                    let lost = |(shopper, request): &(usize, Request)| world.is_lost(*shopper, request);
+                    !(has_delivered(model, world) && world.requests.iter().any(lost))
                 },
             ),
             Property::always(
                 "nobody who was answered is passed over by the restocks to come",
                 |model: &Self, world: &World| {
-                    let passed_over = |(shopper, request): &(usize, Request)| matches!(request, Request::Done(.., Some(before)) if world.emails(*shopper) <= *before);
-                    let in_stock = world.product.as_ref().is_some_and(Product::in_stock);
-                    !(at_rest(model, world) && in_stock && world.requests.iter().any(passed_over))
+                    let passed =
+                        |(shopper, request): &(usize, Request)| world.is_passed_over(*shopper, request);
+                    !(has_delivered(model, world) && world.requests.iter().any(passed))
                 },
             ),
             Property::always("nobody is told twice, but by a call in doubt", |_: &Self, world: &World| {
@@ -285,6 +325,20 @@ impl Model for Protocol {
                 "nobody finds the bound of a restock fixed twice, or gone back",
                 |_: &Self, world: &World| !world.refixed,
             ),
+            Property::always(
+                "nobody is told past the bound or without a look at the stock, or loses their turn's mark",
+                |_: &Self, world: &World| !world.unlawful,
+            ),
+            Property::always(
+                "nobody works on a shard whose job another one has taken the place of",
+                |_: &Self, world: &World| !world.superseded,
+            ),
+            Property::always("nobody has two living jobs, but by a redelivery", |_: &Self, world: &World| {
+                world.living_jobs() <= 1 + usize::from(world.redelivered)
+            }),
+            Property::always("nobody waits for a sweep, but after a crash", |_: &Self, world: &World| {
+                world.crashed || !world.stands_still()
+            }),
             Property::sometimes("somebody is told", |_: &Self, world: &World| {
                 world.told.iter().flatten().any(|times| *times == 1)
             }),
@@ -354,8 +408,20 @@ fn each_mistake_is_found() {
         at(Mistake::Planning(planning::Mutant::UnfixedBound), TWO, 0),
         once(Mistake::Planning(planning::Mutant::FixAgain), AND_AGAIN),
         twins(Mistake::Planning(planning::Mutant::FixTwice)),
-        at(Mistake::SendWithoutClaim, ONE, 1),
-        at(Mistake::CommitBeforeSend, ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::SendWithoutWinning), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::SendBeforeAnnouncing), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::CommitBeforeSend), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::TakeDoubtForDelivered), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::DoubtYoungCall), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::PassBound), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::NoSecondLook), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::ForgetRetries), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::ReleaseUnfenced), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::CommitUnsureAnnouncement), ONE, 1),
+        at(Mistake::KeepSuperseded, ONE, 1),
+        at(Mistake::TicketAfterPublication, ONE, 1),
+        at(Mistake::SweepWithoutTicket, ONE, 1),
+        at(Mistake::CloseAnothers, ONE, 0),
         at(Mistake::Subscribing(subscribing::Mutant::EntryAfterSubscription), TWICE, 0),
         at(Mistake::Subscribing(subscribing::Mutant::LookBeforeWrite), ONE, 0),
         at(Mistake::Subscribing(subscribing::Mutant::NoMove), TWO, 0),

@@ -1,10 +1,13 @@
 //! A planner of restocks: the table's part in what [`Planning`] asks for.
 
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
 
 use super::{Job, Mistake, Protocol, SHARD, World, restock};
+use crate::job::Ticket;
 use crate::planning::{BoundWrite, Mutant, Planning, ShardEnd, Step};
 use crate::product::{Product, UpdateOrder};
 use crate::record::Record;
@@ -79,9 +82,7 @@ impl Protocol {
 /// before it. An inline delivery begins nothing: a worker of the model takes each job from the topic, at once or later.
 fn write_unread(planning: &mut Planning) -> bool {
     match planning.next() {
-        Step::CloseDelivered(_) => planning.on_closed(),
         Step::RecordPlan { .. } => planning.on_plan_recorded(),
-        Step::OpenFanOuts(_) => planning.on_opened(),
         Step::DeliverInline { jobs, .. } => {
             let all: Vec<_> = jobs.iter().map(|job| job.shard).collect();
             planning.on_delivered(&all);
@@ -97,20 +98,22 @@ impl Protocol {
         match planning.next() {
             Step::ReadDetails => planning.on_details(None),
             Step::RecordStockUpdate { version, restock, quantity, details } => {
-                let in_stock = quantity != Some(0);
                 // As the condition of the table's write decides.
-                match Product::update_order(world.product.as_ref(), version, restock, in_stock) {
+                match Product::update_order(world.product.as_ref(), version, restock, quantity) {
                     UpdateOrder::Newer => {
-                        let known = world.product.take();
-                        let (bound, bound_of) =
-                            known.map_or((None, None), |known| (known.bound, known.bound_of));
+                        let before = world.product.take();
+                        let (bound, bound_of) = before
+                            .as_ref()
+                            .map_or((None, None), |known| (known.bound, known.bound_of.clone()));
                         let (version, restock_id) = (version.clone(), restock.clone());
                         let product = details.cloned();
-                        let product = Product { quantity, version, restock_id, bound, bound_of, product };
-                        world.product = Some(product.clone());
-                        planning.on_recorded(product);
+                        world.product =
+                            Some(Product { quantity, version, restock_id, bound, bound_of, product });
+                        planning.on_recorded(before);
                     }
-                    UpdateOrder::Duplicate | UpdateOrder::Stale => planning.on_refused(world.product.clone()),
+                    UpdateOrder::Sale | UpdateOrder::Duplicate | UpdateOrder::Stale => {
+                        planning.on_refused(world.product.clone());
+                    }
                 }
             }
             Step::ReadEnds => {
@@ -121,10 +124,27 @@ impl Protocol {
                 planning.on_bound(self.fix_bound(world, restock, bound));
             }
             Step::ReadCursors(_) => planning.on_cursors(|_| Some(&world.cursor)),
+            Step::CloseDelivered(jobs) => {
+                for job in jobs {
+                    world.open = world.open.filter(|open| open.bound > job.bound);
+                }
+                planning.on_closed();
+            }
+            Step::OpenFanOuts(jobs) => {
+                let mut opened = Vec::new();
+                for job in jobs {
+                    if world.open.is_none_or(|open| open.bound <= job.bound) {
+                        let ticket = world.new_ticket();
+                        world.open = Some(Job { event, bound: job.bound, ticket });
+                        opened.push(job.with_ticket(Ticket::parse(&ticket.to_string()).unwrap()));
+                    }
+                }
+                planning.on_opened(opened);
+            }
             Step::Emit(jobs) => {
                 for job in jobs {
                     debug_assert_eq!(job.restock_id, restock(event));
-                    world.put_in_line(Job { event, bound: job.bound });
+                    world.put_in_line(Job { event, bound: job.bound, ticket: number(job) });
                 }
                 planning.on_emitted();
             }
@@ -143,5 +163,18 @@ impl Protocol {
         known.bound = bound.or(known.bound);
         known.bound_of = Some(restock.clone());
         BoundWrite::Fixed
+    }
+}
+
+/// The number of a job's ticket.
+fn number(job: &crate::job::Job) -> u8 {
+    job.ticket.as_ref().map_or(0, |ticket| ticket.to_string().parse().unwrap())
+}
+
+impl Planner {
+    /// Whether it is about to publish the job with this ticket.
+    pub(super) fn publishes(&self, ticket: u8) -> bool {
+        let Self::Plans(planning) = self else { return false };
+        matches!(planning.next(), Step::Emit(jobs) if jobs.iter().any(|job| number(job) == ticket))
     }
 }

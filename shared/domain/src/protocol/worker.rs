@@ -1,122 +1,287 @@
-//! A worker that delivers a shard, step by step.
+//! A worker that delivers a shard: the machine that production runs, each of its accesses to the table one step.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
 
 use super::{Job, Mistake, Protocol, World, restock};
-use crate::{
-    Position,
-    cursor::{Answer, Cursor, OnUnknown, Opened, Tally},
-    product::Product,
+use crate::cursor::OnUnknown;
+use crate::delivery::{
+    Acquire, CallOutcome, Delivery, End, FLIGHT_LIMIT, Now, Pace, RateAnswer, RecipientOutcome, Refusal, Row,
+    Step, Terms, Written,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[expect(clippy::large_enum_variant, reason = "there are two of them")]
 pub(super) enum Worker {
     Idle,
     Open(Job),
-    Hold(Hold, Step),
+    Hold(Hold),
+    /// Its work has ended; whether something is left that goes back in line.
+    Ended {
+        job: Job,
+        more: bool,
+    },
+    /// It has done the first of the two things that put the rest in line: the ticket is written, and the job published then.
+    Passed {
+        job: Job,
+        next: Job,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Hold {
     pub(super) job: Job,
-    pub(super) cursor: Cursor,
-    pub(super) seen: u8,
-    pub(super) changed: bool,
-    /// Whose entry was read last.
-    pub(super) read: Option<usize>,
+    delivery: Box<Delivery<usize>>,
+    /// Whether the stock was looked at since the last call.
+    looked: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Step {
-    LookAtProduct,
-    ReadEntries,
-    Claim(Position),
-    Send(Position),
-    Record {
-        accepted: bool,
-        position: Position,
+/// What goes wrong in a step.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Trouble {
+    None,
+    /// SES throttles the call.
+    Throttled,
+    /// The worker's time is up.
+    SliceEnds,
+    /// A write of the cursor has no answer, and is applied or not.
+    Unanswered {
+        applied: bool,
     },
-    /// Whether the rest goes back in line.
-    Release {
-        more: bool,
-    },
+}
+
+impl Trouble {
+    /// Those that are not the table's.
+    pub(super) const OF_SES: &[Self] = &[Self::Throttled, Self::SliceEnds];
+    pub(super) const ALL: [Self; 4] = [
+        Self::Throttled,
+        Self::SliceEnds,
+        Self::Unanswered { applied: true },
+        Self::Unanswered { applied: false },
+    ];
+}
+
+/// When a slice is over, and how long ago the product was looked at whenever a call is due: too long ago.
+const DEADLINE: Duration = Duration::from_secs(20);
+const STALE: Duration = Duration::from_secs(1);
+
+impl Worker {
+    pub(super) fn job(&self) -> Option<Job> {
+        match self {
+            Self::Idle => None,
+            Self::Open(job)
+            | Self::Hold(Hold { job, .. })
+            | Self::Ended { job, .. }
+            | Self::Passed { job, .. } => Some(*job),
+        }
+    }
+
+    /// The job that it works on, or is about to publish.
+    pub(super) fn living_job(&self) -> Option<Job> {
+        match self {
+            Self::Passed { next, .. } => Some(*next),
+            _ => self.job(),
+        }
+    }
+
+    /// Whether it lives and has written the cursor last, so that it commits the call in flight long before that looks old.
+    pub(super) fn has_written(&self, token: u8) -> bool {
+        matches!(self, Self::Hold(hold) if hold.delivery.has_written(named(token).as_deref()))
+    }
+}
+
+/// A number of the model as a fencing token; the table's first cursor has none.
+fn named(token: u8) -> Option<String> {
+    (token > 0).then(|| token.to_string())
 }
 
 impl Protocol {
-    pub(super) fn work(&self, world: &mut World, index: usize, throttled: bool) {
-        let (mut hold, step) = match world.workers[index].clone() {
-            Worker::Idle => return,
-            Worker::Open(job) => {
-                let mut cursor = world.cursor.clone();
-                // Reached only where no young flight is under way.
-                let in_doubt = matches!(cursor.open(1, 1), Opened::InDoubt(_));
-                if in_doubt {
-                    cursor = cursor.settle(OnUnknown::Resend);
-                    world.doubts += 1;
-                }
-                let cursor = cursor.counting(Tally::new(restock(job.event)));
-                let hold = Hold { job, cursor, seen: world.token, changed: in_doubt, read: None };
-                world.workers[index] = Worker::Hold(hold, Step::LookAtProduct);
-                return;
+    /// The next step of a worker; `None` where this trouble cannot happen in it.
+    pub(super) fn work(&self, world: &mut World, index: usize, trouble: Trouble) -> Option<()> {
+        match world.workers[index].clone() {
+            Worker::Idle => None,
+            Worker::Open(job) if trouble == Trouble::None => self.acquire(world, index, job),
+            Worker::Hold(hold) => deliver(world, index, hold, trouble),
+            Worker::Ended { job, more } if trouble == Trouble::None => {
+                self.hand_over(world, index, job, more);
+                Some(())
             }
-            Worker::Hold(hold, step) => (hold, step),
-        };
-        let next = match step {
-            Step::LookAtProduct if world.product.as_ref().is_some_and(Product::in_stock) => Step::ReadEntries,
-            Step::LookAtProduct => Step::Release { more: false },
-            Step::ReadEntries => {
-                let there = |position: &&Position| world.entries.contains_key(position);
-                let gone = hold.cursor.carried.iter().filter(|p| !there(p)).copied().collect::<Vec<_>>();
-                hold.cursor = hold.cursor.forgetting(&gone);
-                let mut ahead = world.entries.range(hold.cursor.committed.next()..);
-                let first = ahead
-                    .next()
-                    .map(|(position, _)| *position)
-                    .filter(|position| *position <= hold.job.bound);
-                match hold.cursor.carried.first().copied().or(first) {
-                    Some(position) => {
-                        hold.read = world.entries.get(&position).copied();
-                        Step::Claim(position)
-                    }
-                    None => Step::Release { more: false },
-                }
-            }
-            Step::Claim(position) => {
-                let retried = usize::from(hold.cursor.carried.first() == Some(&position));
-                let mut claimed = hold.cursor.claim(retried, (retried == 0).then_some(position), 1, 0);
-                if self.mistake == Mistake::CommitBeforeSend {
-                    claimed = claimed.answered(Answer::default());
-                }
-                let won = world.write_cursor(&claimed, hold.seen);
-                if !won && self.mistake != Mistake::SendWithoutClaim {
-                    world.put_in_line(hold.job);
-                    world.workers[index] = Worker::Idle;
-                    return;
-                }
-                hold = Hold { cursor: claimed, seen: world.token, changed: false, ..hold };
-                Step::Send(position)
-            }
-            Step::Send(position) => {
-                if !throttled && let Some(shopper) = hold.read {
-                    world.mailed.insert((shopper, position));
-                    world.told[hold.job.event][shopper] += 1;
-                }
-                Step::Record { accepted: !throttled, position }
-            }
-            Step::Record { accepted, position } => {
-                let again = if accepted { vec![] } else { vec![position] };
-                let answer = Answer { accepted: u64::from(accepted), again, ..Answer::default() };
-                hold.cursor = hold.cursor.answered(answer);
-                hold.changed = true;
-                Step::LookAtProduct
-            }
-            Step::Release { more } => {
-                if (hold.changed && !world.write_cursor(&hold.cursor, hold.seen)) || more {
-                    world.put_in_line(hold.job);
+            Worker::Passed { next, .. } if trouble == Trouble::None => {
+                if self.mistake == Mistake::TicketAfterPublication {
+                    world.open = Some(next);
+                } else {
+                    world.put_in_line(next);
                 }
                 world.workers[index] = Worker::Idle;
-                return;
+                Some(())
+            }
+            Worker::Open(_) | Worker::Ended { .. } | Worker::Passed { .. } => None,
+        }
+    }
+
+    /// Each write of the fan-out is conditional on the job's ticket, unless it has none.
+    fn hand_over(&self, world: &mut World, index: usize, job: Job, more: bool) {
+        let ours = job.ticket == 0 || world.is_current(job.ticket);
+        world.workers[index] = Worker::Idle;
+        if !more {
+            if ours || self.mistake == Mistake::CloseAnothers {
+                world.open = None;
+            }
+        } else if ours {
+            let next = Job { ticket: world.new_ticket(), ..job };
+            if self.mistake == Mistake::TicketAfterPublication {
+                world.put_in_line(next);
+            } else {
+                world.open = Some(next);
+            }
+            world.workers[index] = Worker::Passed { job, next };
+        }
+    }
+
+    fn acquire(&self, world: &mut World, index: usize, job: Job) -> Option<()> {
+        let lives = job.ticket == 0 || world.is_current(job.ticket);
+        if !lives && self.mistake != Mistake::KeepSuperseded {
+            world.workers[index] = Worker::Idle;
+            return Some(());
+        }
+        // A call in flight is young as long as its worker lives.
+        let flies = world.flies();
+        let age = if flies { Duration::ZERO } else { FLIGHT_LIMIT };
+        let now = Now { wall: Timestamp::UNIX_EPOCH + age, uptime: Duration::ZERO };
+        let terms = Terms {
+            restock_id: restock(job.event),
+            bound: job.bound,
+            first: false,
+            deadline: DEADLINE,
+            max_emails: u64::MAX,
+            on_unknown: OnUnknown::Resend,
+            mutant: match self.mistake {
+                Mistake::Delivery(mutant) => Some(mutant),
+                _ => None,
+            },
+        };
+        let token = named(world.token);
+        let product = world.product.as_ref()?;
+        world.workers[index] = match Delivery::acquire(terms, product, &world.cursor, token.as_deref(), now) {
+            Acquire::Busy { .. } => return None,
+            Acquire::NotPlanned => Worker::Idle,
+            Acquire::Acquired(mut delivery) => {
+                world.superseded |= !lives;
+                if world.cursor.in_flight.is_some() && !flies {
+                    world.doubts += 1;
+                }
+                // The counts are no part of the model.
+                while !delivery.is_between_rounds() {
+                    match delivery.next(now) {
+                        Step::ReadTally => delivery.on_tally(None),
+                        Step::Report(_) => {}
+                        _ => delivery.on_done(),
+                    }
+                }
+                Worker::Hold(Hold { job, delivery, looked: false })
             }
         };
-        world.workers[index] = Worker::Hold(hold, next);
+        Some(())
     }
+}
+
+/// What a step does to the table, or to the shoppers, at once with the steps before it that do neither.
+fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) -> Option<()> {
+    let Hold { job, delivery, looked } = &mut hold;
+    let uptime = match trouble {
+        Trouble::SliceEnds if delivery.is_between_rounds() => DEADLINE,
+        Trouble::SliceEnds => return None,
+        _ => STALE,
+    };
+    loop {
+        match delivery.next(Now { wall: Timestamp::UNIX_EPOCH, uptime }) {
+            Step::Report(_) => continue,
+            Step::Greet | Step::Wait(_) | Step::CutRate { .. } | Step::WriteShardSummary(_) => {
+                delivery.on_done();
+                continue;
+            }
+            Step::AskRate => {
+                delivery.on_rate(RateAnswer::Pace(Pace { call_size: 1, ahead: 2 }));
+                continue;
+            }
+            Step::ReserveSlots { .. } => {
+                delivery.on_slots(Some(Timestamp::UNIX_EPOCH));
+                continue;
+            }
+            // Everything else is one access, and only one kind of trouble can be in it.
+            Step::WriteCursor(write) => {
+                let applied = match trouble {
+                    Trouble::Unanswered { applied } => applied,
+                    Trouble::Throttled => return None,
+                    _ => true,
+                };
+                let won = applied && world.write_cursor(write.cursor, write.fencing_token);
+                let token = if won { named(world.token) } else { None }.unwrap_or_else(|| "lost".to_owned());
+                let answered = !matches!(trouble, Trouble::Unanswered { .. });
+                match (answered, won) {
+                    (true, true) => delivery.on_written(token, Written::Won),
+                    (true, false) => delivery.on_written(token, Written::Lost),
+                    (false, _) => {
+                        delivery.on_written(token, Written::Unknown);
+                        delivery.on_error(true);
+                    }
+                }
+            }
+            Step::Send(announced) if trouble == Trouble::Throttled => {
+                let refused = RecipientOutcome::Retry(Refusal::Throttled);
+                let outcomes = vec![refused; announced.count()];
+                delivery.on_outcome(CallOutcome::Completed(outcomes));
+                *looked = false;
+            }
+            _ if matches!(trouble, Trouble::Throttled | Trouble::Unanswered { .. }) => return None,
+            Step::Send(announced) => {
+                let bound = world.product.as_ref().and_then(|product| product.bound);
+                for (position, shopper) in announced.into_recipients() {
+                    world.mailed.insert((*shopper, *position));
+                    world.told[job.event][*shopper] += 1;
+                    world.unlawful |= !*looked || Some(*position) > bound;
+                }
+                delivery.on_outcome(CallOutcome::Completed(vec![RecipientOutcome::Accepted]));
+                *looked = false;
+            }
+            Step::ReadProduct => {
+                delivery.on_product(world.product.as_ref(), Duration::ZERO);
+                *looked = true;
+            }
+            Step::ReadEntries { after, through, limit } => {
+                let mut ahead = world.entries.range(after.next()..=through);
+                let entries: Vec<_> = ahead
+                    .by_ref()
+                    .take(limit)
+                    .map(|(position, shopper)| (*position, Row::Waiting(*shopper)))
+                    .collect();
+                // As with DynamoDB, a full page does not say that it is the last.
+                let last = entries.len() < limit;
+                delivery.on_entries(entries, last);
+            }
+            Step::ReadPending(positions) => {
+                let there = |position| Some((position, Row::Waiting(*world.entries.get(&position)?)));
+                let rows = positions.iter().copied().filter_map(there).collect();
+                delivery.on_pending(rows);
+            }
+            Step::ReadFencingToken => delivery.on_fencing_token(named(world.token).as_deref()),
+            Step::ReadTally | Step::WriteFailed(_) | Step::Finished(_) => return None,
+        }
+        break;
+    }
+    // To die between the last access and the end is what a redelivery before it is.
+    while delivery.is_finishing() {
+        match delivery.next(Now { wall: Timestamp::UNIX_EPOCH, uptime }) {
+            Step::Report(_) => {}
+            Step::Finished(end) => {
+                // What is stopped waits for a sweep, which is as good as a job in line.
+                let more = matches!(end, End::More | End::Stopped(_));
+                world.workers[index] = Worker::Ended { job: *job, more };
+                return Some(());
+            }
+            _ => delivery.on_done(),
+        }
+    }
+    world.workers[index] = Worker::Hold(hold);
+    Some(())
 }

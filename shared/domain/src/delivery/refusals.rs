@@ -1,36 +1,37 @@
-//! What a worker makes of refusals: whether they are one recipient's own, or everybody's. SES says too little to tell by one
+//! What a worker makes of refusals: whether they are one recipient's own, or every recipient's. SES says too little to tell by one
 //! answer alone ("if a recipient email address is invalid ... the entire message is rejected": its documentation of bulk
-//! sending), so others are tried first: as long as nobody was taken, whom SES refused is set aside and nobody is consumed;
-//! once somebody is taken, it was the refused ones' own fault. The one exception is an address that is not verified: that is
-//! said in SES's sandbox only, where some are taken and some not, and it consumes nobody whoever else was taken.
+//! sending), so others are tried first: as long as SES has accepted no recipient, the refused ones are set aside and no entry is
+//! consumed; once it accepts one, it was the refused ones' own fault. The one exception is an address that is not verified: SES
+//! says that in its sandbox only, where it accepts some and not others, and it consumes no entry whichever others were accepted.
 
-use domain::{Position, cursor::MAX_CALL};
+use crate::Position;
+use crate::cursor::MAX_CALL;
 
-/// How many are tried where a whole call came to nothing and one by one is not needed.
+/// How many recipients are tried where a whole call came to nothing and one by one is not needed.
 const PROBE: usize = 5;
-/// So many set aside, and nobody taken, is everybody's.
+/// So many set aside, and none accepted, is no recipient's own fault.
 const MANY: usize = 8;
 /// So many are set aside at most: they stand in the cursor, an item of the table.
 const MOST: usize = 2 * MAX_CALL;
 
 /// What was learnt of refusals in a worker's time with a shard.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Refusals {
     size: usize,
     taken: bool,
-    /// Calls of which nobody was taken.
+    /// Calls of which no recipient was accepted.
     in_vain: u32,
     set_aside: Vec<(Position, String)>,
 }
 
-/// What becomes of those set aside where nobody is left to try first.
+/// What becomes of those set aside where no other recipient is left to try first.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum AtTheEnd {
     /// There are none.
     Nobody,
     /// It is their own fault: they are written down as failed.
     TheirOwnFault,
-    /// It looks like everybody's: nobody is consumed.
+    /// It looks like every recipient's: no entry is consumed.
     Stop(String),
 }
 
@@ -51,7 +52,7 @@ impl Refusals {
         self.size = (count / 2).max(1);
     }
 
-    /// SES answered for each recipient, and took so many.
+    /// SES answered for each recipient, and accepted so many.
     pub(super) fn answered(&mut self, accepted: usize) {
         if accepted > 0 {
             self.taken = true;
@@ -61,14 +62,14 @@ impl Refusals {
         }
     }
 
-    /// SES refused one by themselves.
+    /// SES refused one by itself.
     pub(super) fn set_one_aside(&mut self, position: Position, reason: String) {
         self.set_aside.push((position, reason));
-        // Who comes next is as likely to be good as any.
+        // The next ones are as likely to be good as any.
         self.size = self.size.max(PROBE);
     }
 
-    /// Whether SES has taken anybody.
+    /// Whether SES has accepted any recipient.
     pub(super) fn others_were_taken(&self) -> bool {
         self.taken
     }
@@ -83,20 +84,20 @@ impl Refusals {
         self.taken && !is_everybodys(reason)
     }
 
-    /// Takes those out whose own fault it was, somebody else having been taken.
+    /// Takes those out whose own fault it was, another recipient having been accepted.
     pub(super) fn take(&mut self) -> Vec<(Position, String)> {
         self.set_aside.extract_if(.., |(_, reason)| !is_everybodys(reason)).collect()
     }
 
-    /// SES's words, where so many were refused that it is everybody's: others after the first ones too and before anybody was
-    /// taken, or more than the cursor should hold.
+    /// SES's words, where so many were refused that it is every recipient's: others after the first ones too and before any was
+    /// accepted, or more than the cursor should hold.
     pub(super) fn too_many(&self) -> Option<String> {
         let many = self.set_aside.len() >= MANY && self.in_vain >= 2 && !self.taken;
         let first = self.set_aside.first().filter(|_| many || self.set_aside.len() >= MOST);
         first.map(|(_, reason)| reason.clone())
     }
 
-    /// Nobody else is left to try.
+    /// What becomes of them, no other recipient being left to try.
     pub(super) fn at_the_end(&self) -> AtTheEnd {
         let Some((_, first)) = self.set_aside.first() else { return AtTheEnd::Nobody };
         if !self.taken && self.set_aside.len() >= PROBE {
@@ -109,7 +110,7 @@ impl Refusals {
     }
 }
 
-/// What SES says in its sandbox, whoever the recipient is.
+/// What SES says in its sandbox, of any recipient.
 fn is_everybodys(reason: &str) -> bool {
     reason.contains("not verified")
 }

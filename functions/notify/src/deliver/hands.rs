@@ -1,0 +1,150 @@
+//! What a step takes beside one call: the slots that are held, the log's words, the metrics.
+
+use domain::budget::{Lease, Rate};
+use domain::delivery::{
+    Announced, CallOutcome, CursorWrite, Leases, Pace, RateAnswer, Refusal, Report, Written, lease_size,
+};
+use domain::job::Job;
+use domain::mail::Offer;
+use domain::product::Product;
+use jiff::Timestamp;
+use lambda::clock;
+use store::waitlist::Addressee;
+use store::{Outcome, StoreError};
+use tokio::time::Instant;
+
+use super::Clock;
+use crate::{App, metrics};
+
+/// The hands of one delivery.
+pub(super) struct Hands<'a> {
+    pub(super) app: &'a App,
+    pub(super) job: &'a Job,
+    pub(super) clock: Clock,
+    until: Instant,
+    /// As it was last read: what emails say of it.
+    product: Product,
+    /// As it was last asked for.
+    rate: Option<Rate>,
+    leases: Leases,
+}
+
+impl<'a> Hands<'a> {
+    pub(super) fn new(app: &'a App, job: &'a Job, clock: Clock, until: Instant, product: Product) -> Self {
+        Self { app, job, clock, until, product, rate: None, leases: Leases::default() }
+    }
+
+    /// Reads the product again, and keeps it if it is still there.
+    pub(super) async fn read_product(&mut self) -> Result<Option<&Product>, StoreError> {
+        let Some(product) = self.app.store.products().get(&self.job.product_id).await? else {
+            return Ok(None);
+        };
+        self.product = product;
+        Ok(Some(&self.product))
+    }
+
+    pub(super) fn report(&self, report: Report) {
+        let (product, shard) = (&self.job.product_id, self.job.shard);
+        match report {
+            Report::Answered { accepted, rejected } => metrics::answered(accepted, rejected),
+            Report::InDoubt { count, resolved } => {
+                metrics::in_doubt(count);
+                if let Some(choice) = resolved {
+                    tracing::warn!(%product, %shard, count, ?choice, "a call in doubt is settled");
+                }
+            }
+            Report::Unavailable(reason) => tracing::warn!(reason, "SES does not answer"),
+            Report::SlotWait(time) => metrics::slot_wait(time),
+        }
+    }
+
+    pub(super) async fn ask_rate(&mut self) -> RateAnswer {
+        let mailer = &self.app.mailer;
+        match self.app.budget.rate(async || mailer.account_rate().await).await {
+            Ok(rate) => RateAnswer::Pace(Pace::of(*self.rate.insert(rate))),
+            Err(error) if error.needs_a_person() => RateAnswer::Denied(error.to_string()),
+            Err(error) => {
+                tracing::warn!(%error, "SES does not tell the rate; asked again");
+                RateAnswer::Unavailable
+            }
+        }
+    }
+
+    /// When `wanted` slots may be used; `None` where that is after the slice.
+    pub(super) async fn reserve_slots(
+        &mut self,
+        wanted: usize,
+        sendable: usize,
+        afresh: bool,
+    ) -> Result<Option<Timestamp>, StoreError> {
+        let Some(rate) = self.rate else { return Ok(None) };
+        if afresh {
+            self.leases = Leases::default();
+        }
+        let mut departure = self.leases.take(wanted);
+        if departure.is_none() {
+            let reserved = self.reserve(rate, lease_size(rate, wanted, sendable)).await?;
+            self.leases.go_on_with(reserved);
+            departure = self.leases.take(wanted);
+        }
+        if departure.is_some()
+            && let Some(slots) = self.leases.short_of(rate, wanted, sendable)
+        {
+            let reserved = self.reserve(rate, slots).await?;
+            self.leases.put_by(reserved);
+        }
+        let time = |us| i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
+        Ok(departure.map(|us| time(us).unwrap_or(Timestamp::MAX)))
+    }
+
+    /// Reserves `slots`; `None` where the first is after the slice.
+    async fn reserve(&self, rate: Rate, slots: usize) -> Result<Option<Lease>, StoreError> {
+        let left = self.until.saturating_duration_since(Instant::now()).as_micros();
+        let latest_us = clock::now_us().saturating_add(u64::try_from(left).unwrap_or(u64::MAX));
+        self.app.budget.reserve(rate, slots, latest_us).await
+    }
+
+    /// Writes the cursor under `token`. After an error it may be written or not.
+    pub(super) async fn write_cursor(
+        &self,
+        write: &CursorWrite<'_>,
+        token: &str,
+    ) -> Result<Written, StoreError> {
+        let (product, shard, seen) = (&self.job.product_id, self.job.shard, write.fencing_token);
+        match self.app.store.cursors().swap(product, shard, write.cursor, seen, token).await? {
+            Outcome::Applied(()) => Ok(Written::Won),
+            Outcome::Refused(()) => {
+                tracing::warn!(%product, %shard, "another worker has the shard");
+                Ok(Written::Lost)
+            }
+        }
+    }
+
+    pub(super) async fn send(&self, announced: Announced<'_, Addressee>) -> CallOutcome {
+        let (app, job) = (self.app, self.job);
+        let count = announced.count();
+        let offer = Offer::new(&job.product_id, self.product.product.as_ref(), app.mailer.shop());
+        let outcome = app.mailer.send(job, &offer, announced).await;
+        let (product, shard) = (&job.product_id, job.shard);
+        match &outcome {
+            CallOutcome::NotSent(Refusal::Invalid(reason)) => {
+                tracing::warn!(%product, %shard, count, reason, "SES refuses a whole call");
+            }
+            CallOutcome::InDoubt(reason) => {
+                tracing::error!(%product, %shard, reason, "a call is in doubt");
+            }
+            _ => {}
+        }
+        outcome
+    }
+
+    /// Cuts the rate for all workers by the share of a call that SES throttled.
+    pub(super) async fn cut_rate(&self, throttled: u64, of: u64) -> Result<(), StoreError> {
+        metrics::throttled();
+        let Some(rate) = self.rate else { return Ok(()) };
+        if throttled == of {
+            tracing::warn!(rate = rate.per_second(), "SES throttles; the rate is cut");
+        }
+        self.app.budget.cut(rate, throttled as f64 / of as f64).await
+    }
+}

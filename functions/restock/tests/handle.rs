@@ -1,0 +1,66 @@
+//! The function in process, on a table in memory and without a Kafka: what is refused before anything is published.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use domain::{ProductId, RestockId};
+use jiff::Timestamp;
+use notify_me_restock::{App, Config, handle};
+use serde_json::json;
+use store::name::{Asked, Named};
+use store::{Store, test_util};
+
+/// A port that no broker listens at.
+const NO_KAFKA: &str = "127.0.0.1:1";
+
+async fn app() -> (App, Store) {
+    let url = test_util::serve().await.unwrap();
+    let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
+    let store = Store::at(&aws, Some(&url), "table");
+    store.create_if_missing().await.unwrap();
+    let settings = |name: &str| match name {
+        "KAFKA_BOOTSTRAP_SERVERS" => Some(NO_KAFKA.to_owned()),
+        "DELIVERY_TIMEOUT_MS" => Some("50".to_owned()),
+        _ => None,
+    };
+    let app = App::new(Config::read(&settings).unwrap()).unwrap().on(store.clone());
+    (app, store)
+}
+
+fn request(body: &str) -> String {
+    json!({
+        "version": "2.0", "routeKey": "PUT /products/{productId}/stock", "pathParameters": { "productId": "p" },
+        "headers": { "idempotency-key": "k" }, "requestContext": { "http": { "method": "PUT" } },
+        "body": body, "isBase64Encoded": false,
+    })
+    .to_string()
+}
+
+#[tokio::test]
+async fn a_key_that_came_with_another_update_is_refused_and_without_kafka_an_update_is_to_come_again() {
+    let (app, store) = app().await;
+    let (key, product, now) =
+        (RestockId::parse("k").unwrap(), ProductId::parse("p").unwrap(), Timestamp::now());
+    let answer = handle(&app, &request(r#"{"quantity":5}"#)).await.unwrap();
+    assert_eq!(answer["statusCode"], 503, "{answer}");
+    let (_, known) = store.names().take(&key, &Named::new(&product, None, now), now).await.unwrap();
+    let asked = known.unwrap().request.unwrap();
+    assert_eq!(asked.place, None, "nothing was published");
+
+    let answer = handle(&app, &request(r#"{"quantity":6}"#)).await.unwrap();
+    assert_eq!(answer["statusCode"], 422, "{answer}");
+
+    // Published by the first request, whose answer was lost.
+    let published = Asked { place: Some((1, 2)), ..asked };
+    store.names().put(&key, &Named::new(&product, Some(published), now)).await.unwrap();
+    let answer = handle(&app, &request(r#"{"quantity":5}"#)).await.unwrap();
+    assert_eq!(answer["statusCode"], 202, "{answer}");
+    assert!(answer["body"].as_str().unwrap().contains(r#""offset":2"#), "{answer}");
+}
+
+#[tokio::test]
+async fn a_direct_invocation_that_is_no_update_fails_as_a_whole_and_in_a_list_alone() {
+    let (app, _) = app().await;
+    assert!(handle(&app, r#"{"quantity":5}"#).await.is_err());
+    let answers = handle(&app, r#"[{"quantity":5},{"productId":"p","quantity":"x"}]"#).await.unwrap();
+    assert_eq!(answers.as_array().map(Vec::len), Some(2), "{answers}");
+}

@@ -1,0 +1,142 @@
+//! A round, up to its call: look at the stock, read entries, reserve slots and wait for them.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+use super::limits::{DEPARTURE, FRESH, LATE};
+use super::refusals::AtTheEnd;
+use super::state::{AfterEntries, AfterReject, AfterWait, AfterWrite, Standing, State};
+use super::{Delivery, End, Now, RateAnswer};
+use crate::product::Product;
+
+impl<R> Delivery<R> {
+    /// The first step of a round, or the last of a slice.
+    pub(super) fn begin(&mut self, now: Now) {
+        if self.is_answer_late(now.wall) {
+            let cursor = self.cursor.clone();
+            self.state = State::WriteCursor { cursor, then: AfterWrite::Begin };
+        } else if now.uptime >= self.terms.deadline || self.accepted >= self.terms.max_emails {
+            self.wind_up();
+        } else {
+            // Before the look at the stock and the announcement, both of which must be young when a call departs.
+            self.state = State::Greet;
+        }
+    }
+
+    /// Whether the answer to the last call came so late that it is committed at once. It is asked once an answer.
+    fn is_answer_late(&mut self, now: Timestamp) -> bool {
+        let Standing::Answered { just_now } = &mut self.standing else { return false };
+        just_now.take().is_some_and(|announced| is_longer(announced, now, LATE))
+    }
+
+    /// The slice is over: whether an entry is left decides how.
+    fn wind_up(&mut self) {
+        let read = self.cursor.pending_retries.is_empty() && self.read_ahead.is_empty();
+        if !read {
+            return self.release(End::More);
+        }
+        if self.exhausted || self.read_to() >= self.bound {
+            return self.release(End::Delivered);
+        }
+        self.state = State::ReadEntries { limit: 1, then: AfterEntries::WindUp };
+    }
+
+    pub(super) fn wound_up(&mut self) {
+        self.release(if self.read_ahead.is_empty() { End::Delivered } else { End::More });
+    }
+
+    /// Whether the product can be bought, as of a moment ago.
+    pub(super) fn look(&mut self, now: Now) {
+        #[cfg(test)]
+        if self.is(super::Mutant::NoSecondLook) {
+            return self.looked_at();
+        }
+        if now.uptime.saturating_sub(self.looked) >= FRESH {
+            self.state = State::ReadProduct;
+        } else {
+            self.looked_at();
+        }
+    }
+
+    /// The product as it was read at this uptime; `None` where there is none.
+    pub fn on_product(&mut self, product: Option<&Product>, looked: Duration) {
+        let State::ReadProduct = self.take_state() else { return };
+        self.looked = looked;
+        if let Some(product) = product {
+            self.in_stock = product.in_stock();
+        }
+        self.looked_at();
+    }
+
+    fn looked_at(&mut self) {
+        if self.in_stock {
+            self.state = State::AskRate;
+        } else {
+            self.release(End::SoldOut);
+        }
+    }
+
+    /// How fast SES takes recipients.
+    pub fn on_rate(&mut self, answer: RateAnswer) {
+        let State::AskRate = self.take_state() else { return };
+        match answer {
+            RateAnswer::Pace(pace) => {
+                self.pace = pace;
+                self.read_on();
+            }
+            RateAnswer::Unavailable => self.state = State::BackOff,
+            RateAnswer::Denied(reason) => self.release(End::Stopped(reason)),
+        }
+    }
+
+    /// The most recipients of the next call.
+    pub(super) fn call_size(&self) -> usize {
+        self.pace.call_size.min(self.refusals.size())
+    }
+
+    /// How many recipients the next call has.
+    pub(super) fn size_up(&mut self) {
+        let wanted = self.sendable().min(self.call_size());
+        if wanted > 0 {
+            return self.state = State::Reserve { wanted };
+        }
+        match self.refusals.at_the_end() {
+            AtTheEnd::Nobody => self.release(End::Delivered),
+            AtTheEnd::Stop(reason) => self.release(End::Stopped(reason)),
+            AtTheEnd::TheirOwnFault => self.reject_set_aside(AfterReject::Begin),
+        }
+    }
+
+    /// When the slots may be used; `None` where that is after the deadline.
+    pub fn on_slots(&mut self, departure: Option<Timestamp>) {
+        let State::Reserve { wanted } = self.take_state() else { return };
+        self.slots_outdated = false;
+        match departure {
+            Some(departure) => self.state = State::Depart { wanted, departure },
+            None => self.release(End::More),
+        }
+    }
+
+    pub(super) fn depart(&mut self, wanted: usize, departure: Timestamp, now: Now) {
+        let wait = Duration::try_from(departure.duration_since(now.wall)).unwrap_or_default();
+        self.slot_wait += wait;
+        self.wait(wait, AfterWait::Compose { wanted });
+    }
+
+    /// Waits. Before a long wait, the call that was answered last is committed: left for the next announcement, it would come to
+    /// look like one whose worker is gone.
+    pub(super) fn wait(&mut self, time: Duration, then: AfterWait) {
+        if time > DEPARTURE && matches!(self.standing, Standing::Answered { .. }) {
+            let cursor = self.cursor.clone();
+            self.state = State::WriteCursor { cursor, then: AfterWrite::Wait { time, then } };
+        } else {
+            self.state = State::Wait { time, then };
+        }
+    }
+}
+
+/// Whether it is longer than `limit` from then to now.
+pub(super) fn is_longer(then: Timestamp, now: Timestamp, limit: Duration) -> bool {
+    Duration::try_from(now.duration_since(then)).is_ok_and(|passed| passed > limit)
+}

@@ -1,0 +1,415 @@
+//! The guarantees of the conditional writes and the meaning of the reads, on a DynamoDB in memory.
+
+#![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+use domain::budget::{Cut, Rate};
+use domain::cursor::{Answer, Cursor, Tally};
+use domain::job::{Job, Ticket};
+use domain::product::{Product, UpdateOrder};
+use domain::stock::Version;
+use domain::{Address, Locale, Position, ProductId, RestockId, Shard, Subscriber};
+use jiff::Timestamp;
+use notify_me_store::budget::BudgetState;
+use notify_me_store::name::Named;
+use notify_me_store::product::{Sale, StockState};
+use notify_me_store::subscription::Subscription;
+use notify_me_store::summary::{IN_DOUBT, Planned, UNREADABLE};
+use notify_me_store::waitlist::{Count, Counting, Entry, Row};
+use notify_me_store::{Outcome, Store, test_util};
+
+const APPLIED: Outcome = Outcome::Applied(());
+const REFUSED: Outcome = Outcome::Refused(());
+const SHARD: Shard = Shard(3);
+
+async fn store() -> Store {
+    let url = test_util::serve().await.unwrap();
+    let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
+    let store = Store::at(&aws, Some(&url), "table");
+    store.create_if_missing().await.unwrap();
+    store.create_if_missing().await.unwrap();
+    store
+}
+
+fn now() -> Timestamp {
+    Timestamp::from_second(1_800_000_000).unwrap()
+}
+
+fn at(n: u64) -> Position {
+    Position::new(n, 0)
+}
+
+fn product(id: &str) -> ProductId {
+    ProductId::parse(id).unwrap()
+}
+
+fn restock(id: &str) -> RestockId {
+    RestockId::parse(id).unwrap()
+}
+
+fn version(second: i64) -> Version {
+    Version::new(Some(Timestamp::from_second(second).unwrap()), None, now(), 0, 0)
+}
+
+fn subscriber(n: u64) -> Subscriber {
+    Subscriber::from_key(&format!("a:{n}@example.com"))
+}
+
+/// An entry that expires in `seconds`.
+fn entry(n: u64, seconds: i64) -> Entry {
+    Entry {
+        subscriber: subscriber(n).as_key().to_owned(),
+        address: Address::parse(&format!("{n}@example.com")).unwrap(),
+        locale: Locale::default(),
+        name: None,
+        ttl: now().as_second() + seconds,
+    }
+}
+
+fn subscription(n: u64) -> Subscription {
+    Subscription {
+        position: at(n),
+        shard: SHARD,
+        created_at: now(),
+        channel: "email".to_owned(),
+        consent: "asked".to_owned(),
+        locale: Locale::default(),
+        user_id: None,
+        ttl: now().as_second() + 9,
+    }
+}
+
+/// Every update after every state of a product: the condition in the table decides as `domain` does.
+#[tokio::test]
+async fn a_stock_update_is_recorded_exactly_where_it_is_newer() {
+    let store = store().await;
+    let mut number = 0;
+    let states =
+        [None, Some(("r", 20, 5, None)), Some(("r", 20, 5, Some("r"))), Some(("s", 20, 0, Some("r")))];
+    for known in states {
+        for (name, second, quantity) in ["r", "s", "t"]
+            .iter()
+            .flat_map(|r| [19, 20, 21].iter().flat_map(move |v| [0, 3, 7].map(|n| (r, v, n))))
+        {
+            number += 1;
+            let id = product(&format!("p{number}"));
+            if let Some((name, second, quantity, planned)) = known {
+                let planned = planned.map(restock);
+                if let Some(planned) = &planned {
+                    let (version, state) = (version(1), Some(1));
+                    let state =
+                        StockState { version: &version, restock: planned, quantity: state, details: None };
+                    assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
+                    let fixed = store.products().fix_bound(&id, planned, Some(at(50))).await.unwrap();
+                    assert_eq!(fixed, Outcome::Applied(()));
+                }
+                let (version, name) = (version(second), restock(name));
+                let state =
+                    StockState { version: &version, restock: &name, quantity: Some(quantity), details: None };
+                assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
+            }
+            let stands: Option<Product> = store.products().get(&id).await.unwrap();
+            let (version, name) = (version(*second), restock(name));
+            let state =
+                StockState { version: &version, restock: &name, quantity: Some(quantity), details: None };
+            let order = Product::update_order(stands.as_ref(), &version, &name, Some(quantity));
+            match store.products().record_stock_update(&id, state).await.unwrap() {
+                Outcome::Applied(before) => {
+                    assert_eq!((order, &before), (UpdateOrder::Newer, &stands), "{known:?} {state:?}");
+                    let product = store.products().get(&id).await.unwrap().unwrap();
+                    assert_eq!((&product.version, product.quantity), (&version, Some(quantity)));
+                    let bound = stands.and_then(|stands| Some((stands.bound?, stands.bound_of?)));
+                    assert_eq!(product.bound.zip(product.bound_of), bound, "the bound stays");
+                }
+                Outcome::Refused(found) => {
+                    assert_ne!(order, UpdateOrder::Newer, "{known:?} {state:?}");
+                    assert_eq!(found, stands);
+                }
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_sale_is_recorded_of_the_version_that_was_seen_and_leaves_the_restock() {
+    let store = store().await;
+    let (id, name) = (product("p"), restock("r"));
+    let (first, second, third) = (version(1), version(2), version(3));
+    let state = StockState { version: &first, restock: &name, quantity: Some(9), details: None };
+    assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
+    assert!(store.products().fix_bound(&id, &name, Some(at(5))).await.unwrap().is_applied());
+    let sale = Sale { seen: &first, version: &second, quantity: 4, details: None };
+    assert_eq!(store.products().record_sale(&id, sale).await.unwrap(), Outcome::Applied(()));
+    let sold = store.products().get(&id).await.unwrap().unwrap();
+    assert_eq!((&sold.version, sold.quantity), (&second, Some(4)));
+    assert!(sold.is_planned() && sold.bound == Some(at(5)));
+    let late = Sale { seen: &first, version: &third, quantity: 3, details: None };
+    assert_eq!(store.products().record_sale(&id, late).await.unwrap(), Outcome::Refused(Some(sold)));
+}
+
+#[tokio::test]
+async fn the_bound_is_fixed_once_and_for_the_current_restock_alone() {
+    let store = store().await;
+    let (id, r, s) = (product("p"), restock("r"), restock("s"));
+    let fix = async |name: &RestockId, bound| store.products().fix_bound(&id, name, bound).await.unwrap();
+    assert_eq!(fix(&r, Some(at(1))).await, Outcome::Refused(None));
+    for (name, second) in [(&r, 1), (&s, 2)] {
+        let version = version(second);
+        let state = StockState { version: &version, restock: name, quantity: None, details: None };
+        assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
+    }
+    let stands = store.products().get(&id).await.unwrap();
+    assert_eq!(fix(&r, Some(at(1))).await, Outcome::Refused(stands), "overtaken");
+    assert_eq!(fix(&s, None).await, Outcome::Applied(()));
+    let planned = store.products().get(&id).await.unwrap().unwrap();
+    assert!(planned.is_planned() && planned.bound.is_none() && planned.quantity.is_none());
+    assert_eq!(fix(&s, Some(at(7))).await, Outcome::Refused(Some(planned)), "it stands");
+}
+
+#[tokio::test]
+async fn of_two_workers_that_saw_one_cursor_the_second_is_refused() {
+    let store = store().await;
+    let (id, cursors) = (product("p"), store.cursors());
+    assert_eq!(cursors.read(&id, SHARD).await.unwrap().token, None);
+    let cursor = Cursor { committed: at(7), ..Cursor::default() };
+    for (seen, token, outcome) in [
+        (None, "a", APPLIED),
+        (None, "b", REFUSED),
+        (None, "a", APPLIED),
+        (Some("a"), "c", APPLIED),
+        (Some("a"), "d", REFUSED),
+        (Some("a"), "c", APPLIED),
+    ] {
+        assert_eq!(
+            cursors.swap(&id, SHARD, &cursor, seen, token).await.unwrap(),
+            outcome,
+            "{seen:?} {token}"
+        );
+    }
+    let stored = cursors.read(&id, SHARD).await.unwrap();
+    assert_eq!((stored.cursor, stored.token.as_deref()), (cursor, Some("c")));
+}
+
+#[tokio::test]
+async fn a_subscription_has_one_entry_whatever_requests_meet() {
+    let store = store().await;
+    let (id, who) = (product("p"), subscriber(1));
+    let subscriptions = store.subscriptions();
+    let (first, second) = (subscription(1), subscription(2));
+    let present = async |positions: &[u64]| {
+        for n in 1..=4 {
+            let found = store.waitlist(&id, SHARD).entry(at(n)).await.unwrap();
+            assert_eq!(found.is_some(), positions.contains(&n), "{n}");
+        }
+    };
+    assert!(subscriptions.insert(&who, &id, &first, &entry(1, 9)).await.unwrap().is_applied());
+    match subscriptions.insert(&who, &id, &second, &entry(1, 9)).await.unwrap() {
+        Outcome::Refused(Some(found)) => assert_eq!(found.position, at(1)),
+        _ => panic!("inserted twice"),
+    }
+    present(&[1]).await;
+    for (old, outcome) in [(at(9), REFUSED), (at(1), APPLIED)] {
+        let replaced = subscriptions.replace(&who, &id, old, &second, &entry(1, 9)).await.unwrap();
+        assert_eq!(replaced, outcome, "{old}");
+    }
+    present(&[1, 2]).await;
+    for (from, outcome) in [(&first, REFUSED), (&second, APPLIED)] {
+        let moved =
+            subscriptions.move_to(&who, &id, from.shard, (from.position, at(3)), &entry(1, 9)).await.unwrap();
+        assert_eq!(moved, outcome);
+    }
+    present(&[1, 3]).await;
+    // The email was for the first entry; the subscription stands at the third by now.
+    let stale = subscriptions.leave(&id, (SHARD, at(1)), Some((&who, &second))).await.unwrap();
+    assert_eq!(stale, REFUSED);
+    present(&[1, 3]).await;
+    let found = subscriptions.find(&who, &id).await.unwrap().unwrap();
+    assert_eq!(subscriptions.leave(&id, (SHARD, at(1)), Some((&who, &found))).await.unwrap(), APPLIED);
+    present(&[]).await;
+    assert!(subscriptions.find(&who, &id).await.unwrap().is_none());
+    assert_eq!(subscriptions.leave(&id, (SHARD, at(1)), None).await.unwrap(), APPLIED, "harmless again");
+}
+
+#[tokio::test]
+async fn an_earlier_fan_out_neither_opens_nor_closes_a_later_one() {
+    let store = store().await;
+    let job = |restock_id: &str, bound| Job {
+        restock_id: restock(restock_id),
+        product_id: product("p"),
+        shard: SHARD,
+        bound: at(bound),
+        ticket: None,
+    };
+    let (earlier, later) = (job("r", 5), job("s", 9));
+    assert_eq!(store.fan_outs().close(&later).await.unwrap(), APPLIED, "none is open");
+    for (job, outcome) in [(&earlier, APPLIED), (&later, APPLIED), (&earlier, REFUSED), (&later, APPLIED)] {
+        assert_eq!(store.fan_outs().open(job, now()).await.unwrap(), outcome, "{job:?}");
+    }
+    assert_eq!(store.fan_outs().close(&earlier).await.unwrap(), REFUSED);
+    let mut bucket = store.fan_outs().bucket(SHARD.0);
+    let page = bucket.next().await.unwrap().unwrap();
+    let found: Vec<Job> = page.into_iter().map(|row| row.unwrap().job).collect();
+    assert_eq!(found, std::slice::from_ref(&later));
+    assert!(bucket.next().await.unwrap().is_none());
+    assert_eq!(store.fan_outs().close(&later).await.unwrap(), APPLIED);
+    assert!(store.fan_outs().get(&product("p"), SHARD).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_fan_out_is_its_tickets_and_passed_on_and_closed_by_nobody_else() {
+    let store = store().await;
+    let (fan_outs, id, ticket) =
+        (store.fan_outs(), product("p"), |ticket: &str| Ticket::parse(ticket).unwrap());
+    let without =
+        Job { restock_id: restock("r"), product_id: id.clone(), shard: SHARD, bound: at(5), ticket: None };
+    let [first, second, third] = ["1", "2", "3"].map(|name| without.with_ticket(ticket(name)));
+    let stands = async || fan_outs.get(&id, SHARD).await.unwrap().map(|open| open.job);
+    let pass_on = async |from: &str, to: &Job| fan_outs.pass_on(&ticket(from), to, now()).await.unwrap();
+    assert_eq!(pass_on("1", &second).await, REFUSED, "none is open");
+    assert_eq!(fan_outs.close(&first).await.unwrap(), REFUSED, "none is open");
+    assert_eq!(fan_outs.open(&without, now()).await.unwrap(), APPLIED);
+    assert_eq!(pass_on("1", &second).await, REFUSED, "an earlier version's has no ticket");
+    assert_eq!(fan_outs.open(&first, now()).await.unwrap(), APPLIED);
+    assert_eq!(pass_on("1", &second).await, APPLIED);
+    assert_eq!(pass_on("1", &third).await, REFUSED, "it is another's");
+    for stranger in [&first, &third, &without] {
+        assert_eq!(fan_outs.close(stranger).await.unwrap(), REFUSED);
+    }
+    assert_eq!(stands().await.as_ref(), Some(&second));
+    assert_eq!(fan_outs.close(&second).await.unwrap(), APPLIED);
+    assert_eq!(stands().await, None);
+    // Whatever is delivered is closed, whosever it is, but not a later one.
+    assert_eq!(fan_outs.open(&third, now()).await.unwrap(), APPLIED);
+    let before = Job { bound: at(4), ..first.clone() };
+    assert_eq!(fan_outs.close_delivered(&before).await.unwrap(), REFUSED);
+    assert_eq!(fan_outs.close_delivered(&first).await.unwrap(), APPLIED);
+    assert_eq!(stands().await, None);
+}
+
+#[tokio::test]
+async fn slots_are_taken_once() {
+    let store = store().await;
+    let budget = store.send_budget("example.com");
+    let state = |arrival_us: u64| BudgetState { arrival_us: Some(arrival_us), cut: None };
+    let none = BudgetState::default();
+    assert_eq!(budget.queue(10, 0, 99).await.unwrap(), Outcome::Refused(none), "no slot was ever taken");
+    assert_eq!(budget.start(10, 100).await.unwrap(), Outcome::Applied(state(110)));
+    for (cost, now, latest, outcome) in [
+        (10, 100, 110, Outcome::Applied(state(120))),
+        (10, 100, 110, Outcome::Refused(state(120))),
+        (10, 121, 200, Outcome::Refused(state(120))),
+        (10, 120, 120, Outcome::Applied(state(130))),
+    ] {
+        assert_eq!(budget.queue(cost, now, latest).await.unwrap(), outcome, "{now} {latest}");
+    }
+    assert_eq!(budget.start(10, 130).await.unwrap(), Outcome::Refused(state(130)), "not free yet");
+    let cut = Cut { to: Rate::new(2.5).unwrap(), at_us: 131 };
+    budget.cut(cut).await.unwrap();
+    let after = BudgetState { arrival_us: Some(141), cut: Some(cut) };
+    assert_eq!(budget.start(10, 131).await.unwrap(), Outcome::Applied(after), "other workers see the cut");
+}
+
+#[tokio::test]
+async fn a_name_is_its_first_products_until_its_time_is_over() {
+    let store = store().await;
+    let (name, p, q) = (restock("delivery-1"), product("p"), product("q"));
+    let take =
+        async |id: &ProductId, now| store.names().take(&name, &Named::new(id, None, now), now).await.unwrap();
+    assert_eq!(take(&p, now()).await, (name.clone(), None));
+    let (again, known) = take(&p, now()).await;
+    assert_eq!((again, known.unwrap().product_id), (name.clone(), p.clone()));
+    assert_eq!(take(&q, now()).await, (name.of_product(&q), None));
+    assert!(take(&q, now()).await.1.is_some());
+    let over = now() + jiff::SignedDuration::from_secs(401 * 86_400);
+    assert_eq!(take(&q, over).await, (name.clone(), None), "free again");
+}
+
+#[tokio::test]
+async fn a_plan_is_written_once_and_found_by_the_entries_that_it_covers() {
+    let store = store().await;
+    let id = product("p");
+    let planned = |name: &str, bound: Option<u64>, shards: &[u16]| Planned {
+        restock_id: restock(name),
+        product_id: id.clone(),
+        bound: bound.map(at),
+        shard_count: 8,
+        shards: shards.iter().copied().map(Shard).collect(),
+        planned_at: now(),
+    };
+    for plan in [planned("r", Some(5), &[1, 2]), planned("r", Some(5), &[2]), planned("s", Some(9), &[1])] {
+        store.summaries().record_plan(&plan).await.unwrap();
+    }
+    store.summaries().record_plan(&planned("t", None, &[])).await.unwrap();
+    assert_eq!(store.summaries().plan(&restock("r")).await.unwrap().unwrap().shards.len(), 2, "the first");
+    for (position, names) in [(5, &["r", "s"][..]), (6, &["s"]), (10, &[])] {
+        let plans = store.summaries().plans_covering(&id, at(position), 50).await.unwrap();
+        let found: Vec<&str> = plans.iter().map(|plan| plan.restock_id.as_str()).collect();
+        assert_eq!(found, names, "{position}");
+    }
+    let tally = Tally { sent: 4, ..Tally::new(restock("r")) };
+    store.summaries().put_shard(SHARD, &tally, now()).await.unwrap();
+    assert_eq!(store.summaries().shard(&restock("r"), SHARD).await.unwrap(), Some(tally));
+    let failed = [(at(1), IN_DOUBT), (at(2), UNREADABLE), (at(3), IN_DOUBT)];
+    let failed = failed.map(|(position, reason)| (position, reason.to_owned()));
+    store.summaries().put_failures(&restock("r"), &failed, now()).await.unwrap();
+    let reasons = store.summaries().failures(&restock("r")).await.unwrap();
+    assert_eq!(
+        reasons.into_iter().collect::<Vec<_>>(),
+        [(IN_DOUBT.to_owned(), 2), (UNREADABLE.to_owned(), 1)]
+    );
+    assert_eq!(store.summaries().failure(&restock("r"), at(2)).await.unwrap().unwrap().reason, UNREADABLE);
+}
+
+/// Ten entries, of which the second has expired; the cursor is at the fifth, with one carried and one in the call in flight.
+#[tokio::test]
+async fn whoever_counts_has_the_same_answer_of_who_waits() {
+    let store = store().await;
+    let id = product("p");
+    let waitlist = store.waitlist(&id, SHARD);
+    assert_eq!(waitlist.end().await.unwrap().last, None);
+    let entries = (1..=10).map(|n| (SHARD, at(n), entry(n, if n == 8 { 0 } else { 9 })));
+    store.seed_entries(&id, entries).await.unwrap();
+    let again = Answer { retry: vec![at(2), at(4)], ..Answer::default() };
+    let cursor = Cursor::default().announce(0, Some(at(5)), 5, Timestamp::UNIX_EPOCH).commit(again).announce(
+        1,
+        Some(at(6)),
+        2,
+        Timestamp::UNIX_EPOCH,
+    );
+    // Past the cursor: 6, 7, 9, 10; owed a retry: 2 (in flight) and 4 (carried).
+    for (through, number) in [(Position::END, 6), (at(7), 4), (at(3), 1), (at(1), 0)] {
+        for counting in [Counting::Thorough, Counting::AtMost(50)] {
+            let count = waitlist.count(&cursor, through, counting, now()).await.unwrap();
+            assert_eq!((count.number, count.exact), (number, true), "{through} {counting:?}");
+        }
+    }
+    let few = waitlist.count(&cursor, Position::END, Counting::AtMost(2), now()).await.unwrap();
+    assert_eq!(few, Count { number: 4, exact: false, read: 2 });
+    let first = waitlist.first(&cursor, 4, now()).await.unwrap();
+    let first: Vec<Position> = first.into_iter().map(|waiting| waiting.position).collect();
+    assert_eq!(first, [at(2), at(4), at(6), at(7)]);
+    let end = waitlist.end().await.unwrap();
+    assert!(end.used && end.last == Some(at(10)));
+}
+
+#[tokio::test]
+async fn a_page_ends_at_its_limit_or_its_bound_and_shows_what_expired() {
+    let store = store().await;
+    let id = product("p");
+    let waitlist = store.waitlist(&id, SHARD);
+    store.seed_entries(&id, (1..=5).map(|n| (SHARD, at(n), entry(n, i64::from(n != 2) * 9)))).await.unwrap();
+    for (after, through, limit, positions, last) in [
+        (Position::START, Position::END, 9, &[1, 2, 3, 4, 5][..], true),
+        (at(1), at(4), 9, &[2, 3, 4], true),
+        (at(1), at(4), 2, &[2, 3], false),
+        (at(4), at(4), 9, &[], true),
+    ] {
+        let page = waitlist.page(after, through, limit, now()).await.unwrap();
+        let found: Vec<Position> = page.entries.iter().map(|(position, _)| *position).collect();
+        assert_eq!(found, positions.iter().copied().map(at).collect::<Vec<_>>(), "{after} {through} {limit}");
+        assert_eq!((page.last, page.strays), (last, 0), "{after} {through} {limit}");
+    }
+    let rows = waitlist.entries_at(&[at(1), at(2), at(77)], now()).await.unwrap();
+    assert_eq!(rows.len(), 2);
+    assert!(matches!(rows[&at(1)], Row::Waiting(_)) && matches!(rows[&at(2)], Row::Expired));
+    assert_eq!(waitlist.subscriber(at(3)).await.unwrap(), Some(subscriber(3)));
+}

@@ -10,11 +10,11 @@ use store::budget::{BudgetState, SendBudget};
 use store::{Outcome, Store, StoreError};
 use tokio::sync::Mutex;
 
-/// How long the account's rate is believed before it is asked for again, in microseconds.
+/// The age at which the account's rate is asked for again, in microseconds.
 const RATE_AGE_US: u64 = 300_000_000;
-/// How long a rate that SES did not confirm serves before it is asked for again, in microseconds: not before every call.
+/// The pause before a rate that SES did not confirm is asked for again, in microseconds: not before every call.
 const RATE_RETRY_US: u64 = 10_000_000;
-/// How long after a cut there is no other, in microseconds.
+/// The pause after a cut until the next one, in microseconds.
 const CUT_PAUSE_US: u64 = 1_000_000;
 /// Workers that reserve at the same moment get in each other's way a few times at most.
 const ROUNDS: u32 = 20;

@@ -1,10 +1,11 @@
 //! The sweep: puts the jobs of fan-outs that stand still back in line. Whatever loses a job (a
-//! topic whose retention ran out, a dead letter, an account that may not send) delays a mail by
+//! topic whose retention ran out, a dead letter, an account that may not send) delays an email by
 //! one sweep and never loses it.
 
 use std::time::Duration;
 
 use domain::job::Job;
+use jiff::Timestamp;
 use lambda::clock;
 use serde_json::{Value, json};
 use store::fanout::BUCKETS;
@@ -18,8 +19,7 @@ const CHUNK: usize = 100;
 /// Puts back every fan-out that has not moved for `older_than` (or as configured).
 pub(crate) async fn sweep(app: &App, older_than: Option<Duration>) -> Result<Value, Failed> {
     let older_than = older_than.unwrap_or(app.config.sweep_after);
-    let before = clock::now_ms().saturating_sub(u64::try_from(older_than.as_millis()).unwrap_or(u64::MAX));
-    let stands_still = |moved_ms: i64| u64::try_from(moved_ms).unwrap_or_default() <= before;
+    let before = clock::now().checked_sub(older_than).unwrap_or(Timestamp::MIN);
     let (mut open, mut put_back) = (0, 0);
     for number in 0..BUCKETS {
         let mut bucket = app.store.fan_outs().bucket(number);
@@ -29,7 +29,7 @@ pub(crate) async fn sweep(app: &App, older_than: Option<Duration>) -> Result<Val
                 match row {
                     Ok(found) => {
                         open += 1;
-                        still.extend(stands_still(found.moved_at.as_millisecond()).then_some(found.job));
+                        still.extend((found.moved_at <= before).then_some(found.job));
                     }
                     // It keeps none of the others back.
                     Err(row) => unreadable::write_down(&app.store, &row.key, &row.error).await?,

@@ -1,5 +1,5 @@
-//! What was asked for under an `Idempotency-Key`, so that a retry is answered as the first request was, and another
-//! request under the same key is not taken for one.
+//! Requests under an `Idempotency-Key`: a retry is answered as the first request was, and another request under the same key
+//! is not taken for one.
 //!
 //! A key is its product's own. The restock is called as the key is; where another product has a restock of that name,
 //! for one delivery may bring several products, it has the name that [`RestockId::of_product`] makes. Two requests are
@@ -16,9 +16,9 @@ use lambda::http::Problem;
 use store::name::{Asked, Named};
 use store::{Store, StoreError};
 
-/// How long the table may take. Kafka needs its time after it, and the function's time-out is 15 s.
+/// The table's share of the time. Kafka needs its own after it, and the function's time-out is 15 s.
 const BEFORE: Duration = Duration::from_secs(5);
-/// How long the note may take that the update is written. Without it, a retry publishes once more.
+/// The time for the note that the update is written. Without it, a retry publishes once more.
 const AFTER: Duration = Duration::from_secs(2);
 
 /// A request that may go on under its key.
@@ -73,7 +73,7 @@ pub(crate) async fn turn(
     // Boxed, for most requests come without a key and need no room for the SDK's futures.
     let taken = Box::pin(store.names().take(name, &new, now));
     let (restock_id, known) = tokio::time::timeout(BEFORE, taken).await.map_err(|_| NotNow::TooSlow)??;
-    // A record that nobody sent over HTTP may have had the name first: it says nothing of a request.
+    // A record of another writer to the topic may have had the name first: it says nothing of a request.
     let asked = match known.and_then(|known| known.request) {
         Some(first) if first.body != asked.body => return Err(NotNow::Another),
         Some(first) => first,

@@ -1,8 +1,8 @@
-//! How many wait for a product. Consumed entries and expired ones are not counted; beyond
+//! The number of subscribers that wait for a product. Consumed entries and expired ones are not counted; beyond
 //! [`MOST_READ`] entries the number is a lower bound.
 //!
-//! Anybody may ask, as often as they like, so a count costs a bounded number of reads, and whoever
-//! counted a long list keeps the number for a while, the longer the more was read: of a product,
+//! The API is open to everyone, so a count costs a bounded number of reads, and the count of a long
+//! list is kept for a while, the longer the more was read: of a product,
 //! each process reads 100 entries a second at most. The count of a short list costs next to
 //! nothing, and is always the present one.
 
@@ -28,9 +28,9 @@ const MOST_READ: usize = 1_000;
 const LEAST_OF_SHARD: usize = 4;
 /// A list of which at most so many entries are read is counted at every request.
 const SHORT: u64 = 100;
-/// How long the count of a longer one is kept for each entry that was read, in milliseconds.
+/// The count of a longer one is kept for so many milliseconds for each entry that was read.
 const KEPT_MS_PER_ENTRY: u64 = 10;
-/// Of how many products a count is kept.
+/// The most products of which a count is kept.
 const KEPT_PRODUCTS: usize = 1_000;
 
 /// The counts that are kept, and until when, in Unix milliseconds.
@@ -65,7 +65,10 @@ pub(crate) async fn answer(app: &App, product: &ProductId) -> Result<ApiGatewayV
     Ok(json(StatusCode::OK, &json!({ "productId": product, "waiting": waiting, "precision": precision })))
 }
 
-/// How many wait for a product.
+/// The number of subscribers that wait for a product.
+///
+/// # Errors
+/// When a cursor or a waitlist cannot be read.
 pub(crate) async fn waiting(app: &App, product: &ProductId) -> Result<Count, StoreError> {
     let now_ms = clock::now_ms();
     if let Some(kept) = app.counts.get(product, now_ms) {
@@ -78,7 +81,7 @@ pub(crate) async fn waiting(app: &App, product: &ProductId) -> Result<Count, Sto
     Ok(count)
 }
 
-/// How many entries of each shard are read at most.
+/// The most entries that are read of each shard.
 fn most_in_a_shard(shards: ShardCount) -> i32 {
     i32::try_from((MOST_READ / shards.all().count()).max(LEAST_OF_SHARD)).unwrap_or(i32::MAX)
 }

@@ -1,7 +1,7 @@
-//! Leaving a waitlist, by the link in a mail. A GET changes nothing, because mail scanners follow
-//! links; the page's button and a mail program's one-click (RFC 8058) send a POST.
+//! Leaving a waitlist, by the link in an email. A GET changes nothing, because mail scanners follow
+//! links; the page's button and an email program's one-click (RFC 8058) send a POST.
 //!
-//! The pages are in the language of the mail that the link is from; where its entry is gone, or the
+//! The pages are in the language of the email that the link is from; where its entry is gone, or the
 //! link is not one of ours, in the one that the browser asks for.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};

@@ -8,6 +8,7 @@ use anyhow::{Context as _, bail};
 use crate::console::{log_to_stderr_at, say};
 
 mod faults;
+mod feed;
 mod http_tap;
 mod kafka_tap;
 mod kill;
@@ -47,6 +48,8 @@ enum Which {
     Faults(faults::Args),
     /// Deliver to a million subscribers of one product, and to three of another beside it.
     Million(million::Args),
+    /// Let an inventory say its level every second, twice and again, while many subscribers are emailed.
+    Feed(feed::Args),
     /// Measure how much of the send rate is used, with one worker and with many.
     Paced(paced::Args),
 }
@@ -62,6 +65,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Which::Kill(args) => kill::run(args).await?,
         Which::Faults(args) => faults::run(args).await?,
         Which::Million(args) => million::run(args).await?,
+        Which::Feed(args) => feed::run(args).await?,
         Which::Paced(args) => paced::run(args).await?,
     };
     if args.json {

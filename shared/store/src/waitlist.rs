@@ -81,7 +81,7 @@ pub type Row = domain::delivery::Row<Addressee>;
 pub struct Page {
     /// The entries in their order.
     pub entries: Vec<(Position, Row)>,
-    /// Whether there is nothing after it.
+    /// There is nothing after it.
     pub last: bool,
     /// The number of items whose keys have no position. They stand in no entry's way and are left out.
     pub strays: usize,
@@ -99,11 +99,11 @@ pub struct End {
 /// A number of entries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Count {
-    /// How many wait.
+    /// The number of waiting entries.
     pub number: u64,
-    /// Whether these are all; otherwise there are at least so many.
+    /// All of them were counted; otherwise there are at least so many.
     pub exact: bool,
-    /// How many entries were read for it: expired ones are, and retries are not.
+    /// The number of entries that were read for it: expired ones are, and retries are not.
     pub read: u64,
 }
 
@@ -126,7 +126,7 @@ impl Count {
     }
 }
 
-/// How thoroughly entries are counted.
+/// The thoroughness of a count.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Counting {
     /// One eventually consistent query, at half the price, that reads at most so many entries. A query that meets its
@@ -283,7 +283,7 @@ impl Waitlist<'_> {
         Ok(End { last: None, used: false })
     }
 
-    /// How many wait at or below `through`, given the shard's cursor: those past its committed position that have not
+    /// The number that waits at or below `through`, given the shard's cursor: those past its committed position that have not
     /// expired by `now`, and its [pending retries](pending_retries).
     ///
     /// # Errors

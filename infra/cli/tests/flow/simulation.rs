@@ -96,7 +96,7 @@ async fn a_simulation_fails_when_mails_come_twice_or_not_at_all() {
     assert_eq!((&summary["lost"], &summary["twice"]), (&json!(1), &json!(1)), "{summary:#}");
     assert_eq!((&summary["asked"], &summary["told"]), (&json!(9), &json!(8)), "{summary:#}");
     let said = String::from_utf8(stderr).unwrap();
-    assert!(status.code() == Some(1) && said.contains("1 lost, 1 told twice"), "{said}");
+    assert!(status.code() == Some(1) && said.contains("1 lost, 1 notified twice"), "{said}");
     server.abort();
 }
 

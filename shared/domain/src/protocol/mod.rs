@@ -431,7 +431,9 @@ fn each_mistake_is_found() {
     ] {
         let mistake = protocol.mistake;
         let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);
-        let found = checker.spawn_bfs().join().discoveries();
+        let checker = checker.spawn_bfs().join();
+        println!("{mistake:?}: {} states", checker.unique_state_count());
+        let found = checker.discoveries();
         assert!(found.keys().any(|name| name.starts_with("nobody")), "{mistake:?} goes unnoticed");
     }
 }

@@ -43,10 +43,15 @@ impl Protocol {
             Planner::Idle => self.planning(event),
             Planner::Plans(planning) => Arc::unwrap_or_clone(planning),
         };
+        if let Step::Finished(_) = planning.next() {
+            return Planner::Idle;
+        }
+        let publishes = matches!(planning.next(), Step::Emit(_));
         self.access(world, event, &mut planning);
         while write_unread(&mut planning) {}
         match planning.next() {
-            Step::Finished(_) => Planner::Idle,
+            // A planner that dies after it has published, and before its record is acknowledged, plans once more.
+            Step::Finished(_) if !publishes => Planner::Idle,
             _ => Planner::Plans(Arc::new(planning)),
         }
     }

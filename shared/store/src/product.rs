@@ -125,9 +125,10 @@ impl Products<'_> {
         }
         let read = |item: Item| from_item(item, KIND);
         Ok(match apply(update.update_expression(set)).await? {
-            // Of an item that was not there, it gives no attribute.
+            // Of an item that was not there, DynamoDB gives nothing, and other tables give its key.
             Outcome::Applied(item) => {
-                Outcome::Applied(item.filter(|item| !item.is_empty()).map(read).transpose()?)
+                let recorded = item.filter(|item| item.contains_key(VERSION));
+                Outcome::Applied(recorded.map(read).transpose()?)
             }
             Outcome::Refused(item) => Outcome::Refused(item.map(read).transpose()?),
         })

@@ -35,11 +35,12 @@ pub(crate) struct Snapshot {
 }
 
 /// What a job begins with.
-enum Start {
-    /// The shard's fan-out is closed, or has another ticket: another job delivers the shard, or it is delivered.
-    Superseded,
-    /// It is the shard's living job; `None` where there is no such product.
-    Lives(Option<Snapshot>),
+struct Start {
+    /// Whether it is the shard's living job. If not, the shard's fan-out is closed, or has another ticket: another job delivers
+    /// the shard, or it is delivered.
+    lives: bool,
+    /// `None` where there is no such product.
+    snapshot: Option<Snapshot>,
 }
 
 impl Start {
@@ -49,10 +50,8 @@ impl Start {
         let product = app.store.products().get(&job.product_id);
         let stored = app.store.cursors().read(&job.product_id, job.shard);
         let (lives, product, stored) = try_join3(lives(app, job), product, stored).await?;
-        if !lives {
-            return Ok(Self::Superseded);
-        }
-        Ok(Self::Lives(product.map(|product| Snapshot { product, looked, stored, first: false })))
+        let snapshot = product.map(|product| Snapshot { product, looked, stored, first: false });
+        Ok(Self { lives, snapshot })
     }
 }
 
@@ -79,11 +78,11 @@ pub(crate) enum Begun {
 /// mended the item.
 pub(crate) async fn deliver(app: &App, job: &Job, until: Instant) -> Result<(), Failed> {
     let done = match Start::read(app, job).await {
-        Ok(Start::Superseded) => {
+        Ok(start) if !start.lives => {
             tracing::info!(product = %job.product_id, restock = %job.restock_id, shard = %job.shard, "dropped: another job delivers this shard, or it is delivered");
             return Ok(());
         }
-        Ok(Start::Lives(snapshot)) => deliver_living(app, job, snapshot, until).await,
+        Ok(start) => deliver_living(app, job, start.snapshot, until).await,
         Err(error) => Err(error.into()),
     };
     match done {

@@ -349,9 +349,7 @@ impl Model for Protocol {
 
 impl Protocol {
     fn checked(self) -> impl Checker<Self> {
-        let checker = self.clone().checker().threads(2).spawn_bfs().join();
-        println!("{self:?}: {} states", checker.unique_state_count());
-        checker
+        self.checker().threads(2).spawn_bfs().join()
     }
 }
 
@@ -439,9 +437,7 @@ fn each_mistake_is_found() {
     ] {
         let mistake = protocol.mistake;
         let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);
-        let checker = checker.spawn_bfs().join();
-        println!("{mistake:?}: {} states", checker.unique_state_count());
-        let found = checker.discoveries();
+        let found = checker.spawn_bfs().join().discoveries();
         assert!(found.keys().any(|name| name.starts_with("nobody")), "{mistake:?} goes unnoticed");
     }
 }

@@ -5,7 +5,7 @@ use domain::cursor::Tally;
 use domain::delivery::{Acquire, Delivery, End, Now, Terms};
 use domain::job::Job;
 use domain::product::Product;
-use futures::future::try_join;
+use futures::future::try_join3;
 use lambda::clock;
 use store::StoreError;
 use store::cursor::StoredCursor;
@@ -34,25 +34,56 @@ pub(crate) struct Snapshot {
     pub(crate) first: bool,
 }
 
-impl Snapshot {
-    /// Reads it; `None` where there is no such product.
-    async fn read(app: &App, job: &Job) -> Result<Option<Self>, StoreError> {
+/// What a job begins with.
+struct Start {
+    /// Whether it is the shard's living job. If not, the shard's fan-out is closed, or has another ticket: another job delivers
+    /// the shard, or it is delivered.
+    lives: bool,
+    /// `None` where there is no such product.
+    snapshot: Option<Snapshot>,
+}
+
+impl Start {
+    /// Reads it, all side by side.
+    async fn read(app: &App, job: &Job) -> Result<Self, StoreError> {
         let looked = Instant::now();
         let product = app.store.products().get(&job.product_id);
         let stored = app.store.cursors().read(&job.product_id, job.shard);
-        let (product, stored) = try_join(product, stored).await?;
-        Ok(product.map(|product| Self { product, looked, stored, first: false }))
+        let (lives, product, stored) = try_join3(lives(app, job), product, stored).await?;
+        let snapshot = product.map(|product| Snapshot { product, looked, stored, first: false });
+        Ok(Self { lives, snapshot })
     }
+}
+
+/// Whether this is the one job of its shard that lives. A job of an earlier version has no ticket, and lives always.
+async fn lives(app: &App, job: &Job) -> Result<bool, StoreError> {
+    if job.ticket.is_none() {
+        return Ok(true);
+    }
+    let open = app.store.fan_outs().get(&job.product_id, job.shard).await?;
+    Ok(open.is_some_and(|open| open.job.ticket == job.ticket))
+}
+
+/// What came of beginning with a shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Begun {
+    /// It is delivered, or the rest is in line, or left to the sweep.
+    Worked,
+    /// Another worker has it: nothing was done.
+    Busy,
 }
 
 /// Works on a job until it is done, or until `until`, or for as long as a slice lasts. A shard whose cursor or product cannot
 /// be read is left standing, and written down: its fan-out stays open, so that the sweep goes on with it once an operator has
 /// mended the item.
 pub(crate) async fn deliver(app: &App, job: &Job, until: Instant) -> Result<(), Failed> {
-    let snapshot = Snapshot::read(app, job).await.map_err(Failed::from);
-    let done = match snapshot {
-        Ok(snapshot) => deliver_from(app, job, snapshot, until).await,
-        Err(failed) => Err(failed),
+    let done = match Start::read(app, job).await {
+        Ok(start) if !start.lives => {
+            tracing::info!(product = %job.product_id, restock = %job.restock_id, shard = %job.shard, "dropped: another job delivers this shard, or it is delivered");
+            return Ok(());
+        }
+        Ok(start) => deliver_living(app, job, start.snapshot, until).await,
+        Err(error) => Err(error.into()),
     };
     match done {
         Err(Failed::Table(error)) if error.is_corrupt() => {
@@ -64,28 +95,59 @@ pub(crate) async fn deliver(app: &App, job: &Job, until: Instant) -> Result<(), 
     }
 }
 
-/// The same, from a snapshot that was read a moment ago.
-pub(crate) async fn deliver_from(
+async fn deliver_living(
     app: &App,
     job: &Job,
     snapshot: Option<Snapshot>,
     until: Instant,
 ) -> Result<(), Failed> {
+    let Some(snapshot) = snapshot else {
+        tracing::warn!(product = %job.product_id, shard = %job.shard, "a job for a product that was never in stock");
+        return Ok(());
+    };
+    match deliver_from(app, job, snapshot, Patience::Waits, until).await? {
+        Begun::Worked => Ok(()),
+        Begun::Busy => hand_over(app, job, End::More).await,
+    }
+}
+
+/// Whether a delivery waits for a shard that another worker has.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    /// For as long as it may work: a worker on a job has nothing else to do.
+    Waits,
+    /// Not at all: a planner has the next update to plan.
+    None,
+}
+
+/// Works on a shard from a snapshot that was read a moment ago.
+pub(crate) async fn deliver_from(
+    app: &App,
+    job: &Job,
+    snapshot: Snapshot,
+    patience: Patience,
+    until: Instant,
+) -> Result<Begun, Failed> {
     let until = until.min(Instant::now() + app.config.slice);
-    let end = match acquire(app, job, snapshot, until).await? {
-        Some((hands, Acquire::Acquired(delivery))) => run::run(hands, *delivery).await?,
-        Some((_, Acquire::Busy { .. })) => End::More,
-        Some((_, Acquire::NotPlanned)) | None => {
+    let end = match acquire(app, job, snapshot, patience, until).await? {
+        (hands, Acquire::Acquired(delivery)) => run::run(hands, *delivery).await?,
+        (_, Acquire::Busy { .. }) => return Ok(Begun::Busy),
+        (_, Acquire::NotPlanned) => {
             tracing::warn!(product = %job.product_id, shard = %job.shard, "a job for a product that was never in stock");
-            return Ok(());
+            return Ok(Begun::Worked);
         }
     };
     tracing::info!(product = %job.product_id, restock = %job.restock_id, shard = %job.shard, ?end, "worked on");
+    hand_over(app, job, end).await?;
+    Ok(Begun::Worked)
+}
+
+/// What becomes of a job whose work has ended so.
+async fn hand_over(app: &App, job: &Job, end: End) -> Result<(), Failed> {
     match end {
         End::Delivered | End::SoldOut => fanout::close(&app.store, job).await?,
         End::More => {
-            fanout::open(&app.store, std::slice::from_ref(job)).await?;
-            fanout::emit(&app.publisher, &app.kafka().batches, std::slice::from_ref(job)).await?;
+            fanout::put_in_line(app, std::slice::from_ref(job)).await?;
         }
         End::Stopped(reason) => {
             metrics::sending_stopped();
@@ -98,14 +160,15 @@ pub(crate) async fn deliver_from(
     Ok(())
 }
 
-/// Takes the shard over; while another worker's call may be under way, looks again until it certainly is over.
+/// Takes the shard over; while another worker's call may be under way, with patience looks again until it certainly is over.
 async fn acquire<'a>(
     app: &'a App,
     job: &'a Job,
-    snapshot: Option<Snapshot>,
+    snapshot: Snapshot,
+    patience: Patience,
     until: Instant,
-) -> Result<Option<(Hands<'a>, Acquire<Addressee>)>, StoreError> {
-    let Some(Snapshot { product, looked, mut stored, first }) = snapshot else { return Ok(None) };
+) -> Result<(Hands<'a>, Acquire<Addressee>), StoreError> {
+    let Snapshot { product, looked, mut stored, first } = snapshot;
     let clock = Clock { started: looked };
     let terms = Terms {
         restock_id: job.restock_id.clone(),
@@ -118,8 +181,10 @@ async fn acquire<'a>(
     loop {
         let token = stored.token.as_deref();
         match Delivery::acquire(terms.clone(), &product, &stored.cursor, token, clock.now()) {
-            Acquire::Busy { retry_in: Some(time) } => tokio::time::sleep(time).await,
-            acquired => return Ok(Some((Hands::new(app, job, clock, until, product), acquired))),
+            Acquire::Busy { retry_in: Some(time) } if patience == Patience::Waits => {
+                tokio::time::sleep(time).await;
+            }
+            acquired => return Ok((Hands::new(app, job, clock, until, product), acquired)),
         }
         stored = app.store.cursors().read(&job.product_id, job.shard).await?;
     }

@@ -14,13 +14,13 @@ use futures::future::{join_all, try_join_all};
 use lambda::clock;
 use store::cursor::StoredCursor;
 use store::name::Named;
-use store::product::StockState;
+use store::product::{Sale, StockState};
 use store::summary::Planned as PlanRecord;
 use store::{Outcome, Store, StoreError};
 use tokio::time::Instant;
 
 use crate::App;
-use crate::deliver::{self, Snapshot};
+use crate::deliver::{self, Begun, Patience, Snapshot};
 use crate::event::Failed;
 use crate::fanout;
 
@@ -50,7 +50,14 @@ pub(crate) async fn plan(
             Step::RecordStockUpdate { version, restock, quantity, details } => {
                 let state = StockState { version, restock, quantity, details };
                 match store.products().record_stock_update(id, state).await? {
-                    Outcome::Applied(product) => planning.on_recorded(product),
+                    Outcome::Applied(before) => planning.on_recorded(before),
+                    Outcome::Refused(known) => planning.on_refused(known),
+                }
+            }
+            Step::RecordSale { seen, version, quantity, details } => {
+                let sale = Sale { seen, version, quantity, details };
+                match store.products().record_sale(id, sale).await? {
+                    Outcome::Applied(()) => planning.on_sale_recorded(),
                     Outcome::Refused(known) => planning.on_refused(known),
                 }
             }
@@ -63,7 +70,7 @@ pub(crate) async fn plan(
                 planning.on_cursors(|shard| cursor_of(&cursors, shard));
             }
             Step::CloseDelivered(jobs) => {
-                try_join_all(jobs.iter().map(|job| fanout::close(store, job))).await?;
+                try_join_all(jobs.iter().map(|job| fanout::close_delivered(store, job))).await?;
                 planning.on_closed();
             }
             Step::RecordPlan { restock, bound, jobs } => {
@@ -71,12 +78,12 @@ pub(crate) async fn plan(
                 planning.on_plan_recorded();
             }
             Step::OpenFanOuts(jobs) => {
-                fanout::open(store, jobs).await?;
-                tracing::info!(product = %id, restock = %planning.restock(), shards = jobs.len(), "planned");
-                planning.on_opened();
+                let opened = fanout::open(store, jobs).await?;
+                tracing::info!(product = %id, restock = %planning.restock(), shards = opened.len(), "planned");
+                planning.on_opened(opened);
             }
-            Step::DeliverInline { product, jobs, first } => {
-                let known = |stored| Snapshot { product: product.clone(), looked, stored, first };
+            Step::DeliverInline { product, jobs } => {
+                let known = |stored| Snapshot { product: product.clone(), looked, stored, first: true };
                 let left = deliver_inline(app, jobs, &cursors, known, until).await;
                 planning.on_delivered(&left);
             }
@@ -96,6 +103,7 @@ fn log(product: &ProductId, restock: &RestockId, outcome: Planned) {
     match outcome {
         Planned::Stale => tracing::info!(%product, %restock, "stale: something later is known"),
         Planned::SoldOut => tracing::info!(%product, %restock, "sold out"),
+        Planned::Sale => tracing::info!(%product, %restock, "a sale: fewer than before, and planned already"),
         Planned::Overtaken => tracing::info!(%product, %restock, "overtaken by a later update"),
         Planned::Planned => {}
     }
@@ -126,7 +134,7 @@ async fn fix_bound(
 ) -> Result<BoundWrite, StoreError> {
     Ok(match store.products().fix_bound(product, restock, bound).await? {
         Outcome::Applied(()) => BoundWrite::Fixed,
-        Outcome::Refused(()) => BoundWrite::Overtaken,
+        Outcome::Refused(stands) => BoundWrite::refused(stands.as_ref(), restock),
     })
 }
 
@@ -169,8 +177,8 @@ async fn record_plan(
     app.store.summaries().record_plan(&planned).await
 }
 
-/// Begins these jobs for a moment, and gives the shards that could not be begun. The restock is planned, whatever became
-/// of them: its record fails only where their jobs cannot be published.
+/// Begins these jobs for a moment, and gives the shards that could not be begun, because another worker has them or for a
+/// failure. The restock is planned, whatever became of them: its record fails only where their jobs cannot be published.
 async fn deliver_inline(
     app: &App,
     jobs: &[Job],
@@ -181,20 +189,20 @@ async fn deliver_inline(
     let until = until.min(Instant::now() + INLINE_BUDGET);
     let begun = jobs.iter().map(|job| {
         let known = cursors.get(&job.shard).cloned().map(&known);
-        async move {
-            let why = match known {
-                Some(known) => Some(deliver::deliver_from(app, job, Some(known), until).await.err()?),
-                None => None,
-            };
-            Some((job, why))
-        }
+        async move { is_left(app, job, known, until).await.then_some(job.shard) }
     });
     // join_all and not try_join_all: a delivery that is dropped half-way would leave a call in doubt.
-    let left = join_all(begun).await.into_iter().flatten();
-    left.map(|(job, why)| {
-        let why = why.as_ref().map(|error| lambda::error_chain(error).to_string());
-        tracing::error!(product = %job.product_id, shard = %job.shard, why, "not begun at once: put in line");
-        job.shard
-    })
-    .collect()
+    join_all(begun).await.into_iter().flatten().collect()
+}
+
+async fn is_left(app: &App, job: &Job, known: Option<Snapshot>, until: Instant) -> bool {
+    let Some(known) = known else { return true };
+    match deliver::deliver_from(app, job, known, Patience::None, until).await {
+        Ok(begun) => begun == Begun::Busy,
+        Err(error) => {
+            let why = lambda::error_chain(&error).to_string();
+            tracing::error!(product = %job.product_id, shard = %job.shard, why, "not begun at once: put in line");
+            true
+        }
+    }
 }

@@ -36,11 +36,7 @@ pub(crate) async fn sweep(app: &App, older_than: Option<Duration>) -> Result<Val
                 }
             }
             for jobs in still.chunks(CHUNK) {
-                // First in line, then written down as moved: the other way round, a crash between
-                // the two would make a fan-out look alive that is not.
-                fanout::emit(&app.publisher, &app.kafka().batches, jobs).await?;
-                fanout::open(&app.store, jobs).await?;
-                put_back += jobs.len();
+                put_back += fanout::put_in_line(app, jobs).await?;
             }
         }
     }

@@ -220,6 +220,7 @@ pub(crate) fn jobs(rig: &Rig, waiting: &Waiting) -> anyhow::Result<Value> {
         product_id: waiting.product.clone(),
         shard,
         bound,
+        ticket: None,
     };
     let jobs: Vec<(String, Value)> = ShardCount::DEFAULT
         .all()

@@ -25,6 +25,45 @@ pub struct Job {
     pub shard: Shard,
     /// The last position that is told.
     pub bound: Position,
+    /// Its ticket; a job of an earlier version has none, and is worked on as it was then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Ticket>,
+}
+
+/// What tells the living job of a shard from those before it: the open fan-out holds the ticket that was written last, and
+/// a job with another one is dropped.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Ticket(String);
+
+/// The most bytes of a ticket.
+const MAX_TICKET: usize = 64;
+const ACCEPTED_TICKET: &str = "1 to 64 letters, digits, `-` and `_`";
+
+impl Ticket {
+    /// Reads a ticket.
+    ///
+    /// # Errors
+    /// When it is not 1 to 64 letters, digits, `-` and `_`.
+    pub fn parse(text: &str) -> Result<Self, Invalid> {
+        let refuse = |problem: &str| Err(Invalid::new("ticket", problem, ACCEPTED_TICKET));
+        if text.is_empty() {
+            return refuse("is empty");
+        }
+        if text.len() > MAX_TICKET {
+            return refuse("is too long");
+        }
+        if !text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_') {
+            return refuse("contains a character that is not accepted");
+        }
+        Ok(Self(text.to_owned()))
+    }
+}
+
+impl std::fmt::Display for Ticket {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(&self.0)
+    }
 }
 
 #[derive(Serialize)]
@@ -35,6 +74,11 @@ struct Wire<'a> {
 }
 
 impl Job {
+    /// The same job under another ticket.
+    pub fn with_ticket(&self, ticket: Ticket) -> Self {
+        Self { ticket: Some(ticket), ..self.clone() }
+    }
+
     /// The Kafka key: jobs for a shard run in order, in one consumer.
     pub fn key(&self) -> String {
         format!("{}#{}", self.product_id.key_part(), self.shard)
@@ -48,7 +92,7 @@ impl Job {
 
     /// Reads a record's value; `None` is a tombstone.
     pub fn from_record(value: Option<&[u8]>) -> Result<Self, Invalid> {
-        let accepted = r#"JSON {"v":1,"restockId","productId","shard","bound"}"#;
+        let accepted = r#"JSON {"v":1,"restockId","productId","shard","bound","ticket"}"#;
         let whole = |problem: String| Invalid::new("value", problem, accepted);
         let bytes = value.ok_or_else(|| whole("is missing (a tombstone)".to_owned()))?;
         let json: Value = serde_json::from_slice(bytes)
@@ -61,6 +105,11 @@ impl Job {
         }
         let shard = fields.whole("shard", "a shard's number")?;
         let bound = fields.required_text("bound", "a ULID")?;
+        let ticket = fields.raw("ticket").filter(|ticket| !ticket.is_null());
+        let ticket = match ticket.map(|ticket| ticket.as_str().unwrap_or_default()) {
+            Some(ticket) => Some(Ticket::parse(ticket)?),
+            None => None,
+        };
         Ok(Self {
             restock_id: RestockId::parse(fields.required_text("restockId", ACCEPTED_ID)?)?,
             product_id: ProductId::parse(fields.required_text("productId", ACCEPTED_ID)?)?,
@@ -69,6 +118,7 @@ impl Job {
                 .map(Shard)
                 .ok_or_else(|| Invalid::new("shard", "is missing or too large", "0 to 1023"))?,
             bound: bound.parse().map_err(|_| Invalid::new("bound", "is not a ULID", "a ULID"))?,
+            ticket,
         })
     }
 }
@@ -78,14 +128,23 @@ impl Job {
 mod tests {
     use super::*;
 
-    const WIRE: &str =
-        r#"{"v":1,"restockId":"r-1","productId":"iphone15","shard":3,"bound":"01ARZ3NDEKTSV4RRFFQ69G5FAV"}"#;
+    const WIRE: &str = r#"{"v":1,"restockId":"r-1","productId":"iphone15","shard":3,"bound":"01ARZ3NDEKTSV4RRFFQ69G5FAV","ticket":"t-1"}"#;
 
     #[test]
     fn a_job_reads_back_from_its_wire_form() {
         let job = Job::from_record(Some(WIRE.as_bytes())).unwrap();
         assert_eq!(job.to_json(), WIRE);
         assert_eq!(job.key(), "iphone15#3");
+    }
+
+    #[test]
+    fn a_job_of_an_earlier_version_has_no_ticket_and_is_written_without_one() {
+        let earlier = WIRE.replacen(r#","ticket":"t-1""#, "", 1);
+        let job = Job::from_record(Some(earlier.as_bytes())).unwrap();
+        assert_eq!((&job.ticket, job.to_json()), (&None, earlier));
+        let null = WIRE.replacen(r#""t-1""#, "null", 1);
+        assert_eq!(Job::from_record(Some(null.as_bytes())).unwrap(), job);
+        assert_eq!(job.with_ticket(Ticket::parse("t-1").unwrap()).to_json(), WIRE);
     }
 
     #[test]
@@ -108,6 +167,9 @@ mod tests {
             ("r-1", "r\\n1", "restockId"),
             ("iphone15", "", "productId"),
             ("01ARZ", "81ARZ", "bound"),
+            ("\"t-1\"", "\"\"", "ticket"),
+            ("\"t-1\"", "7", "ticket"),
+            ("t-1", "t#1", "ticket"),
             ("{", "", "value"),
         ] {
             let poison = Job::from_record(Some(WIRE.replacen(from, to, 1).as_bytes())).unwrap_err();

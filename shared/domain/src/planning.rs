@@ -46,9 +46,22 @@ pub enum Step<'a> {
         /// What emails are to say of the product from this update on.
         details: Option<&'a ProductInfo>,
     },
+    /// Record a sale of a product that is in stock and planned, on condition that its version is the one `seen`:
+    /// [`Planning::on_sale_recorded`], or [`Planning::on_refused`].
+    RecordSale {
+        /// The version that is recorded.
+        seen: &'a Version,
+        /// The update's place in the order of updates.
+        version: &'a Version,
+        /// Units in stock.
+        quantity: u64,
+        /// What emails are to say of the product from this update on.
+        details: Option<&'a ProductInfo>,
+    },
     /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`].
     ReadEnds,
-    /// Step 3. Fix the bound for this restock, on condition that it is the current one still: [`Planning::on_bound`].
+    /// Step 3. Fix the bound for this restock, on condition that it is the current one still and has no bound yet:
+    /// [`Planning::on_bound`].
     FixBound {
         /// The restock.
         restock: &'a RestockId,
@@ -69,16 +82,16 @@ pub enum Step<'a> {
         /// The shards with entries to deliver.
         jobs: &'a [Job],
     },
-    /// Step 4. Open a fan-out for each, side by side, so that the sweep finds it: [`Planning::on_opened`].
+    /// Step 4. Open a fan-out for each under a new ticket, side by side, so that the sweep finds it and earlier jobs of the
+    /// shard are dropped: [`Planning::on_opened`].
     OpenFanOuts(&'a [Job]),
-    /// Begin each where it was planned, side by side, but those whose cursor cannot be read: [`Planning::on_delivered`].
+    /// Begin each where it was planned, side by side, but those that another worker has, and those whose cursor cannot be
+    /// read: [`Planning::on_delivered`]. No entry can have been delivered for this restock yet.
     DeliverInline {
         /// The product with its fixed bound.
         product: &'a Product,
-        /// The shards with entries to deliver.
+        /// The shards with entries to deliver, each with its ticket.
         jobs: &'a [Job],
-        /// No entry can have been delivered for this restock yet, so nothing was counted for it.
-        first: bool,
     },
     /// Publish the jobs that could not be begun: [`Planning::on_emitted`].
     Emit(&'a [Job]),
@@ -93,6 +106,8 @@ pub enum Outcome {
     Stale,
     /// The product is sold out; the subscribers go on waiting.
     SoldOut,
+    /// Some were sold of what is planned already; nobody is told anew.
+    Sale,
     /// Another restock became the current one before the bound was fixed.
     Overtaken,
     /// Every shard with entries to deliver is delivered, or begun, or has a job on the topic.
@@ -115,8 +130,21 @@ pub struct ShardEnd {
 pub enum BoundWrite {
     /// It stands.
     Fixed,
+    /// Another planner of this restock was faster, and this is the bound that stands; nothing was written. A restock has
+    /// one bound: fixed anew, it could go back, or past a subscriber who has moved out of the fan-out's way.
+    Stands(Option<Position>),
     /// Another restock is the current one; nothing was written.
     Overtaken,
+}
+
+impl BoundWrite {
+    /// What became of the write of the bound of `restock`, where it was refused and the product stands so.
+    pub fn refused(stands: Option<&Product>, restock: &RestockId) -> Self {
+        match stands.filter(|product| product.restock_id == *restock && product.is_planned()) {
+            Some(product) => Self::Stands(product.bound),
+            None => Self::Overtaken,
+        }
+    }
 }
 
 /// The planning of one stock update. See the [module](self).
@@ -127,6 +155,8 @@ pub struct Planning {
     version: Version,
     quantity: Option<u64>,
     news: Option<ProductInfo>,
+    /// Whether a fan-out of the product may have been under way when the update was recorded.
+    under_way: bool,
     state: State,
     #[cfg(test)]
     mutant: mutant::Switch,
@@ -152,6 +182,7 @@ impl Planning {
             version,
             quantity: update.quantity,
             news: update.product,
+            under_way: false,
             state,
             #[cfg(test)]
             mutant: mutant::Switch::default(),

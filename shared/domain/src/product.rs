@@ -29,6 +29,9 @@ pub struct Product {
 pub enum UpdateOrder {
     /// Newer than what is recorded: it is to be recorded.
     Newer,
+    /// Newer, but a sale: fewer units than are recorded, of a product that is in stock and planned. It is recorded, and nobody
+    /// is told anew.
+    Sale,
     /// The update that is recorded already, delivered once more: planning goes on from where it is.
     Duplicate,
     /// A later update is recorded; nothing is to be done.
@@ -47,20 +50,30 @@ impl Product {
         known: Option<&Self>,
         version: &Version,
         restock: &RestockId,
-        in_stock: bool,
+        quantity: Option<u64>,
     ) -> UpdateOrder {
         let Some(known) = known else { return UpdateOrder::Newer };
+        let in_stock = quantity != Some(0);
         let recorded = known.restock_id == *restock && known.in_stock() == in_stock;
         // A sender's retry of a restock that was planned and has since been overtaken, say by a
         // sell-out, comes with a later time and must not bring the restock back.
         let overtaken = known.bound_of.as_ref() == Some(restock) && known.restock_id != *restock;
         if known.version < *version && !overtaken {
-            UpdateOrder::Newer
+            if known.is_planned() && known.is_sold_down_to(quantity) {
+                UpdateOrder::Sale
+            } else {
+                UpdateOrder::Newer
+            }
         } else if recorded {
             UpdateOrder::Duplicate
         } else {
             UpdateOrder::Stale
         }
+    }
+
+    fn is_sold_down_to(&self, quantity: Option<u64>) -> bool {
+        let fewer = |(now, before): (u64, u64)| 0 < now && now < before;
+        quantity.zip(self.quantity).is_some_and(fewer)
     }
 
     /// Whether the bound of the restock that is current stands already.
@@ -112,24 +125,51 @@ mod tests {
     #[test]
     fn the_first_update_and_a_later_one_are_newer_and_an_earlier_one_is_stale() {
         let known = known("r2", 20, 5, None);
-        assert_eq!(Product::update_order(None, &version(1), &id("r1"), true), UpdateOrder::Newer);
-        assert_eq!(Product::update_order(Some(&known), &version(21), &id("r3"), false), UpdateOrder::Newer);
-        assert_eq!(Product::update_order(Some(&known), &version(19), &id("r1"), true), UpdateOrder::Stale);
+        assert_eq!(Product::update_order(None, &version(1), &id("r1"), Some(5)), UpdateOrder::Newer);
+        assert_eq!(Product::update_order(Some(&known), &version(21), &id("r3"), Some(0)), UpdateOrder::Newer);
+        assert_eq!(Product::update_order(Some(&known), &version(19), &id("r1"), Some(5)), UpdateOrder::Stale);
     }
 
     #[test]
     fn a_redelivered_update_is_a_duplicate() {
         let known = known("r2", 20, 5, Some("r2"));
         assert_eq!(
-            Product::update_order(Some(&known), &version(20), &id("r2"), true),
+            Product::update_order(Some(&known), &version(20), &id("r2"), Some(5)),
             UpdateOrder::Duplicate
+        );
+    }
+
+    #[test]
+    fn fewer_of_what_is_planned_is_a_sale() {
+        let order = |bound_of, before, now| {
+            Product::update_order(Some(&known("r", 20, before, bound_of)), &version(21), &id("s"), now)
+        };
+        for (bound_of, before, now, expected) in [
+            (Some("r"), 5, Some(4), UpdateOrder::Sale),
+            (Some("r"), 5, Some(5), UpdateOrder::Newer),
+            (Some("r"), 5, Some(6), UpdateOrder::Newer),
+            (Some("r"), 5, Some(0), UpdateOrder::Newer),
+            (Some("r"), 5, None, UpdateOrder::Newer),
+            (Some("r"), 0, Some(4), UpdateOrder::Newer),
+            (Some("before"), 5, Some(4), UpdateOrder::Newer),
+            (None, 5, Some(4), UpdateOrder::Newer),
+        ] {
+            assert_eq!(order(bound_of, before, now), expected, "{bound_of:?} {before} {now:?}");
+        }
+        let unknown = Product { quantity: None, ..known("r", 20, 0, Some("r")) };
+        assert_eq!(
+            Product::update_order(Some(&unknown), &version(21), &id("s"), Some(4)),
+            UpdateOrder::Newer
         );
     }
 
     #[test]
     fn a_late_retry_of_a_restock_does_not_undo_the_sell_out_after_it() {
         let sold_out = known("s", 20, 0, Some("r"));
-        assert_eq!(Product::update_order(Some(&sold_out), &version(30), &id("r"), true), UpdateOrder::Stale);
+        assert_eq!(
+            Product::update_order(Some(&sold_out), &version(30), &id("r"), Some(5)),
+            UpdateOrder::Stale
+        );
     }
 
     #[test]

@@ -1,7 +1,11 @@
 //! Fan-outs that are under way: one item per shard that is being delivered, so that a sweep finds them without a scan.
+//!
+//! The item holds the ticket of the shard's one living job, a new one at each write. Items that an earlier version wrote
+//! have none; the next write gives them one.
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
-use domain::job::Job;
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
+use domain::job::{Job, Ticket};
 use domain::{ProductId, Shard};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -12,6 +16,7 @@ use crate::{ItemKey, Outcome, Store, StoreError};
 
 const KIND: &str = "fan-out";
 const BOUND: &str = "bound";
+const TICKET: &str = "ticket";
 
 /// Opening or closing an earlier fan-out leaves the item of a later one: bounds only grow.
 const NOT_LATER: &str = "attribute_not_exists(pk) OR #bound <= :bound";
@@ -53,8 +58,9 @@ pub struct UnreadableFanOut {
 pub struct FanOuts<'a>(pub(crate) &'a Store);
 
 impl FanOuts<'_> {
-    /// Writes down that a job's shard is being delivered, and was put in line at `moved_at`. Refused where a later
-    /// fan-out of the shard is open, which covers everything that this one does.
+    /// Writes down that a job's shard is being delivered, and was put in line at `moved_at`. From then on the job with this
+    /// ticket is the living one, and every earlier job of the shard is dropped. Refused where a later fan-out of the
+    /// shard is open, which covers everything that this one does.
     ///
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
@@ -65,20 +71,61 @@ impl FanOuts<'_> {
         Ok(self.0.put_if(item, condition).await?.without_found())
     }
 
-    /// Removes the fan-out of a job whose shard is delivered. Refused where a later one is open, which stays.
+    /// Gives the fan-out of a job a new ticket, in `next`, which goes in line at `moved_at`, on condition that the ticket is
+    /// the job's still. Refused, another job has taken its place, or the shard is delivered: it must not go in line.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn pass_on(
+        self,
+        ticket: &Ticket,
+        next: &Job,
+        moved_at: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let fan_out = FanOut { job: next.clone(), moved_at };
+        let item = to_item(&key(&next.product_id, next.shard), &fan_out, KIND)?;
+        let condition =
+            Condition::new("#ticket = :ticket").name("#ticket", TICKET).value(":ticket", string(ticket));
+        Ok(self.0.put_if(item, condition).await?.without_found())
+    }
+
+    /// Removes the fan-out of a job that has nothing more to do, on condition that the ticket is the job's. Refused, another
+    /// job has taken its place, and the fan-out stays for that one. A job without a ticket removes one without a ticket,
+    /// unless it is a later one.
     ///
     /// # Errors
     /// `Unavailable` and `Denied`.
     pub async fn close(self, job: &Job) -> Result<Outcome, StoreError> {
-        let delete = self
-            .0
-            .client
-            .delete_item()
-            .table_name(&self.0.table)
-            .set_key(Some(key(&job.product_id, job.shard).attributes()))
-            .condition_expression(NOT_LATER)
-            .expression_attribute_names("#bound", BOUND)
-            .expression_attribute_values(":bound", string(job.bound));
+        let delete = self.delete(job).expression_attribute_names("#ticket", TICKET);
+        self.closed(match &job.ticket {
+            Some(ticket) => delete
+                .condition_expression("#ticket = :ticket")
+                .expression_attribute_values(":ticket", string(ticket)),
+            None => delete
+                .condition_expression(format!("attribute_not_exists(#ticket) AND ({NOT_LATER})"))
+                .expression_attribute_names("#bound", BOUND)
+                .expression_attribute_values(":bound", string(job.bound)),
+        })
+        .await
+    }
+
+    /// Removes the fan-out of a shard that is delivered up to the job's bound, whichever job was to do that. Refused where
+    /// one with a later bound is open, which stays.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn close_delivered(self, job: &Job) -> Result<Outcome, StoreError> {
+        let delete = self.delete(job).condition_expression(NOT_LATER);
+        let delete = delete.expression_attribute_names("#bound", BOUND);
+        self.closed(delete.expression_attribute_values(":bound", string(job.bound))).await
+    }
+
+    fn delete(self, job: &Job) -> DeleteItemFluentBuilder {
+        let key = key(&job.product_id, job.shard).attributes();
+        self.0.client.delete_item().table_name(&self.0.table).set_key(Some(key))
+    }
+
+    async fn closed(self, delete: DeleteItemFluentBuilder) -> Result<Outcome, StoreError> {
         match delete.send().await {
             Ok(_) => Ok(Outcome::Applied(())),
             Err(error) => match error.as_service_error() {
@@ -140,6 +187,7 @@ mod tests {
             product_id: ProductId::parse("p").unwrap(),
             shard: Shard(3),
             bound: Position::new(5, 6),
+            ticket: Some(Ticket::parse("t").unwrap()),
         };
         let moved_at = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
         let fan_out = FanOut { job, moved_at };
@@ -152,9 +200,17 @@ mod tests {
         let (fan_out, item) = stored();
         let mut names: Vec<&str> = item.keys().map(String::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, [BOUND, "movedMs", "pk", "productId", "restockId", "shard", "sk"]);
+        assert_eq!(names, [BOUND, "movedMs", "pk", "productId", "restockId", "shard", "sk", TICKET]);
         assert_eq!(parsed::<u64>(&item, "movedMs"), Some(1_700_000_000_123));
         assert_eq!(row(item).unwrap().unwrap(), fan_out);
+    }
+
+    #[test]
+    fn a_fan_out_of_an_earlier_version_has_no_ticket() {
+        let (fan_out, mut item) = stored();
+        item.remove(TICKET);
+        let job = Job { ticket: None, ..fan_out.job };
+        assert_eq!(row(item).unwrap().unwrap(), FanOut { job, ..fan_out });
     }
 
     #[test]

@@ -47,6 +47,19 @@ pub struct StockState<'a> {
     pub details: Option<&'a ProductInfo>,
 }
 
+/// The part of a product that a sale sets.
+#[derive(Debug, Clone, Copy)]
+pub struct Sale<'a> {
+    /// The version of the product that it was found to be a sale of.
+    pub seen: &'a Version,
+    /// Its own place among all updates of the product.
+    pub version: &'a Version,
+    /// Units in stock.
+    pub quantity: u64,
+    /// The details that emails show; `None`: there are none, and what stood there is removed.
+    pub details: Option<&'a ProductInfo>,
+}
+
 impl Products<'_> {
     /// The product, strongly consistent; `None` before its first stock update.
     ///
@@ -60,7 +73,8 @@ impl Products<'_> {
     /// came after it: the same decision as [`Product::update_order`] makes. So of two updates in any order, also delivered
     /// twice, the newer one stands in the end, and a late retry of a restock does not undo the sell-out after it.
     ///
-    /// Applied, it gives the product as it is now. Refused, the product as it stands.
+    /// A sale, which [`Products::record_sale`] is for, is refused too. Applied or refused, it gives the product as it stood
+    /// before.
     ///
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
@@ -68,14 +82,18 @@ impl Products<'_> {
         self,
         product: &ProductId,
         state: StockState<'_>,
-    ) -> Result<Outcome<Product, Option<Product>>, StoreError> {
+    ) -> Result<Outcome<Option<Product>, Option<Product>>, StoreError> {
+        let newer = "attribute_not_exists(pk) OR (#version < :version AND \
+                     (attribute_not_exists(#boundOf) OR #boundOf <> :restock OR #restock = :restock)";
+        let condition = match state.quantity {
+            Some(quantity) if quantity > 0 => {
+                format!("{newer} AND NOT (#quantity > :quantity AND #boundOf = #restock))")
+            }
+            _ => format!("{newer})"),
+        };
         let mut update = self
             .0
-            .update(
-                &key(product),
-                "attribute_not_exists(pk) OR (#version < :version AND \
-                 (attribute_not_exists(#boundOf) OR #boundOf <> :restock OR #restock = :restock))",
-            )
+            .update(&key(product), &condition)
             .expression_attribute_names("#version", VERSION)
             .expression_attribute_names("#boundOf", BOUND_OF)
             .expression_attribute_names("#restock", RESTOCK)
@@ -83,7 +101,7 @@ impl Products<'_> {
             .expression_attribute_names("#product", DETAILS)
             .expression_attribute_values(":version", string(state.version.as_str()))
             .expression_attribute_values(":restock", string(state.restock))
-            .return_values(ReturnValue::AllNew)
+            .return_values(ReturnValue::AllOld)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         let (mut set, mut gone) = ("SET #version = :version, #restock = :restock".to_owned(), Vec::new());
         match state.details {
@@ -107,26 +125,72 @@ impl Products<'_> {
         }
         let read = |item: Item| from_item(item, KIND);
         Ok(match apply(update.update_expression(set)).await? {
-            Outcome::Applied(item) => Outcome::Applied(read(item.unwrap_or_default())?),
+            // Of an item that was not there, DynamoDB gives nothing, and other tables give its key.
+            Outcome::Applied(item) => {
+                let recorded = item.filter(|item| item.contains_key(VERSION));
+                Outcome::Applied(recorded.map(read).transpose()?)
+            }
             Outcome::Refused(item) => Outcome::Refused(item.map(read).transpose()?),
         })
     }
 
-    /// Fixes the bound of a restock, as long as that is the product's current one. Refused, another restock, or a
-    /// sell-out, has overtaken it, and nothing is planned for it. `None` where no shard ever had an entry: the restock
-    /// counts as planned all the same.
+    /// Writes a sale: fewer units of a product that is in stock and planned. Its restock stays the current one, so that
+    /// nothing of the fan-out under way changes. Refused where another update came in between: it gives the product as it
+    /// stands.
     ///
     /// # Errors
-    /// `Unavailable` and `Denied`.
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn record_sale(
+        self,
+        product: &ProductId,
+        sale: Sale<'_>,
+    ) -> Result<Outcome<(), Option<Product>>, StoreError> {
+        let mut update = self
+            .0
+            .update(&key(product), "#version = :seen")
+            .expression_attribute_names("#version", VERSION)
+            .expression_attribute_names("#quantity", QUANTITY)
+            .expression_attribute_names("#product", DETAILS)
+            .expression_attribute_values(":seen", string(sale.seen.as_str()))
+            .expression_attribute_values(":version", string(sale.version.as_str()))
+            .expression_attribute_values(":quantity", number(sale.quantity))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let set = "SET #version = :version, #quantity = :quantity";
+        let expression = match sale.details {
+            Some(details) => {
+                let details =
+                    serde_dynamo::to_attribute_value(details).map_err(|_| StoreError::unwritable(KIND))?;
+                update = update.expression_attribute_values(":product", details);
+                format!("{set}, #product = :product")
+            }
+            None => format!("{set} REMOVE #product"),
+        };
+        Ok(match apply(update.update_expression(expression)).await? {
+            Outcome::Applied(_) => Outcome::Applied(()),
+            Outcome::Refused(item) => Outcome::Refused(item.map(|item| from_item(item, KIND)).transpose()?),
+        })
+    }
+
+    /// Fixes the bound of a restock, as long as that is the product's current one and has no bound yet: with any number of
+    /// planners a restock has one bound, and the product's never goes back. Refused, it gives the product as it stands:
+    /// another planner has fixed the restock's bound, or another restock, or a sell-out, has overtaken it. `None` where no
+    /// shard ever had an entry: the restock counts as planned all the same.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
     pub async fn fix_bound(
         self,
         product: &ProductId,
         restock: &RestockId,
         bound: Option<Position>,
-    ) -> Result<Outcome, StoreError> {
+    ) -> Result<Outcome<(), Option<Product>>, StoreError> {
         let update = self
             .0
-            .update(&key(product), "#restock = :restock")
+            .update(
+                &key(product),
+                "#restock = :restock AND (attribute_not_exists(#boundOf) OR #boundOf <> :restock)",
+            )
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_names("#restock", RESTOCK)
             .expression_attribute_names("#boundOf", BOUND_OF)
             .expression_attribute_values(":restock", string(restock));
@@ -139,7 +203,7 @@ impl Products<'_> {
         };
         Ok(match apply(update).await? {
             Outcome::Applied(_) => Outcome::Applied(()),
-            Outcome::Refused(_) => Outcome::Refused(()),
+            Outcome::Refused(item) => Outcome::Refused(item.map(|item| from_item(item, KIND)).transpose()?),
         })
     }
 }

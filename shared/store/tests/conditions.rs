@@ -4,7 +4,7 @@
 
 use domain::budget::{Cut, Rate};
 use domain::cursor::{Answer, Cursor, Tally};
-use domain::job::Job;
+use domain::job::{Job, Ticket};
 use domain::product::{Product, UpdateOrder};
 use domain::stock::Version;
 use domain::subscribing::Looked;
@@ -12,7 +12,7 @@ use domain::{Address, Locale, Position, ProductId, RestockId, Shard, Subscriber}
 use jiff::Timestamp;
 use notify_me_store::budget::BudgetState;
 use notify_me_store::name::Named;
-use notify_me_store::product::StockState;
+use notify_me_store::product::{Sale, StockState};
 use notify_me_store::subscription::{Move, RequestId, Subscription};
 use notify_me_store::summary::{IN_DOUBT, Planned, UNREADABLE};
 use notify_me_store::waitlist::{Count, Counting, Entry, Row};
@@ -89,8 +89,9 @@ async fn a_stock_update_is_recorded_exactly_where_it_is_newer() {
     let states =
         [None, Some(("r", 20, 5, None)), Some(("r", 20, 5, Some("r"))), Some(("s", 20, 0, Some("r")))];
     for known in states {
-        for (name, second, quantity) in
-            ["r", "s", "t"].iter().flat_map(|r| [19, 20, 21].iter().flat_map(move |v| [(r, v, 0), (r, v, 7)]))
+        for (name, second, quantity) in ["r", "s", "t"]
+            .iter()
+            .flat_map(|r| [19, 20, 21].iter().flat_map(move |v| [0, 3, 7].map(|n| (r, v, n))))
         {
             number += 1;
             let id = product(&format!("p{number}"));
@@ -101,10 +102,8 @@ async fn a_stock_update_is_recorded_exactly_where_it_is_newer() {
                     let state =
                         StockState { version: &version, restock: planned, quantity: state, details: None };
                     assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
-                    assert_eq!(
-                        store.products().fix_bound(&id, planned, Some(at(50))).await.unwrap(),
-                        APPLIED
-                    );
+                    let fixed = store.products().fix_bound(&id, planned, Some(at(50))).await.unwrap();
+                    assert_eq!(fixed, Outcome::Applied(()));
                 }
                 let (version, name) = (version(second), restock(name));
                 let state =
@@ -115,12 +114,14 @@ async fn a_stock_update_is_recorded_exactly_where_it_is_newer() {
             let (version, name) = (version(*second), restock(name));
             let state =
                 StockState { version: &version, restock: &name, quantity: Some(quantity), details: None };
-            let order = Product::update_order(stands.as_ref(), &version, &name, quantity > 0);
+            let order = Product::update_order(stands.as_ref(), &version, &name, Some(quantity));
             match store.products().record_stock_update(&id, state).await.unwrap() {
-                Outcome::Applied(product) => {
-                    assert_eq!(order, UpdateOrder::Newer, "{known:?} {state:?}");
+                Outcome::Applied(before) => {
+                    assert_eq!((order, &before), (UpdateOrder::Newer, &stands), "{known:?} {state:?}");
+                    let product = store.products().get(&id).await.unwrap().unwrap();
                     assert_eq!((&product.version, product.quantity), (&version, Some(quantity)));
-                    assert_eq!(product.bound, stands.and_then(|stands| stands.bound), "the bound stays");
+                    let bound = stands.and_then(|stands| Some((stands.bound?, stands.bound_of?)));
+                    assert_eq!(product.bound.zip(product.bound_of), bound, "the bound stays");
                 }
                 Outcome::Refused(found) => {
                     assert_ne!(order, UpdateOrder::Newer, "{known:?} {state:?}");
@@ -132,19 +133,39 @@ async fn a_stock_update_is_recorded_exactly_where_it_is_newer() {
 }
 
 #[tokio::test]
-async fn the_bound_is_fixed_for_the_current_restock_alone() {
+async fn a_sale_is_recorded_of_the_version_that_was_seen_and_leaves_the_restock() {
+    let store = store().await;
+    let (id, name) = (product("p"), restock("r"));
+    let (first, second, third) = (version(1), version(2), version(3));
+    let state = StockState { version: &first, restock: &name, quantity: Some(9), details: None };
+    assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
+    assert!(store.products().fix_bound(&id, &name, Some(at(5))).await.unwrap().is_applied());
+    let sale = Sale { seen: &first, version: &second, quantity: 4, details: None };
+    assert_eq!(store.products().record_sale(&id, sale).await.unwrap(), Outcome::Applied(()));
+    let sold = store.products().get(&id).await.unwrap().unwrap();
+    assert_eq!((&sold.version, sold.quantity), (&second, Some(4)));
+    assert!(sold.is_planned() && sold.bound == Some(at(5)));
+    let late = Sale { seen: &first, version: &third, quantity: 3, details: None };
+    assert_eq!(store.products().record_sale(&id, late).await.unwrap(), Outcome::Refused(Some(sold)));
+}
+
+#[tokio::test]
+async fn the_bound_is_fixed_once_and_for_the_current_restock_alone() {
     let store = store().await;
     let (id, r, s) = (product("p"), restock("r"), restock("s"));
-    assert_eq!(store.products().fix_bound(&id, &r, Some(at(1))).await.unwrap(), REFUSED);
+    let fix = async |name: &RestockId, bound| store.products().fix_bound(&id, name, bound).await.unwrap();
+    assert_eq!(fix(&r, Some(at(1))).await, Outcome::Refused(None));
     for (name, second) in [(&r, 1), (&s, 2)] {
         let version = version(second);
         let state = StockState { version: &version, restock: name, quantity: None, details: None };
         assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
     }
-    assert_eq!(store.products().fix_bound(&id, &r, Some(at(1))).await.unwrap(), REFUSED, "overtaken");
-    assert_eq!(store.products().fix_bound(&id, &s, None).await.unwrap(), APPLIED);
+    let stands = store.products().get(&id).await.unwrap();
+    assert_eq!(fix(&r, Some(at(1))).await, Outcome::Refused(stands), "overtaken");
+    assert_eq!(fix(&s, None).await, Outcome::Applied(()));
     let planned = store.products().get(&id).await.unwrap().unwrap();
     assert!(planned.is_planned() && planned.bound.is_none() && planned.quantity.is_none());
+    assert_eq!(fix(&s, Some(at(7))).await, Outcome::Refused(Some(planned)), "it stands");
 }
 
 #[tokio::test]
@@ -228,7 +249,7 @@ async fn a_place_is_moved_by_the_request_that_speaks_for_it_while_the_product_is
     let (first, second, restock) = (version(1), version(2), restock("r"));
     let state = StockState { version: &first, restock: &restock, quantity: Some(0), details: None };
     assert!(products.record_stock_update(&id, state).await.unwrap().is_applied());
-    assert_eq!(products.fix_bound(&id, &restock, Some(at(1))).await.unwrap(), APPLIED);
+    assert_eq!(products.fix_bound(&id, &restock, Some(at(1))).await.unwrap(), Outcome::Applied(()));
     let looked = |version: &Version, bound| Looked { version: version.clone(), bound: at(bound) };
     let (early, late, is) = (looked(&second, 1), looked(&first, 0), looked(&first, 1));
     for (by, looked, outcome) in [
@@ -301,6 +322,7 @@ async fn an_earlier_fan_out_neither_opens_nor_closes_a_later_one() {
         product_id: product("p"),
         shard: SHARD,
         bound: at(bound),
+        ticket: None,
     };
     let (earlier, later) = (job("r", 5), job("s", 9));
     assert_eq!(store.fan_outs().close(&later).await.unwrap(), APPLIED, "none is open");
@@ -315,6 +337,37 @@ async fn an_earlier_fan_out_neither_opens_nor_closes_a_later_one() {
     assert!(bucket.next().await.unwrap().is_none());
     assert_eq!(store.fan_outs().close(&later).await.unwrap(), APPLIED);
     assert!(store.fan_outs().get(&product("p"), SHARD).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_fan_out_is_its_tickets_and_passed_on_and_closed_by_nobody_else() {
+    let store = store().await;
+    let (fan_outs, id, ticket) =
+        (store.fan_outs(), product("p"), |ticket: &str| Ticket::parse(ticket).unwrap());
+    let without =
+        Job { restock_id: restock("r"), product_id: id.clone(), shard: SHARD, bound: at(5), ticket: None };
+    let [first, second, third] = ["1", "2", "3"].map(|name| without.with_ticket(ticket(name)));
+    let stands = async || fan_outs.get(&id, SHARD).await.unwrap().map(|open| open.job);
+    let pass_on = async |from: &str, to: &Job| fan_outs.pass_on(&ticket(from), to, now()).await.unwrap();
+    assert_eq!(pass_on("1", &second).await, REFUSED, "none is open");
+    assert_eq!(fan_outs.close(&first).await.unwrap(), REFUSED, "none is open");
+    assert_eq!(fan_outs.open(&without, now()).await.unwrap(), APPLIED);
+    assert_eq!(pass_on("1", &second).await, REFUSED, "an earlier version's has no ticket");
+    assert_eq!(fan_outs.open(&first, now()).await.unwrap(), APPLIED);
+    assert_eq!(pass_on("1", &second).await, APPLIED);
+    assert_eq!(pass_on("1", &third).await, REFUSED, "it is another's");
+    for stranger in [&first, &third, &without] {
+        assert_eq!(fan_outs.close(stranger).await.unwrap(), REFUSED);
+    }
+    assert_eq!(stands().await.as_ref(), Some(&second));
+    assert_eq!(fan_outs.close(&second).await.unwrap(), APPLIED);
+    assert_eq!(stands().await, None);
+    // Whatever is delivered is closed, whosever it is, but not a later one.
+    assert_eq!(fan_outs.open(&third, now()).await.unwrap(), APPLIED);
+    let before = Job { bound: at(4), ..first.clone() };
+    assert_eq!(fan_outs.close_delivered(&before).await.unwrap(), REFUSED);
+    assert_eq!(fan_outs.close_delivered(&first).await.unwrap(), APPLIED);
+    assert_eq!(stands().await, None);
 }
 
 #[tokio::test]

@@ -75,8 +75,13 @@ pub(crate) fn hot(path: &str, times: u64) -> anyhow::Result<()> {
     let product = ProductId::parse("iphone15").map_err(wrong)?;
     let restock_id = RestockId::parse("r-2026-11-23-0001").map_err(wrong)?;
     let position = Position::new(1_795_426_200_042, 7);
-    let job =
-        Job { restock_id: restock_id.clone(), product_id: product.clone(), shard: Shard(3), bound: position };
+    let job = Job {
+        restock_id: restock_id.clone(),
+        product_id: product.clone(),
+        shard: Shard(3),
+        bound: position,
+        ticket: None,
+    };
     match path {
         "update" => {
             let record = rig::update(&product).to_string();

@@ -288,7 +288,13 @@ mod tests {
 
     fn open(id: &str) -> FanOut {
         let product_id = ProductId::parse("p").unwrap();
-        let job = Job { restock_id: restock(id), product_id, shard: Shard(0), bound: Position::START };
+        let job = Job {
+            restock_id: restock(id),
+            product_id,
+            shard: Shard(0),
+            bound: Position::START,
+            ticket: None,
+        };
         FanOut { job, moved_at: Timestamp::UNIX_EPOCH }
     }
 

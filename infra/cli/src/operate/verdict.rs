@@ -155,7 +155,7 @@ mod tests {
 
     fn open() -> FanOut {
         let product_id = ProductId::parse("p").unwrap();
-        let job = Job { restock_id: restock("r"), product_id, shard: Shard(0), bound: at(50) };
+        let job = Job { restock_id: restock("r"), product_id, shard: Shard(0), bound: at(50), ticket: None };
         FanOut { job, moved_at: Timestamp::UNIX_EPOCH }
     }
 

@@ -6,7 +6,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::support::{Record, shared, tag};
+use crate::support::{Record, System, shared, tag, until};
 
 fn seconds_ago(seconds: i64) -> String {
     Timestamp::from_second(Timestamp::now().as_second() - seconds).unwrap().to_string()
@@ -169,6 +169,30 @@ async fn a_restock_and_its_sell_out_in_one_breath_lose_nobody() {
     for to in &waiting {
         shop.only_mail(to).await;
     }
+}
+
+#[tokio::test]
+async fn a_level_feed_during_a_fan_out_leaves_no_jobs_and_holds_up_no_sell_out() {
+    // 200 people are told in 10 seconds, in slices of 2.
+    let system = System::start(&[], &[("SEND_RATE", "20"), ("SLICE_SECONDS", "2")]);
+    let shop = system.shop();
+    join_all((0..200).map(async |n| shop.subscribe("feed", &format!("feed-{n}@example.com")).await)).await;
+    shop.stock("feed", json!({ "quantity": 1_000 })).await;
+    until("the first told", async || (!shop.everything().await.is_empty()).then_some(())).await;
+    for level in (980..1_000).rev() {
+        shop.stock("feed", json!({ "quantity": level })).await;
+    }
+    shop.stock("feed", json!({ "quantity": 0 })).await;
+    shop.rest().await;
+    let told = shop.everything().await.len();
+    assert!(told < 150, "the sell-out came too late: {told} were told");
+    // One for each of eight shards after the head start, and after each slice; with one for each update it would be 160 more.
+    let jobs = shop.count_of("notification-batches");
+    assert!(jobs <= 48, "{jobs} jobs");
+    // Who was not told waits.
+    shop.stock("feed", json!({ "quantity": 5 })).await;
+    until("everybody told", async || (shop.everything().await.len() == 200).then_some(())).await;
+    assert_eq!(shop.waiting("feed").await, 0);
 }
 
 #[tokio::test]

@@ -89,6 +89,14 @@ impl Shop {
         read
     }
 
+    /// How many records were ever written to a topic.
+    pub(crate) fn count_of(&self, topic: &str) -> i64 {
+        let consumer = self.consumer("somebody-else");
+        let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT).unwrap();
+        let partitions = metadata.topics()[0].partitions().iter();
+        partitions.map(|one| consumer.fetch_watermarks(topic, one.id(), ANSWER_LIMIT).unwrap().1).sum()
+    }
+
     /// Waits until all that is in both topics now, and the jobs that come of it, is worked off.
     pub(crate) async fn rest(&self) {
         for (topic, group) in READ {

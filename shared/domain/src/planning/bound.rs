@@ -17,10 +17,12 @@ impl FixedBound {
         product.is_planned().then_some(Self(product.bound))
     }
 
-    /// The bound that was written just now; `None` where the write was refused.
+    /// The bound that was written just now, or else the one that another planner of the restock has written; `None` where
+    /// the restock was overtaken.
     pub(super) fn won(write: BoundWrite, bound: Option<Position>) -> Option<Self> {
         match write {
             BoundWrite::Fixed => Some(Self(bound)),
+            BoundWrite::Stands(stands) => Some(Self(stands)),
             BoundWrite::Overtaken => None,
         }
     }
@@ -36,8 +38,9 @@ impl FixedBound {
         self.0
     }
 
-    /// The job that delivers `shard` up to the bound; `None` where there is no bound.
+    /// The job that delivers `shard` up to the bound, without a ticket yet; `None` where there is no bound.
     pub(super) fn job(&self, restock: &RestockId, product: &ProductId, shard: Shard) -> Option<Job> {
-        Some(Job { restock_id: restock.clone(), product_id: product.clone(), shard, bound: self.0? })
+        let (restock_id, product_id) = (restock.clone(), product.clone());
+        Some(Job { restock_id, product_id, shard, bound: self.0?, ticket: None })
     }
 }

@@ -15,6 +15,8 @@ pub(crate) enum Mutant {
     UnfixedBound,
     /// A restock that comes again fixes its bound anew.
     FixAgain,
+    /// The bound is fixed whether the restock has one or not: two planners of one restock fix two.
+    FixTwice,
 }
 
 /// Which mistake a planning makes, if any.
@@ -25,7 +27,7 @@ pub(super) struct Switch {
 }
 
 impl Switch {
-    fn is(&self, mutant: Mutant) -> bool {
+    pub(super) fn is(&self, mutant: Mutant) -> bool {
         self.mutant == Some(mutant)
     }
 
@@ -50,7 +52,10 @@ impl Switch {
 }
 
 fn is_recorded(state: &State) -> bool {
-    !matches!(state, State::TakeName | State::ReadDetails | State::RecordStockUpdate(_))
+    !matches!(
+        state,
+        State::TakeName | State::ReadDetails | State::RecordStockUpdate(_) | State::RecordSale { .. }
+    )
 }
 
 impl Planning {
@@ -72,7 +77,7 @@ impl Planning {
     pub(super) fn swap_after_ends(&mut self) {
         match self.state.clone() {
             State::FixBound { product, ends, bound } if self.mutant.is(Mutant::UnfixedBound) => {
-                self.state = State::of_bound(FixedBound::forged(bound), product, ends);
+                self.state = State::of_bound(FixedBound::forged(bound), true, product, ends);
             }
             State::ReadCursors(plan, ends) if self.mutant.is(Mutant::FixAgain) => {
                 let bound = plan.product.bound_over(ends.iter().filter_map(|end| end.last));

@@ -4,6 +4,7 @@ use super::bound::FixedBound;
 use super::state::{Plan, State};
 use super::{BoundWrite, Outcome, Planning, ShardEnd, Step};
 use crate::cursor::Cursor;
+use crate::job::Job;
 use crate::product::{Product, UpdateOrder};
 use crate::stock::ProductInfo;
 use crate::{RestockId, Shard};
@@ -29,6 +30,12 @@ impl Planning {
                 quantity: self.quantity,
                 details: details.as_ref(),
             },
+            State::RecordSale { details, seen, quantity } => Step::RecordSale {
+                seen,
+                version: &self.version,
+                quantity: *quantity,
+                details: details.as_ref(),
+            },
             State::ReadEnds(_) => Step::ReadEnds,
             State::FixBound { bound, .. } => Step::FixBound { restock, bound: *bound },
             State::ReadCursors(_, ends) => Step::ReadCursors(ends),
@@ -37,9 +44,7 @@ impl Planning {
                 Step::RecordPlan { restock, bound: plan.bound.position(), jobs: &plan.jobs }
             }
             State::OpenFanOuts(plan) => Step::OpenFanOuts(&plan.jobs),
-            State::DeliverInline(Plan { product, jobs, first, .. }) => {
-                Step::DeliverInline { product, jobs, first: *first }
-            }
+            State::DeliverInline(Plan { product, jobs, .. }) => Step::DeliverInline { product, jobs },
             State::Emit(jobs) => Step::Emit(jobs),
             State::Finished(outcome) => Step::Finished(*outcome),
         }
@@ -58,22 +63,46 @@ impl Planning {
         self.state = State::RecordStockUpdate(ProductInfo::after(known, self.news.as_ref()));
     }
 
-    /// The update is recorded, and the product is now this.
-    pub fn on_recorded(&mut self, product: Product) {
-        let State::RecordStockUpdate(_) = self.take() else { out_of_turn() };
-        self.go_on_from(product);
+    /// The update is recorded, and the product was this before; `None` where it is the first.
+    pub fn on_recorded(&mut self, before: Option<Product>) {
+        let State::RecordStockUpdate(details) = self.take() else { out_of_turn() };
+        // Where its fan-out may be under way, the planner does not stay for it: the next update may be a sell-out.
+        self.under_way = before.as_ref().is_some_and(|known| known.in_stock() && known.is_planned());
+        let (bound, bound_of) = before.map_or((None, None), |known| (known.bound, known.bound_of));
+        self.go_on_from(Product {
+            quantity: self.quantity,
+            version: self.version.clone(),
+            restock_id: self.restock.clone(),
+            bound,
+            bound_of,
+            product: details,
+        });
     }
 
     /// The update is not recorded; the product is this (`None`: never recorded, so that nothing is known of a condition
     /// that did not hold, and nothing is done).
     pub fn on_refused(&mut self, known: Option<Product>) {
-        let State::RecordStockUpdate(_) = self.take() else { out_of_turn() };
-        let in_stock = self.quantity != Some(0);
-        let order = Product::update_order(known.as_ref(), &self.version, &self.restock, in_stock);
-        match known.filter(|_| order == UpdateOrder::Duplicate) {
-            Some(product) => self.go_on_from(product),
-            None => self.state = State::Finished(Outcome::Stale),
-        }
+        let (details, was_sale) = match self.take() {
+            State::RecordStockUpdate(details) => (details, false),
+            State::RecordSale { details, .. } => (details, true),
+            _ => out_of_turn(),
+        };
+        let order = Product::update_order(known.as_ref(), &self.version, &self.restock, self.quantity);
+        self.state = match (known, order, self.quantity) {
+            (Some(product), UpdateOrder::Duplicate, _) => return self.go_on_from(product),
+            (Some(product), UpdateOrder::Sale, Some(quantity)) => {
+                State::RecordSale { details, seen: product.version, quantity }
+            }
+            // It was a sale of what is not there any more.
+            (Some(_), UpdateOrder::Newer, _) if was_sale => State::RecordStockUpdate(details),
+            _ => State::Finished(Outcome::Stale),
+        };
+    }
+
+    /// The sale is recorded.
+    pub fn on_sale_recorded(&mut self) {
+        let State::RecordSale { .. } = self.take() else { out_of_turn() };
+        self.state = State::Finished(Outcome::Sale);
     }
 
     fn go_on_from(&mut self, product: Product) {
@@ -89,7 +118,7 @@ impl Planning {
         let Some(ends) = self.mutant.kept(&mut self.state, ends) else { return };
         let State::ReadEnds(product) = self.take() else { out_of_turn() };
         self.state = match FixedBound::found(&product) {
-            Some(bound) => State::of_bound(bound, product, ends),
+            Some(bound) => State::of_bound(bound, false, product, ends),
             None => {
                 let bound = product.bound_over(ends.iter().filter_map(|end| end.last));
                 State::FixBound { product, ends, bound }
@@ -102,8 +131,10 @@ impl Planning {
     /// What became of the write of the bound: only a restock for which it stands goes on.
     pub fn on_bound(&mut self, write: BoundWrite) {
         let State::FixBound { product, ends, bound } = self.take() else { out_of_turn() };
+        // Where another planner fixed it, that one's deliveries may have begun.
+        let first = write == BoundWrite::Fixed;
         self.state = match FixedBound::won(write, bound) {
-            Some(fixed) => State::of_bound(fixed, product, ends),
+            Some(fixed) => State::of_bound(fixed, first, product, ends),
             None => State::Finished(Outcome::Overtaken),
         };
         #[cfg(test)]
@@ -139,10 +170,17 @@ impl Planning {
         self.state = State::OpenFanOuts(plan);
     }
 
-    /// The fan-outs are open.
-    pub fn on_opened(&mut self) {
+    /// The fan-outs of these jobs are open, each with its ticket. The others were not opened, because a later one is, whose
+    /// job covers them.
+    pub fn on_opened(&mut self, opened: Vec<Job>) {
         let State::OpenFanOuts(plan) = self.take() else { out_of_turn() };
-        self.state = State::DeliverInline(plan);
+        self.state = if opened.is_empty() {
+            State::Finished(Outcome::Planned)
+        } else if plan.first && !self.under_way {
+            State::DeliverInline(Plan { jobs: opened, ..plan })
+        } else {
+            State::Emit(opened)
+        };
     }
 
     /// Each shard was begun, but these `left`.

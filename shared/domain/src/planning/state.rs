@@ -5,7 +5,7 @@ use super::{Outcome, ShardEnd};
 use crate::Position;
 use crate::job::Job;
 use crate::product::Product;
-use crate::stock::ProductInfo;
+use crate::stock::{ProductInfo, Version};
 
 /// How far a planning is: what its next steps need, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -13,6 +13,7 @@ pub(super) enum State {
     TakeName,
     ReadDetails,
     RecordStockUpdate(Option<ProductInfo>),
+    RecordSale { details: Option<ProductInfo>, seen: Version, quantity: u64 },
     ReadEnds(Product),
     FixBound { product: Product, ends: Vec<ShardEnd>, bound: Option<Position> },
     ReadCursors(Plan, Vec<ShardEnd>),
@@ -46,8 +47,8 @@ impl State {
     }
 
     /// The state once the bound stands: without a bound there is no entry, and no cursor to read.
-    pub(super) fn of_bound(bound: FixedBound, product: Product, ends: Vec<ShardEnd>) -> Self {
-        let (first, restock) = (!product.is_planned(), product.restock_id.clone());
+    pub(super) fn of_bound(bound: FixedBound, first: bool, product: Product, ends: Vec<ShardEnd>) -> Self {
+        let restock = product.restock_id.clone();
         let product = Product { bound: bound.position(), bound_of: Some(restock), ..product };
         let unbounded = bound.position().is_none();
         let plan = Plan { bound, product, first, jobs: Vec::new() };

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::cursor::Cursor;
+use crate::job::Ticket;
 
 fn at(n: u64) -> Position {
     Position::new(n, 0)
@@ -31,8 +32,9 @@ const RESTOCK: &str = r#"{"productId":"p","quantity":5}"#;
 struct Table {
     /// The product as it stands, where that refuses the update.
     refused: Option<Product>,
-    bound: Option<Position>,
     bound_write: BoundWrite,
+    /// The product before, where it is there.
+    before: Option<Product>,
     /// Of each shard, its last entry, and up to where it is delivered.
     shards: [(Option<u64>, Option<u64>); 4],
     left: Vec<Shard>,
@@ -41,7 +43,7 @@ struct Table {
 impl Default for Table {
     fn default() -> Self {
         let shards = [(Some(40), Some(0)), (Some(30), Some(30)), (None, Some(0)), (None, None)];
-        Self { refused: None, bound: None, bound_write: BoundWrite::Fixed, shards, left: vec![] }
+        Self { refused: None, before: None, bound_write: BoundWrite::Fixed, shards, left: vec![] }
     }
 }
 
@@ -62,17 +64,11 @@ impl Table {
         match planning.next() {
             Step::TakeName(name) => planning.on_name(RestockId::parse(&format!("{name}~1")).unwrap()),
             Step::ReadDetails => planning.on_details(None),
-            Step::RecordStockUpdate { version, restock, quantity, details } => match &self.refused {
+            Step::RecordStockUpdate { .. } => match &self.refused {
                 Some(known) => planning.on_refused(Some(known.clone())),
-                None => planning.on_recorded(Product {
-                    quantity,
-                    version: version.clone(),
-                    restock_id: restock.clone(),
-                    bound: self.bound,
-                    bound_of: None,
-                    product: details.cloned(),
-                }),
+                None => planning.on_recorded(self.before.clone()),
             },
+            Step::RecordSale { .. } => planning.on_sale_recorded(),
             Step::ReadEnds => planning.on_ends(
                 (0..)
                     .map(Shard)
@@ -94,7 +90,10 @@ impl Table {
             }
             Step::CloseDelivered(_) => planning.on_closed(),
             Step::RecordPlan { .. } => planning.on_plan_recorded(),
-            Step::OpenFanOuts(_) => planning.on_opened(),
+            Step::OpenFanOuts(jobs) => {
+                let ticket = || Ticket::parse("t").unwrap();
+                planning.on_opened(jobs.iter().map(|job| job.with_ticket(ticket())).collect());
+            }
             Step::DeliverInline { .. } => planning.on_delivered(&self.left),
             Step::Emit(_) => planning.on_emitted(),
             Step::Finished(_) => {}
@@ -111,6 +110,7 @@ fn named(step: Step<'_>) -> String {
         Step::TakeName(name) => format!("name {name}"),
         Step::ReadDetails => "details".to_owned(),
         Step::RecordStockUpdate { restock, .. } => format!("record {restock}"),
+        Step::RecordSale { quantity, .. } => format!("sale {quantity}"),
         Step::ReadEnds => "ends".to_owned(),
         Step::FixBound { bound, .. } => format!("fix {}", bound.map_or(0, Position::time_ms)),
         Step::ReadCursors(ends) => format!("cursors {}", ends.len()),
@@ -119,9 +119,7 @@ fn named(step: Step<'_>) -> String {
             jobs(&format!("plan {}", bound.map_or(0, Position::time_ms)), list)
         }
         Step::OpenFanOuts(list) => jobs("open", list),
-        Step::DeliverInline { jobs: list, first, .. } => {
-            jobs(if first { "deliver first" } else { "deliver" }, list)
-        }
+        Step::DeliverInline { jobs: list, .. } => jobs("deliver", list),
         Step::Emit(list) => jobs("emit", list),
         Step::Finished(outcome) => format!("{outcome:?}"),
     }
@@ -144,7 +142,7 @@ fn recorded(bound_of: Option<&str>, bound: Option<Position>) -> Product {
 fn a_restock_goes_through_all_steps_in_their_order() {
     let whole = r#"{"productId":"p","restockId":"r","quantity":5,
         "product":{"name":"n","url":"https://s.example/p","imageUrl":"https://s.example/i"}}"#;
-    let rest = "ends, fix 40, cursors 3, plan 40 [0], open [0], deliver first [0]";
+    let rest = "ends, fix 40, cursors 3, plan 40 [0], open [0], deliver [0]";
     for (update, first_steps) in [
         (RESTOCK, "details, record stock-0-7"),
         (r#"{"productId":"p"}"#, "details, record stock-0-7"),
@@ -176,20 +174,50 @@ fn nothing_is_read_or_written_for_an_update_that_asks_for_nothing_more() {
 fn a_restock_that_comes_again_goes_on_from_where_it_was() {
     for (known, steps) in [
         // Its bound does not stand yet.
-        (recorded(None, None), "fix 40, cursors 3, plan 40 [0], open [0], deliver first [0]"),
-        (
-            recorded(Some("before"), Some(at(50))),
-            "fix 50, cursors 3, plan 50 [0], open [0], deliver first [0]",
-        ),
+        (recorded(None, None), "fix 40, cursors 3, plan 40 [0], open [0], deliver [0]"),
+        (recorded(Some("before"), Some(at(50))), "fix 50, cursors 3, plan 50 [0], open [0], deliver [0]"),
         // It stands: it is not fixed anew, and what is delivered up to it is closed.
         (
             recorded(Some("stock-0-7"), Some(at(35))),
-            "cursors 3, close [1 2], plan 35 [0], open [0], deliver [0]",
+            "cursors 3, close [1 2], plan 35 [0], open [0], emit [0]",
         ),
-        (recorded(Some("stock-0-7"), None), "plan 0 [], open [], deliver []"),
+        (recorded(Some("stock-0-7"), None), "plan 0 [], open []"),
     ] {
         let run = Table { refused: Some(known), ..Table::default() }.run(&mut planning(RESTOCK));
         assert_eq!(run, (format!("details, record stock-0-7, ends, {steps}"), Outcome::Planned));
+    }
+}
+
+#[test]
+fn a_restock_of_what_is_in_stock_and_planned_begins_nothing_where_it_is_planned() {
+    let restock_id = RestockId::parse("r").unwrap();
+    let before = Some(Product { restock_id, ..recorded(Some("r"), Some(at(30))) });
+    let run = Table { before, ..Table::default() }.run(&mut planning(RESTOCK));
+    assert!(run.0.ends_with("open [0], emit [0]"), "{}", run.0);
+    assert_eq!(run.1, Outcome::Planned);
+}
+
+#[test]
+fn a_sale_is_recorded_and_nothing_is_planned() {
+    let of = |quantity, bound_of: &str| {
+        let version = Version::new(None, None, Timestamp::UNIX_EPOCH, 0, 0);
+        let restock_id = RestockId::parse("r").unwrap();
+        Product { quantity, version, restock_id, ..recorded(Some(bound_of), Some(at(30))) }
+    };
+    let table = Table { refused: Some(of(Some(6), "r")), ..Table::default() };
+    let run = table.run(&mut planning(RESTOCK));
+    assert_eq!(run, ("details, record stock-0-7, sale 5".to_owned(), Outcome::Sale));
+    // It is decided anew where another update came in between.
+    for (known, next) in [
+        (of(Some(0), "r"), "record stock-0-7"),
+        (of(Some(7), "r"), "sale 5"),
+        (of(Some(7), "before"), "record stock-0-7"),
+    ] {
+        let mut planning = planning(RESTOCK);
+        planning.on_details(None);
+        planning.on_refused(Some(of(Some(6), "r")));
+        planning.on_refused(Some(known));
+        assert_eq!(named(planning.next()), next);
     }
 }
 
@@ -201,9 +229,27 @@ fn no_job_is_made_for_a_restock_that_was_overtaken_before_its_bound_stood() {
 }
 
 #[test]
+fn a_restock_whose_bound_another_planner_has_fixed_goes_on_with_that_one() {
+    let stands = |known: Product| {
+        let table = Table {
+            bound_write: BoundWrite::refused(Some(&known), &known.restock_id.clone()),
+            ..Table::default()
+        };
+        table.run(&mut planning(RESTOCK)).0
+    };
+    let steps = "details, record stock-0-7, ends, fix 40";
+    // What was delivered up to the earlier bound is closed, as with a restock that comes again.
+    let of_35 = "cursors 3, close [1 2], plan 35 [0], open [0], emit [0]";
+    assert_eq!(stands(recorded(Some("stock-0-7"), Some(at(35)))), format!("{steps}, {of_35}"));
+    assert_eq!(stands(recorded(Some("stock-0-7"), None)), format!("{steps}, plan 0 [], open []"));
+    assert_eq!(stands(recorded(Some("before"), Some(at(35)))), steps);
+}
+
+#[test]
 fn the_bound_covers_every_shard_and_never_goes_back() {
     for (bound, fixed) in [(None, "fix 40"), (Some(at(39)), "fix 40"), (Some(at(41)), "fix 41")] {
-        let run = Table { bound, ..Table::default() }.run(&mut planning(RESTOCK));
+        let before = bound.map(|_| Product { quantity: Some(0), ..recorded(Some("before"), bound) });
+        let run = Table { before, ..Table::default() }.run(&mut planning(RESTOCK));
         assert!(run.0.contains(fixed), "{}", run.0);
     }
 }
@@ -211,7 +257,7 @@ fn the_bound_covers_every_shard_and_never_goes_back() {
 #[test]
 fn a_restock_that_nobody_waits_for_is_planned_all_the_same() {
     let run = Table { shards: [(None, None); 4], ..Table::default() }.run(&mut planning(RESTOCK));
-    let steps = "details, record stock-0-7, ends, fix 0, plan 0 [], open [], deliver first []";
+    let steps = "details, record stock-0-7, ends, fix 0, plan 0 [], open []";
     assert_eq!(run, (steps.to_owned(), Outcome::Planned));
 }
 
@@ -221,19 +267,21 @@ fn shards_that_could_not_be_begun_are_emitted_and_only_those() {
     let table = Table { shards, left: vec![Shard(1), Shard(3)], ..Table::default() };
     let (steps, outcome) = table.run(&mut planning(RESTOCK));
     // The second one's cursor cannot be read: a job is made, for the worker on it to find out more.
-    assert!(steps.ends_with("open [0 1 3], deliver first [0 1 3], emit [1 3]"), "{steps}");
+    assert!(steps.ends_with("open [0 1 3], deliver [0 1 3], emit [1 3]"), "{steps}");
     assert_eq!(outcome, Outcome::Planned);
 }
 
 #[test]
 fn jobs_and_the_product_of_a_delivery_have_the_fixed_bound() {
-    let (table, mut planning) = (Table { bound: Some(at(60)), ..Table::default() }, planning(RESTOCK));
+    let before = Some(Product { quantity: Some(0), ..recorded(Some("before"), Some(at(60))) });
+    let (table, mut planning) = (Table { before, ..Table::default() }, planning(RESTOCK));
     while !matches!(planning.next(), Step::DeliverInline { .. }) {
         table.answer(&mut planning);
     }
     let Step::DeliverInline { product, jobs, .. } = planning.next() else { unreachable!() };
     assert_eq!((product.bound, product.bound_of.as_ref()), (Some(at(60)), Some(planning.restock())));
     assert_eq!((jobs[0].bound, &jobs[0].restock_id), (at(60), planning.restock()));
+    assert!(jobs[0].ticket.is_some());
 }
 
 #[test]

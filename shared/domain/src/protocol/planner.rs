@@ -7,11 +7,12 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use super::{Job, Mistake, Protocol, SHARD, World, restock};
-use crate::ProductId;
-use crate::planning::{BoundWrite, Planning, ShardEnd, Step};
+use crate::job::Ticket;
+use crate::planning::{BoundWrite, Mutant, Planning, ShardEnd, Step};
 use crate::product::{Product, UpdateOrder};
 use crate::record::Record;
 use crate::stock::StockUpdate;
+use crate::{Position, ProductId, RestockId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Planner {
@@ -23,21 +24,35 @@ pub(super) enum Planner {
 impl Protocol {
     /// The planner's next access of the table, or its publication.
     pub(super) fn plan(&self, world: &mut World) {
-        let mut planning = match std::mem::replace(&mut world.planner, Planner::Idle) {
-            Planner::Idle => self.planning(world.next_event),
+        let planner = std::mem::replace(&mut world.planner, Planner::Idle);
+        match self.step(world, world.next_event, planner) {
+            Planner::Idle => world.next_event += 1,
+            plans => world.planner = plans,
+        }
+    }
+
+    /// The same of the planner of an event that came twice.
+    pub(super) fn plan_second(&self, world: &mut World) {
+        let Some((event, planner)) = world.second.take() else { return };
+        let planner = self.step(world, event, planner);
+        world.second = (planner != Planner::Idle).then_some((event, planner));
+    }
+
+    fn step(&self, world: &mut World, event: usize, planner: Planner) -> Planner {
+        let mut planning = match planner {
+            Planner::Idle => self.planning(event),
             Planner::Plans(planning) => Arc::unwrap_or_clone(planning),
         };
         if let Step::Finished(_) = planning.next() {
-            world.next_event += 1;
-            return;
+            return Planner::Idle;
         }
         let publishes = matches!(planning.next(), Step::Emit(_));
-        access(world, &mut planning);
+        self.access(world, event, &mut planning);
         while write_unread(&mut planning) {}
         match planning.next() {
             // A planner that dies after it has published, and before its record is acknowledged, plans once more.
-            Step::Finished(_) if !publishes => world.next_event += 1,
-            _ => world.planner = Planner::Plans(Arc::new(planning)),
+            Step::Finished(_) if !publishes => Planner::Idle,
+            _ => Planner::Plans(Arc::new(planning)),
         }
     }
 
@@ -72,9 +87,7 @@ impl Protocol {
 /// before it. An inline delivery begins nothing: a worker of the model takes each job from the topic, at once or later.
 fn write_unread(planning: &mut Planning) -> bool {
     match planning.next() {
-        Step::CloseDelivered(_) => planning.on_closed(),
         Step::RecordPlan { .. } => planning.on_plan_recorded(),
-        Step::OpenFanOuts(_) => planning.on_opened(),
         Step::DeliverInline { jobs, .. } => {
             let all: Vec<_> = jobs.iter().map(|job| job.shard).collect();
             planning.on_delivered(&all);
@@ -84,50 +97,89 @@ fn write_unread(planning: &mut Planning) -> bool {
     true
 }
 
-/// Does the next step of `planning`, an access of the table or a publication, and answers it.
-fn access(world: &mut World, planning: &mut Planning) {
-    match planning.next() {
-        Step::ReadDetails => planning.on_details(None),
-        Step::RecordStockUpdate { version, restock, quantity, details } => {
-            let in_stock = quantity != Some(0);
-            // As the condition of the table's write decides.
-            match Product::update_order(world.product.as_ref(), version, restock, in_stock) {
-                UpdateOrder::Newer => {
-                    let known = world.product.take();
-                    let (bound, bound_of) = known.map_or((None, None), |known| (known.bound, known.bound_of));
-                    let (version, restock_id) = (version.clone(), restock.clone());
-                    let product = details.cloned();
-                    let product = Product { quantity, version, restock_id, bound, bound_of, product };
-                    world.product = Some(product.clone());
-                    planning.on_recorded(product);
+impl Protocol {
+    /// Does the next step of `planning`, an access of the table or a publication, and answers it.
+    fn access(&self, world: &mut World, event: usize, planning: &mut Planning) {
+        match planning.next() {
+            Step::ReadDetails => planning.on_details(None),
+            Step::RecordStockUpdate { version, restock, quantity, details } => {
+                // As the condition of the table's write decides.
+                match Product::update_order(world.product.as_ref(), version, restock, quantity) {
+                    UpdateOrder::Newer => {
+                        let before = world.product.take();
+                        let (bound, bound_of) = before
+                            .as_ref()
+                            .map_or((None, None), |known| (known.bound, known.bound_of.clone()));
+                        let (version, restock_id) = (version.clone(), restock.clone());
+                        let product = details.cloned();
+                        world.product =
+                            Some(Product { quantity, version, restock_id, bound, bound_of, product });
+                        planning.on_recorded(before);
+                    }
+                    UpdateOrder::Sale | UpdateOrder::Duplicate | UpdateOrder::Stale => {
+                        planning.on_refused(world.product.clone());
+                    }
                 }
-                UpdateOrder::Duplicate | UpdateOrder::Stale => planning.on_refused(world.product.clone()),
             }
-        }
-        Step::ReadEnds => {
-            let last = world.entries.last_key_value().map(|(position, _)| *position);
-            planning.on_ends(vec![ShardEnd { shard: SHARD, last, used: true }]);
-        }
-        Step::FixBound { restock, bound } => {
-            let write = match world.product.as_mut().filter(|known| known.restock_id == *restock) {
-                Some(known) => {
-                    known.bound = bound.or(known.bound);
-                    known.bound_of = Some(restock.clone());
-                    BoundWrite::Fixed
+            Step::ReadEnds => {
+                let last = world.entries.last_key_value().map(|(position, _)| *position);
+                planning.on_ends(vec![ShardEnd { shard: SHARD, last, used: true }]);
+            }
+            Step::FixBound { restock, bound } => {
+                planning.on_bound(self.fix_bound(world, restock, bound));
+            }
+            Step::ReadCursors(_) => planning.on_cursors(|_| Some(&world.cursor)),
+            Step::CloseDelivered(jobs) => {
+                for job in jobs {
+                    world.open = world.open.filter(|open| open.bound > job.bound);
                 }
-                None => BoundWrite::Overtaken,
-            };
-            planning.on_bound(write);
-        }
-        Step::ReadCursors(_) => planning.on_cursors(|_| Some(&world.cursor)),
-        Step::Emit(jobs) => {
-            for job in jobs {
-                let (event, bound) = (world.next_event, job.bound);
-                debug_assert_eq!(job.restock_id, restock(event));
-                world.put_in_line(Job { event, bound });
+                planning.on_closed();
             }
-            planning.on_emitted();
+            Step::OpenFanOuts(jobs) => {
+                let mut opened = Vec::new();
+                for job in jobs {
+                    if world.open.is_none_or(|open| open.bound <= job.bound) {
+                        let ticket = world.new_ticket();
+                        world.open = Some(Job { event, bound: job.bound, ticket });
+                        opened.push(job.with_ticket(Ticket::parse(&ticket.to_string()).unwrap()));
+                    }
+                }
+                planning.on_opened(opened);
+            }
+            Step::Emit(jobs) => {
+                for job in jobs {
+                    debug_assert_eq!(job.restock_id, restock(event));
+                    world.put_in_line(Job { event, bound: job.bound, ticket: number(job) });
+                }
+                planning.on_emitted();
+            }
+            step => unreachable!("{step:?} is no access of the model's table"),
         }
-        step => unreachable!("{step:?} is no access of the model's table"),
+    }
+
+    /// As the condition of the table's write decides.
+    fn fix_bound(&self, world: &mut World, restock: &RestockId, bound: Option<Position>) -> BoundWrite {
+        let unconditional = matches!(self.mistake, Mistake::Planning(Mutant::FixAgain | Mutant::FixTwice));
+        let Some(known) = world.product.as_mut() else { return BoundWrite::Overtaken };
+        if known.restock_id != *restock || (known.is_planned() && !unconditional) {
+            return BoundWrite::refused(Some(known), restock);
+        }
+        world.refixed |= known.is_planned() || bound.or(known.bound) < known.bound;
+        known.bound = bound.or(known.bound);
+        known.bound_of = Some(restock.clone());
+        BoundWrite::Fixed
+    }
+}
+
+/// The number of a job's ticket.
+fn number(job: &crate::job::Job) -> u8 {
+    job.ticket.as_ref().map_or(0, |ticket| ticket.to_string().parse().unwrap())
+}
+
+impl Planner {
+    /// Whether it is about to publish the job with this ticket.
+    pub(super) fn publishes(&self, ticket: u8) -> bool {
+        let Self::Plans(planning) = self else { return false };
+        matches!(planning.next(), Step::Emit(jobs) if jobs.iter().any(|job| number(job) == ticket))
     }
 }

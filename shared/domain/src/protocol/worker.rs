@@ -16,6 +16,16 @@ pub(super) enum Worker {
     Idle,
     Open(Job),
     Hold(Hold),
+    /// Its work has ended; whether something is left that goes back in line.
+    Ended {
+        job: Job,
+        more: bool,
+    },
+    /// It has done the first of the two things that put the rest in line: the ticket is written, and the job published then.
+    Passed {
+        job: Job,
+        next: Job,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -59,7 +69,18 @@ impl Worker {
     pub(super) fn job(&self) -> Option<Job> {
         match self {
             Self::Idle => None,
-            Self::Open(job) | Self::Hold(Hold { job, .. }) => Some(*job),
+            Self::Open(job)
+            | Self::Hold(Hold { job, .. })
+            | Self::Ended { job, .. }
+            | Self::Passed { job, .. } => Some(*job),
+        }
+    }
+
+    /// The job that it works on, or is about to publish.
+    pub(super) fn living_job(&self) -> Option<Job> {
+        match self {
+            Self::Passed { next, .. } => Some(*next),
+            _ => self.job(),
         }
     }
 
@@ -80,12 +101,49 @@ impl Protocol {
         match world.workers[index].clone() {
             Worker::Idle => None,
             Worker::Open(job) if trouble == Trouble::None => self.acquire(world, index, job),
-            Worker::Open(_) => None,
             Worker::Hold(hold) => deliver(world, index, hold, trouble),
+            Worker::Ended { job, more } if trouble == Trouble::None => {
+                self.hand_over(world, index, job, more);
+                Some(())
+            }
+            Worker::Passed { next, .. } if trouble == Trouble::None => {
+                if self.mistake == Mistake::TicketAfterPublication {
+                    world.open = Some(next);
+                } else {
+                    world.put_in_line(next);
+                }
+                world.workers[index] = Worker::Idle;
+                Some(())
+            }
+            Worker::Open(_) | Worker::Ended { .. } | Worker::Passed { .. } => None,
+        }
+    }
+
+    /// Each write of the fan-out is conditional on the job's ticket, unless it has none.
+    fn hand_over(&self, world: &mut World, index: usize, job: Job, more: bool) {
+        let ours = job.ticket == 0 || world.is_current(job.ticket);
+        world.workers[index] = Worker::Idle;
+        if !more {
+            if ours || self.mistake == Mistake::CloseAnothers {
+                world.open = None;
+            }
+        } else if ours {
+            let next = Job { ticket: world.new_ticket(), ..job };
+            if self.mistake == Mistake::TicketAfterPublication {
+                world.put_in_line(next);
+            } else {
+                world.open = Some(next);
+            }
+            world.workers[index] = Worker::Passed { job, next };
         }
     }
 
     fn acquire(&self, world: &mut World, index: usize, job: Job) -> Option<()> {
+        let lives = job.ticket == 0 || world.is_current(job.ticket);
+        if !lives && self.mistake != Mistake::KeepSuperseded {
+            world.workers[index] = Worker::Idle;
+            return Some(());
+        }
         // A call in flight is young as long as its worker lives.
         let flies = world.flies();
         let age = if flies { Duration::ZERO } else { FLIGHT_LIMIT };
@@ -108,6 +166,7 @@ impl Protocol {
             Acquire::Busy { .. } => return None,
             Acquire::NotPlanned => Worker::Idle,
             Acquire::Acquired(mut delivery) => {
+                world.superseded |= !lives;
                 if world.cursor.in_flight.is_some() && !flies {
                     world.doubts += 1;
                 }
@@ -216,10 +275,9 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
         match delivery.next(Now { wall: Timestamp::UNIX_EPOCH, uptime }) {
             Step::Report(_) => {}
             Step::Finished(end) => {
-                if matches!(end, End::More | End::Stopped(_)) {
-                    world.put_in_line(*job);
-                }
-                world.workers[index] = Worker::Idle;
+                // What is stopped waits for a sweep, which is as good as a job in line.
+                let more = matches!(end, End::More | End::Stopped(_));
+                world.workers[index] = Worker::Ended { job: *job, more };
                 return Some(());
             }
             _ => delivery.on_done(),

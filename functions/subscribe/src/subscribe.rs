@@ -4,7 +4,7 @@
 use domain::subscribing::{self, Found, Insertion, Outcome as Ended, Step, Subscribed, Subscribing, Write};
 use domain::{Position, ProductId, Shard};
 use lambda::{clock, entropy};
-use store::subscription::Subscription;
+use store::subscription::{Move, RequestId, Subscription};
 use store::waitlist::Entry;
 use store::{Outcome, StoreError};
 
@@ -20,7 +20,7 @@ const SECONDS_PER_DAY: i64 = 86_400;
 pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Result<Subscribed, StoreError> {
     let (store, subscriber) = (&app.store, &wish.subscriber);
     let mut subscribing = Subscribing::new(app.config.shards.of(subscriber));
-    let mut entry = new_entry(app, wish);
+    let (by, mut entry) = (RequestId::new(entropy::random()), new_entry(app, wish));
     loop {
         match subscribing.next(clock::now(), entropy::random()) {
             Step::BackOff(wait) => {
@@ -29,7 +29,7 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
             }
             Step::Insert { shard, position } => {
                 entry = new_entry(app, wish);
-                let subscription = new_subscription(wish, shard, position, &entry);
+                let subscription = new_subscription(wish, &by, shard, position, &entry);
                 let inserted =
                     store.subscriptions().insert(subscriber, product, &subscription, &entry).await?;
                 subscribing.on_inserted(position, insertion(inserted));
@@ -43,8 +43,13 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
                     Err(error) if error.is_corrupt() => None,
                     read => read?,
                 };
+                let found = found.filter(|found| !found.moved);
                 subscribing.on_entry(found.is_some());
                 entry = found.unwrap_or(entry);
+            }
+            Step::TakeOver(position) => {
+                let taken = store.subscriptions().take_over(subscriber, product, position, &by).await;
+                subscribing.on_taken_over(write(unless_in_the_way(taken)?));
             }
             Step::ReadProduct => {
                 let known = store.products().get(product).await?;
@@ -52,15 +57,15 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
             }
             Step::Replace { found, shard, position } => {
                 entry = new_entry(app, wish);
-                let subscription = new_subscription(wish, shard, position, &entry);
+                let subscription = new_subscription(wish, &by, shard, position, &entry);
                 let subscriptions = store.subscriptions();
                 let replaced =
                     subscriptions.replace(subscriber, product, found, &subscription, &entry).await?;
                 subscribing.on_replaced(position, write(replaced));
             }
-            Step::Move { shard, from, to } => {
-                let moved =
-                    store.subscriptions().move_to(subscriber, product, shard, (from, to), &entry).await?;
+            Step::Move { shard, from, to, looked } => {
+                let move_to = Move { shard, from, to, by: &by, looked };
+                let moved = store.subscriptions().move_to(subscriber, product, move_to, &entry).await?;
                 subscribing.on_moved(to, write(moved));
             }
             Step::Finished(Ended::Subscribed(subscribed)) => return Ok(subscribed),
@@ -90,18 +95,33 @@ fn write(outcome: Outcome) -> Write {
     if outcome.is_applied() { Write::Applied } else { Write::Refused }
 }
 
+/// A transaction that is under way refuses a write for the moment, as another request's would.
+fn unless_in_the_way(outcome: Result<Outcome, StoreError>) -> Result<Outcome, StoreError> {
+    match outcome {
+        Err(StoreError::Contended { .. }) => Ok(Outcome::Refused(())),
+        outcome => outcome,
+    }
+}
+
 fn new_entry(app: &App, wish: &Wish) -> Entry {
     Entry {
         subscriber: wish.subscriber.as_key().to_owned(),
         address: wish.address.clone(),
         locale: wish.locale.clone(),
         name: wish.name.clone(),
+        moved: false,
         ttl: clock::now().as_second() + i64::from(app.config.wait_days) * SECONDS_PER_DAY,
     }
 }
 
 /// The subscription to `entry`, which lies at `position` of `shard`.
-fn new_subscription(wish: &Wish, shard: Shard, position: Position, entry: &Entry) -> Subscription {
+fn new_subscription(
+    wish: &Wish,
+    by: &RequestId,
+    shard: Shard,
+    position: Position,
+    entry: &Entry,
+) -> Subscription {
     Subscription {
         position,
         shard,
@@ -110,6 +130,7 @@ fn new_subscription(wish: &Wish, shard: Shard, position: Position, entry: &Entry
         consent: "asked for one mail per restock of this product".to_owned(),
         locale: wish.locale.clone(),
         user_id: wish.user.clone(),
+        by: Some(by.clone()),
         ttl: entry.ttl,
     }
 }

@@ -152,6 +152,7 @@ fn our_entry(product: &ProductId, person: usize, address: &str) -> anyhow::Resul
     // A minute ago, a thousand a millisecond, in their order.
     let asked = clock::now_ms() - 60_000 + person as u64 / 1_000;
     let entry = Entry {
+        moved: false,
         subscriber: address.to_owned(),
         address: Address::parse(address).map_err(|_| anyhow::anyhow!("not an address"))?,
         locale: Locale::default(),

@@ -3,6 +3,12 @@
 //! that was planned before the entry was written would have left its bound on the product, and then the entry moves past
 //! it.
 //!
+//! An entry is moved only by the request that speaks for its subscriber. Without that a request that stalled between its
+//! write and its look would, once it wakes, take the entry out of a fan-out that another request of the same subscriber
+//! was answered to wait for. So the subscription names the request that spoke last: the one that wrote it, or a repeat,
+//! which takes the place over before it looks. Each move is on condition that this is the mover still; a repeat's also
+//! on condition that the product is as it was looked at, in the same transaction, so that no restock was planned since.
+//!
 //! Subscription and entry are one step because an entry that came later than its subscription could be delivered at two
 //! positions: by a request that stalled between the two while another one of the same subscriber went by.
 //!
@@ -14,6 +20,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::stock::Version;
 use crate::{Position, Shard};
 
 #[cfg(test)]
@@ -33,11 +40,11 @@ const ROUNDS: u32 = 10;
 /// The next thing to do for a request: one access of the table, or a wait. The method that takes what came of it stands
 /// beside each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
+pub enum Step<'a> {
     /// Wait this long, so that the request in the way can finish: [`Subscribing::on_waited`].
     BackOff(Duration),
-    /// Write the subscription, on condition that there is none, and its entry, in one transaction:
-    /// [`Subscribing::on_inserted`].
+    /// Write the subscription, on condition that there is none, and its entry, in one transaction, so that this request
+    /// speaks for the place: [`Subscribing::on_inserted`].
     Insert {
         /// The shard of the subscriber.
         shard: Shard,
@@ -53,8 +60,11 @@ pub enum Step {
         /// Its position.
         position: Position,
     },
-    /// Write the subscription, on condition that it points to `found` still, and its entry, in one transaction:
-    /// [`Subscribing::on_replaced`].
+    /// Write that this request speaks for the place, on condition that the subscription points to it still:
+    /// [`Subscribing::on_taken_over`].
+    TakeOver(Position),
+    /// Write the subscription, on condition that it points to `found` still, and its entry, in one transaction, so that
+    /// this request speaks for the place: [`Subscribing::on_replaced`].
     Replace {
         /// The position whose turn is over.
         found: Position,
@@ -65,8 +75,8 @@ pub enum Step {
     },
     /// Read the product: [`Subscribing::on_product`].
     ReadProduct,
-    /// Write the entry at `to`, delete the one at `from`, and point the subscription to the new one, on condition that it
-    /// points to the old one still, in one transaction: [`Subscribing::on_moved`].
+    /// Write the entry at `to`, mark the one at `from` as moved, and point the subscription to the new one, on condition
+    /// that it points to the old one still and this request speaks for it, in one transaction: [`Subscribing::on_moved`].
     Move {
         /// The shard of both.
         shard: Shard,
@@ -74,6 +84,8 @@ pub enum Step {
         from: Position,
         /// The position to take.
         to: Position,
+        /// The product must be as it was looked at, in the same transaction; `None`: it may be as it will.
+        looked: Option<&'a Looked>,
     },
     /// Nothing more is to be done.
     Finished(Outcome),
@@ -83,6 +95,15 @@ pub enum Step {
     /// Write the entry that is missing: a mutant's.
     #[cfg(test)]
     WriteEntry(Position),
+}
+
+/// A sold-out product as a repeat has looked at it.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Looked {
+    /// The last stock update that counted.
+    pub version: Version,
+    /// The bound of its fan-outs.
+    pub bound: Position,
 }
 
 /// How a request ended.
@@ -134,7 +155,8 @@ pub struct Found {
 pub enum Write {
     /// It is applied.
     Applied,
-    /// Another request moved or ended the subscription, or was in the way; nothing is written.
+    /// Another request moved, took over or ended the subscription, or was in the way, or the product is not as it was
+    /// looked at; nothing is written.
     Refused,
 }
 
@@ -156,14 +178,16 @@ enum State {
     Insert,
     ReadCursor(Found),
     ReadEntry(Found, CommittedPosition),
+    /// Speak for the found one, whose entry is there.
+    TakeOver(Found),
     /// The turn of the found one is over: see how far the product's bound is.
     ReadBound(Found, CommittedPosition),
     /// Take a position past this one, in place of the found one.
     Replace(Found, Option<Position>),
     /// See whether a fan-out may have passed the entry by.
     Look(Place),
-    /// It may have: move past its bound.
-    Move(Place, Position),
+    /// It may have: move past its bound, or, as a repeat, past that of the product as looked at.
+    Move(Place, Position, Option<Looked>),
     Finished(Outcome),
     #[cfg(test)]
     WriteEntry(Position),

@@ -14,7 +14,7 @@ const KIND: &str = "product";
 
 // As `domain::product::Product` writes them; a test holds the two against each other.
 const QUANTITY: &str = "quantity";
-const VERSION: &str = "version";
+pub(crate) const VERSION: &str = "version";
 const RESTOCK: &str = "restockId";
 pub(crate) const BOUND: &str = "bound";
 const BOUND_OF: &str = "boundOf";

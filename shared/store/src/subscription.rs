@@ -3,21 +3,39 @@
 
 use aws_sdk_dynamodb::operation::transact_write_items::TransactWriteItemsError;
 use aws_sdk_dynamodb::types::builders::PutBuilder;
-use aws_sdk_dynamodb::types::{Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update};
+use aws_sdk_dynamodb::types::{
+    AttributeValue, ConditionCheck, Delete, Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem,
+    Update,
+};
+use domain::subscribing::Looked;
 use domain::{Locale, Position, ProductId, Shard, Subscriber, UserId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::item::{Item, from_item, string, to_item};
-use crate::waitlist::{self, Entry};
-use crate::{ItemKey, Outcome, Store, StoreError};
+use crate::request::apply;
+use crate::waitlist::{self, Entry, MOVED};
+use crate::{ItemKey, Outcome, Store, StoreError, product};
 
 const KIND: &str = "subscription";
 const POSITION: &str = "position";
+const BY: &str = "by";
 
 /// The key of a subscriber's subscription to a product.
 pub fn key(subscriber: &Subscriber, product: &ProductId) -> ItemKey {
     ItemKey::new(format!("S#{}", subscriber.as_key()), format!("P#{}", product.key_part()))
+}
+
+/// The identity of a request to subscribe: 128 random bits.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct RequestId(String);
+
+impl RequestId {
+    /// The request with these random bits.
+    pub fn new(random: u128) -> Self {
+        Self(format!("{random:032x}"))
+    }
 }
 
 /// A subscription.
@@ -40,8 +58,27 @@ pub struct Subscription {
     /// so no subscriber is known by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
+    /// The request that speaks for its place: the one that wrote it, or the last repeat. Only that may move it. `None` in
+    /// one that an earlier version wrote and no repeat has taken over since: nobody moves it before one does.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<RequestId>,
     /// When the table may forget it, in Unix seconds.
     pub ttl: i64,
+}
+
+/// A move of a subscription from one position of its shard to another.
+#[derive(Debug, Clone, Copy)]
+pub struct Move<'a> {
+    /// The shard.
+    pub shard: Shard,
+    /// The position to leave.
+    pub from: Position,
+    /// The position to take.
+    pub to: Position,
+    /// The request that moves it, which must speak for it still.
+    pub by: &'a RequestId,
+    /// The product must be as it was looked at; `None`: it may be as it will.
+    pub looked: Option<&'a Looked>,
 }
 
 /// The subscriptions, each with its waitlist entry.
@@ -103,8 +140,38 @@ impl Subscriptions<'_> {
         Ok(self.enter(put, product, subscription, entry).await?.without_found())
     }
 
-    /// Moves a subscription from one position of its shard to another: new entry there, old one gone, subscription pointing
-    /// to the new one. So at no moment it has two entries, or none. Refused where it does not point to the old one any more.
+    /// Makes `by` the request that speaks for a subscription that points to `position`: from then on no move of an earlier
+    /// one is applied. Refused where the subscription points elsewhere by now, or has ended.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`, and `Contended` where a transaction was in the way.
+    pub async fn take_over(
+        self,
+        subscriber: &Subscriber,
+        product: &ProductId,
+        position: Position,
+        by: &RequestId,
+    ) -> Result<Outcome, StoreError> {
+        let update = self
+            .0
+            .update(&key(subscriber, product), "#position = :position")
+            .update_expression("SET #by = :by")
+            .expression_attribute_names("#position", POSITION)
+            .expression_attribute_names("#by", BY)
+            .expression_attribute_values(":position", string(position))
+            .expression_attribute_values(":by", string(&by.0));
+        Ok(match apply(update).await? {
+            Outcome::Applied(_) => Outcome::Applied(()),
+            Outcome::Refused(_) => Outcome::Refused(()),
+        })
+    }
+
+    /// Moves a subscription: new entry there, old one marked as moved, subscription pointing to the new one. So at no moment
+    /// it has two entries, or none. Refused where it does not point to the old one any more, where another request speaks
+    /// for it, or where the product is not as it was looked at, if that is asked for.
+    ///
+    /// The old entry stays because an email may have gone out for it, or be on its way, whose link must find its
+    /// subscriber. All who read entries pass it.
     ///
     /// # Errors
     /// Every kind of [`StoreError`].
@@ -112,26 +179,30 @@ impl Subscriptions<'_> {
         self,
         subscriber: &Subscriber,
         product: &ProductId,
-        shard: Shard,
-        (from, to): (Position, Position),
+        to: Move<'_>,
         entry: &Entry,
     ) -> Result<Outcome, StoreError> {
-        let put = self.put(to_item(&waitlist::key(product, shard, to), entry, waitlist::KIND)?);
+        let put = self.put(to_item(&waitlist::key(product, to.shard, to.to), entry, waitlist::KIND)?);
         let point = Update::builder()
             .table_name(&self.0.table)
             .set_key(Some(key(subscriber, product).attributes()))
             .update_expression("SET #position = :to")
-            .condition_expression("#position = :from")
+            .condition_expression("#position = :from AND #by = :by")
             .expression_attribute_names("#position", POSITION)
-            .expression_attribute_values(":to", string(to))
-            .expression_attribute_values(":from", string(from))
+            .expression_attribute_names("#by", BY)
+            .expression_attribute_values(":to", string(to.to))
+            .expression_attribute_values(":from", string(to.from))
+            .expression_attribute_values(":by", string(&to.by.0))
             .build()
             .map_err(StoreError::built)?;
-        let writes = vec![
+        let mut writes = vec![
             built(put)?,
-            self.delete_entry(product, shard, from)?,
+            self.mark_moved(product, to.shard, to.from)?,
             TransactWriteItem::builder().update(point).build(),
         ];
+        if let Some(looked) = to.looked {
+            writes.push(self.check_product(product, looked)?);
+        }
         Ok(self.transact(writes).await?.without_found())
     }
 
@@ -198,6 +269,40 @@ impl Subscriptions<'_> {
             .build()
             .map_err(StoreError::built)?;
         Ok(TransactWriteItem::builder().delete(delete).build())
+    }
+
+    /// An entry that is gone is not made anew by its mark.
+    fn mark_moved(
+        self,
+        product: &ProductId,
+        shard: Shard,
+        position: Position,
+    ) -> Result<TransactWriteItem, StoreError> {
+        let mark = Update::builder()
+            .table_name(&self.0.table)
+            .set_key(Some(waitlist::key(product, shard, position).attributes()))
+            .update_expression("SET #moved = :true")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#moved", MOVED)
+            .expression_attribute_values(":true", AttributeValue::Bool(true))
+            .build()
+            .map_err(StoreError::built)?;
+        Ok(TransactWriteItem::builder().update(mark).build())
+    }
+
+    /// No stock update was recorded, and no bound fixed, since the product was looked at.
+    fn check_product(self, product: &ProductId, looked: &Looked) -> Result<TransactWriteItem, StoreError> {
+        let check = ConditionCheck::builder()
+            .table_name(&self.0.table)
+            .set_key(Some(product::key(product).attributes()))
+            .condition_expression("#version = :version AND #bound = :bound")
+            .expression_attribute_names("#version", product::VERSION)
+            .expression_attribute_names("#bound", product::BOUND)
+            .expression_attribute_values(":version", string(looked.version.as_str()))
+            .expression_attribute_values(":bound", string(looked.bound))
+            .build()
+            .map_err(StoreError::built)?;
+        Ok(TransactWriteItem::builder().condition_check(check).build())
     }
 
     fn delete_subscription(
@@ -289,6 +394,6 @@ mod tests {
         let mut item: Item = texts.map(|(name, text)| (name.to_owned(), string(text))).into();
         item.extend([("shard", 3), ("ttl", 1_900_000_000)].map(|(name, n)| (name.to_owned(), number(n))));
         let subscription: Subscription = from_item(item, KIND).unwrap();
-        assert_eq!((subscription.shard.0, subscription.user_id), (3, None));
+        assert_eq!((subscription.shard.0, subscription.user_id, subscription.by), (3, None, None));
     }
 }

@@ -1,6 +1,6 @@
 //! The waitlist of a product: a log of entries, cut into shards. All reads that ask how many or which subscribers wait go
-//! through this module, so that everyone has the same answer: an entry waits that has not expired and stands past its
-//! shard's committed position, or is [owed a retry](pending_retries).
+//! through this module, so that everyone has the same answer: an entry waits that has not expired, is not
+//! [moved](Entry::moved) and stands past its shard's committed position, or is [owed a retry](pending_retries).
 
 use std::collections::HashMap;
 
@@ -18,8 +18,12 @@ use crate::{ItemKey, Store, StoreError, cursor};
 pub(crate) const KIND: &str = "entry";
 
 /// The attributes that an email needs of an [`Entry`], and nothing else of it.
-const WANTED: &str = "sk, address, locale, #name, #ttl";
-const WANTED_NAMES: [(&str, &str); 2] = [("#name", "name"), ("#ttl", TTL)];
+const WANTED: &str = "sk, address, locale, #name, #ttl, #moved";
+const WANTED_NAMES: [(&str, &str); 3] = [("#name", "name"), ("#ttl", TTL), ("#moved", MOVED)];
+/// The attribute of an entry whose subscriber stands elsewhere by now.
+pub(crate) const MOVED: &str = "moved";
+/// Which entries of a query wait: those that have not expired and have not moved.
+const WAITS: &str = "#ttl > :now AND attribute_not_exists(#moved)";
 /// The keys that one `BatchGetItem` takes.
 const KEYS_AT_ONCE: usize = 100;
 /// The entries of a shard that a thorough count looks at; a longer line is a lower bound. On AWS, so many entries are some
@@ -60,6 +64,10 @@ pub struct Entry {
     /// The name that the email greets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
+    /// Whether its subscriber stands elsewhere by now. It is delivered to nobody, and stays only so that the link of an
+    /// email that went out for it finds its subscriber.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub moved: bool,
     /// When the table may forget it, in Unix seconds.
     pub ttl: i64,
 }
@@ -192,7 +200,7 @@ impl Waitlist<'_> {
     }
 
     /// The entries in `(after, through]`, at most `limit` of them, strongly consistent; of those that expired by `now`
-    /// only the positions.
+    /// only the positions, and without those that have moved.
     ///
     /// # Errors
     /// `Unavailable` and `Denied`.
@@ -216,10 +224,11 @@ impl Waitlist<'_> {
                 .limit(i32::try_from(limit).unwrap_or(i32::MAX))
                 .consistent_read(true),
         );
-        // A page of nothing but keys without a position leads nowhere: the next one does.
+        // A page of nothing but keys without a position and moved entries leads nowhere: the next one does.
         while page.entries.is_empty()
-            && let Some(items) = pages.items().await?
+            && let Some(mut items) = pages.items().await?
         {
+            items.retain(|item| !has_moved(item));
             let found = items.len();
             page.entries = items.into_iter().filter_map(|item| row(item, now)).collect();
             page.strays += found - page.entries.len();
@@ -228,7 +237,7 @@ impl Waitlist<'_> {
         Ok(page)
     }
 
-    /// The entries at these positions, strongly consistent; those that are gone are left out.
+    /// The entries at these positions, strongly consistent; those that are gone or have moved are left out.
     ///
     /// # Errors
     /// `Unavailable` and `Denied`.
@@ -251,7 +260,7 @@ impl Waitlist<'_> {
             let request = self.store.client.batch_get_item().request_items(&self.store.table, asked);
             let got = request.send().await.map_err(|e| StoreError::of("BatchGetItem", &e))?;
             let items = got.responses.unwrap_or_default().into_values().flatten();
-            entries.extend(items.filter_map(|item| row(item, now)));
+            entries.extend(items.filter(|item| !has_moved(item)).filter_map(|item| row(item, now)));
             keys =
                 got.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys).collect();
             keys.extend(rest);
@@ -305,8 +314,9 @@ impl Waitlist<'_> {
             .store
             .query(self.partition(), Some(range))
             .select(Select::Count)
-            .filter_expression("#ttl > :now")
+            .filter_expression(WAITS)
             .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_names("#moved", MOVED)
             .expression_attribute_values(":now", number(now.as_second()));
         let (query, most) = match counting {
             Counting::AtMost(most) => (query.limit(most), counted(most)),
@@ -338,9 +348,11 @@ impl Waitlist<'_> {
         let mut found = Vec::new();
         for position in pending_retries(cursor) {
             match self.entry(position).await {
-                Ok(Some(entry)) => found.push(Waiting { position, subscriber: Some(entry.subscriber) }),
-                // Gone: unsubscribed after SES throttled it.
-                Ok(None) => {}
+                Ok(Some(entry)) if !entry.moved => {
+                    found.push(Waiting { position, subscriber: Some(entry.subscriber) });
+                }
+                // Gone: unsubscribed, or moved, after SES throttled it.
+                Ok(_) => {}
                 Err(error) if error.is_corrupt() => found.push(Waiting { position, subscriber: None }),
                 Err(error) => return Err(error),
             }
@@ -350,8 +362,9 @@ impl Waitlist<'_> {
             self.store
                 .query(self.partition(), Some(range))
                 .projection_expression("sk, #subscriber")
-                .filter_expression("#ttl > :now")
+                .filter_expression(WAITS)
                 .expression_attribute_names("#ttl", TTL)
+                .expression_attribute_names("#moved", MOVED)
                 .expression_attribute_names("#subscriber", "subscriber")
                 .expression_attribute_values(":now", number(now.as_second()))
                 .limit(i32::try_from(most).unwrap_or(i32::MAX))
@@ -406,6 +419,10 @@ fn wanted_names() -> HashMap<String, String> {
     WANTED_NAMES.map(|(name, attribute)| (name.to_owned(), attribute.to_owned())).into()
 }
 
+fn has_moved(item: &Item) -> bool {
+    item.contains_key(MOVED)
+}
+
 /// Reads an entry attribute by attribute: there are a million of them, and serde would cost as much as all else that is
 /// done with one. `None` for an item whose key has no position.
 fn row(mut item: Item, now: Timestamp) -> Option<(Position, Row)> {
@@ -440,6 +457,7 @@ mod tests {
             address: Address::parse("jo@example.com").unwrap(),
             locale: Locale::parse("de-AT").unwrap(),
             name: name.map(str::to_owned),
+            moved: false,
             ttl: 1_000,
         };
         to_item(&key(&ProductId::parse("p").unwrap(), Shard(1), Position::new(5, 6)), &entry, KIND).unwrap()
@@ -516,7 +534,18 @@ mod tests {
         let mut item = stored(Some("Jo <b>"));
         item.insert("subscriber".to_owned(), string("u:user-1"));
         item.insert("address".to_owned(), string("jo@my_shop.example.com"));
-        assert_eq!(from_item::<Entry>(item, KIND).unwrap().subscriber, "u:user-1");
+        let entry = from_item::<Entry>(item, KIND).unwrap();
+        assert_eq!((entry.subscriber.as_str(), entry.moved), ("u:user-1", false));
+    }
+
+    #[test]
+    fn a_moved_entry_is_known_by_its_mark_and_still_names_its_subscriber() {
+        let mut item = stored(None);
+        assert!(!has_moved(&item));
+        item.insert(MOVED.to_owned(), AttributeValue::Bool(true));
+        assert!(has_moved(&item));
+        let entry = from_item::<Entry>(item, KIND).unwrap();
+        assert_eq!((entry.subscriber.as_str(), entry.moved), ("u#1", true));
     }
 
     /// Waiting by this module's meaning is not having had a turn by the cursor's.

@@ -7,12 +7,13 @@ use domain::cursor::{Answer, Cursor, Tally};
 use domain::job::{Job, Ticket};
 use domain::product::{Product, UpdateOrder};
 use domain::stock::Version;
+use domain::subscribing::Looked;
 use domain::{Address, Locale, Position, ProductId, RestockId, Shard, Subscriber};
 use jiff::Timestamp;
 use notify_me_store::budget::BudgetState;
 use notify_me_store::name::Named;
 use notify_me_store::product::{Sale, StockState};
-use notify_me_store::subscription::Subscription;
+use notify_me_store::subscription::{Move, RequestId, Subscription};
 use notify_me_store::summary::{IN_DOUBT, Planned, UNREADABLE};
 use notify_me_store::waitlist::{Count, Counting, Entry, Row};
 use notify_me_store::{Outcome, Store, test_util};
@@ -61,6 +62,7 @@ fn entry(n: u64, seconds: i64) -> Entry {
         address: Address::parse(&format!("{n}@example.com")).unwrap(),
         locale: Locale::default(),
         name: None,
+        moved: false,
         ttl: now().as_second() + seconds,
     }
 }
@@ -74,6 +76,7 @@ fn subscription(n: u64) -> Subscription {
         consent: "asked".to_owned(),
         locale: Locale::default(),
         user_id: None,
+        by: Some(RequestId::new(1)),
         ttl: now().as_second() + 9,
     }
 }
@@ -212,21 +215,103 @@ async fn a_subscription_has_one_entry_whatever_requests_meet() {
         assert_eq!(replaced, outcome, "{old}");
     }
     present(&[1, 2]).await;
+    let by = RequestId::new(1);
     for (from, outcome) in [(&first, REFUSED), (&second, APPLIED)] {
-        let moved =
-            subscriptions.move_to(&who, &id, from.shard, (from.position, at(3)), &entry(1, 9)).await.unwrap();
-        assert_eq!(moved, outcome);
+        let to = Move { shard: SHARD, from: from.position, to: at(3), by: &by, looked: None };
+        assert_eq!(subscriptions.move_to(&who, &id, to, &entry(1, 9)).await.unwrap(), outcome);
     }
-    present(&[1, 3]).await;
+    // What it left stays, for the link of an email.
+    present(&[1, 2, 3]).await;
+    assert!(store.waitlist(&id, SHARD).subscriber(at(2)).await.unwrap().is_some());
     // The email was for the first entry; the subscription stands at the third by now.
     let stale = subscriptions.leave(&id, (SHARD, at(1)), Some((&who, &second))).await.unwrap();
     assert_eq!(stale, REFUSED);
-    present(&[1, 3]).await;
+    present(&[1, 2, 3]).await;
     let found = subscriptions.find(&who, &id).await.unwrap().unwrap();
     assert_eq!(subscriptions.leave(&id, (SHARD, at(1)), Some((&who, &found))).await.unwrap(), APPLIED);
-    present(&[]).await;
+    present(&[2]).await;
     assert!(subscriptions.find(&who, &id).await.unwrap().is_none());
     assert_eq!(subscriptions.leave(&id, (SHARD, at(1)), None).await.unwrap(), APPLIED, "harmless again");
+}
+
+#[tokio::test]
+async fn a_place_is_moved_by_the_request_that_speaks_for_it_while_the_product_is_as_it_was_looked_at() {
+    let store = store().await;
+    let (id, who) = (product("p"), subscriber(1));
+    let (subscriptions, products) = (store.subscriptions(), store.products());
+    let (writer, repeat) = (RequestId::new(1), RequestId::new(2));
+    assert!(subscriptions.insert(&who, &id, &subscription(1), &entry(1, 9)).await.unwrap().is_applied());
+    for (position, outcome) in [(at(2), REFUSED), (at(1), APPLIED)] {
+        assert_eq!(subscriptions.take_over(&who, &id, position, &repeat).await.unwrap(), outcome);
+    }
+    assert_eq!(subscriptions.take_over(&subscriber(2), &id, at(1), &repeat).await.unwrap(), REFUSED);
+
+    let (first, second, restock) = (version(1), version(2), restock("r"));
+    let state = StockState { version: &first, restock: &restock, quantity: Some(0), details: None };
+    assert!(products.record_stock_update(&id, state).await.unwrap().is_applied());
+    assert_eq!(products.fix_bound(&id, &restock, Some(at(1))).await.unwrap(), Outcome::Applied(()));
+    let looked = |version: &Version, bound| Looked { version: version.clone(), bound: at(bound) };
+    let (early, late, is) = (looked(&second, 1), looked(&first, 0), looked(&first, 1));
+    for (by, looked, outcome) in [
+        (&writer, None, REFUSED),
+        (&writer, Some(&is), REFUSED),
+        (&repeat, Some(&early), REFUSED),
+        (&repeat, Some(&late), REFUSED),
+        (&repeat, Some(&is), APPLIED),
+    ] {
+        let to = Move { shard: SHARD, from: at(1), to: at(3), by, looked };
+        assert_eq!(subscriptions.move_to(&who, &id, to, &entry(1, 9)).await.unwrap(), outcome, "{looked:?}");
+    }
+    let found = subscriptions.find(&who, &id).await.unwrap().unwrap();
+    assert_eq!((found.position, found.by.as_ref()), (at(3), Some(&repeat)));
+
+    // An entry that is gone is not made anew by the mark of a move.
+    assert_eq!(subscriptions.leave(&id, (SHARD, at(3)), None).await.unwrap(), APPLIED);
+    let to = Move { shard: SHARD, from: at(3), to: at(4), by: &repeat, looked: None };
+    assert_eq!(subscriptions.move_to(&who, &id, to, &entry(1, 9)).await.unwrap(), REFUSED);
+    assert!(store.waitlist(&id, SHARD).entry(at(3)).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_moved_entry_is_passed_by_every_read_of_those_that_wait() {
+    let store = store().await;
+    let id = product("p");
+    let (waitlist, subscriptions) = (store.waitlist(&id, SHARD), store.subscriptions());
+    for n in 1..=4 {
+        let inserted = subscriptions.insert(&subscriber(n), &id, &subscription(n), &entry(n, 9)).await;
+        assert!(inserted.unwrap().is_applied());
+    }
+    let by = RequestId::new(1);
+    for n in [1, 2, 4] {
+        let to = Move { shard: SHARD, from: at(n), to: at(n + 10), by: &by, looked: None };
+        assert_eq!(subscriptions.move_to(&subscriber(n), &id, to, &entry(n, 9)).await.unwrap(), APPLIED);
+    }
+    let waiting = [3, 11, 12, 14].map(at);
+    // Of one item each, so that there are pages of nothing but a moved entry.
+    for limit in [1, 2, 9] {
+        let (mut found, mut after) = (vec![], Position::START);
+        loop {
+            let page = waitlist.page(after, Position::END, limit, now()).await.unwrap();
+            assert_eq!(page.strays, 0);
+            let Some((last, _)) = page.entries.last() else { break };
+            after = *last;
+            found.extend(page.entries.into_iter().map(|(position, _)| position));
+        }
+        assert_eq!(found, waiting, "{limit}");
+    }
+    let mut found: Vec<_> =
+        waitlist.entries_at(&[1, 3, 4, 14].map(at), now()).await.unwrap().into_keys().collect();
+    found.sort_unstable();
+    assert_eq!(found, [3, 14].map(at));
+    let carried = Cursor { pending_retries: vec![at(1), at(3)], committed: at(4), ..Cursor::default() };
+    for (cursor, waiting) in [(Cursor::default(), &waiting[..]), (carried, &waiting)] {
+        let first = waitlist.first(&cursor, 9, now()).await.unwrap();
+        assert_eq!(first.iter().map(|one| one.position).collect::<Vec<_>>(), waiting);
+    }
+    for counting in [Counting::AtMost(99), Counting::Thorough] {
+        let count = waitlist.count(&Cursor::default(), Position::END, counting, now()).await.unwrap();
+        assert_eq!(count, Count { number: 4, exact: true, read: 7 });
+    }
 }
 
 #[tokio::test]

@@ -166,6 +166,7 @@ impl Lab {
                     let shard = Shard(u16::try_from(number % usize::from(self.shards)).unwrap_or_default());
                     let email = address(product, number);
                     let entry = Entry {
+                        moved: false,
                         subscriber: email.clone(),
                         address: Address::parse(&email).map_err(|_| anyhow::anyhow!("not an address"))?,
                         locale: Locale::default(),

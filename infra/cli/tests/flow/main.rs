@@ -13,6 +13,7 @@ mod ids;
 mod operator;
 mod outages;
 mod people;
+mod places;
 mod real_parts;
 mod recipients;
 mod records;

@@ -8,24 +8,67 @@ use super::{Mistake, Protocol, SHARD, World, restock};
 use crate::Position;
 use crate::subscribing::{Found, Insertion, Outcome, Step, Subscribed, Subscribing, Write};
 
+/// The maker of a request for a shopper's address.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Asker {
+    pub(super) shopper: usize,
+    /// Whether it is the shopper. A stranger's answer is a promise to nobody, and tells the shopper nothing.
+    owner: bool,
+}
+
+impl Asker {
+    pub(super) const fn owner(shopper: usize) -> Self {
+        Self { shopper, owner: true }
+    }
+
+    pub(super) const fn stranger(shopper: usize) -> Self {
+        Self { shopper, owner: false }
+    }
+}
+
+/// A subscription in the table.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Subscription {
+    position: Position,
+    /// The request that speaks for it.
+    by: usize,
+}
+
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Request {
     Idle,
     /// How many emails the shopper had got for certain when it began. Shared, because most steps of the model are others'.
     Asks(Arc<Subscribing>, Emails),
-    /// Answered, at this place, with whether the product is in stock; where a restock is to come, with the number.
-    Done(Position, bool, Option<Emails>),
+    /// Dead, or a stranger was answered, or the shopper was, like this.
+    Done(Option<Answer>),
+}
+
+/// What a shopper was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) struct Answer {
+    place: Position,
+    in_stock: bool,
+    /// Where a restock is to come: how many emails they had got for certain when they asked.
+    before: Option<Emails>,
 }
 
 type Emails = usize;
 
+/// What clocks say: where a position is chosen, they differ.
+pub(super) const EARLY: i64 = 1;
+pub(super) const LATE: i64 = 3;
+
 impl Protocol {
-    /// What the request does next where its clock says `clock`.
-    pub(super) fn next_of(&self, request: &Request, index: usize, clock: i64) -> Option<Step> {
+    /// Whether its clock decides what the request does next; `None` where it does nothing more.
+    pub(super) fn chooses_position(&self, request: &Request) -> Option<bool> {
+        let chooses = |subscribing: &Subscribing| {
+            let at = |clock| subscribing.next(time(clock), 0);
+            at(EARLY) != at(LATE)
+        };
         match request {
-            Request::Idle => Some(self.subscribing().next(time(clock), index as u128)),
-            Request::Asks(subscribing, _) => Some(subscribing.next(time(clock), index as u128)),
-            Request::Done(..) => None,
+            Request::Idle => Some(chooses(&self.subscribing())),
+            Request::Asks(subscribing, _) => Some(chooses(subscribing)),
+            Request::Done(_) => None,
         }
     }
 
@@ -34,6 +77,24 @@ impl Protocol {
         let recorded =
             world.product.as_ref().is_some_and(|known| known.restock_id == restock(world.next_event));
         self.events.iter().skip(world.next_event + usize::from(recorded)).any(|in_stock| *in_stock)
+    }
+
+    /// Whether a shopper was answered before a restock, and got no email after they had asked.
+    pub(super) fn passes_over(&self, world: &World) -> bool {
+        let answers = || {
+            self.requests.iter().zip(&world.requests).filter_map(|(asker, request)| match request {
+                Request::Done(Some(answer)) => Some((asker.shopper, answer)),
+                _ => None,
+            })
+        };
+        answers().any(|(shopper, answer)| {
+            let Some(before) = answer.before else { return false };
+            let emails = world.mailed.iter().filter(|(of, _)| *of == shopper).count();
+            // Where they asked twice at the same time, the other answer may have told them.
+            let is_told =
+                |(of, other): (usize, &Answer)| of == shopper && other.in_stock && other.place > answer.place;
+            emails <= before && !answers().any(is_told)
+        })
     }
 
     fn subscribing(&self) -> Subscribing {
@@ -46,110 +107,110 @@ impl Protocol {
 
     /// The request's next access of the table.
     pub(super) fn request(&self, world: &mut World, index: usize, clock: i64) {
-        let (shopper, request) = world.requests[index].clone();
+        let Asker { shopper, owner } = self.requests[index];
         let is_to_come = self.restock_is_to_come(world);
-        let (mut subscribing, before) = match request {
+        let (mut subscribing, before) = match world.requests[index].clone() {
             Request::Idle => {
                 (self.subscribing(), if is_to_come { world.committed_emails(shopper) } else { 0 })
             }
             Request::Asks(subscribing, before) => (Arc::unwrap_or_clone(subscribing), before),
-            Request::Done(..) => return,
+            Request::Done(_) => return,
         };
-        let step = subscribing.next(time(clock), index as u128);
-        answer(world, shopper, &mut subscribing, step);
+        self.answer(world, index, &mut subscribing, time(clock));
         if let Step::BackOff(_) = subscribing.next(time(clock), 0) {
             subscribing.on_waited();
+            // Else every round of two that take turns would be a state of its own.
+            subscribing.forget_rounds();
         }
-        world.requests[index].1 = match subscribing.next(time(clock), 0) {
-            Step::Finished(Outcome::Subscribed(Subscribed { position, in_stock, .. })) => {
-                Request::Done(position, in_stock, is_to_come.then_some(before))
-            }
-            _ => Request::Asks(Arc::new(subscribing), before),
+        let Step::Finished(Outcome::Subscribed(answer)) = subscribing.next(time(clock), 0) else {
+            world.requests[index] = Request::Asks(Arc::new(subscribing), before);
+            return;
         };
+        let Subscribed { position: place, in_stock, .. } = answer;
+        if owner {
+            world.owed[shopper] = !in_stock;
+        }
+        let before = is_to_come.then_some(before);
+        world.requests[index] = Request::Done(owner.then_some(Answer { place, in_stock, before }));
+    }
+
+    /// Does the next step of `subscribing`, and answers it.
+    fn answer(&self, world: &mut World, index: usize, subscribing: &mut Subscribing, now: Timestamp) {
+        let shopper = self.requests[index].shopper;
+        let known = world.subscriptions[shopper];
+        let found = known.map(|known| Found { shard: SHARD, position: known.position, ttl: i64::MAX });
+        let points_to = |position| known.is_some_and(|known| known.position == position);
+        let write = |applied| if applied { Write::Applied } else { Write::Refused };
+        match subscribing.next(now, index as u128) {
+            Step::Insert { position, .. } => {
+                if found.is_none() {
+                    world.enter(shopper, position, index);
+                }
+                subscribing.on_inserted(position, found.map_or(Insertion::Inserted, Insertion::Found));
+            }
+            Step::ReadCursor(_) => subscribing.on_cursor(&world.cursor, time(0)),
+            Step::ReadEntry { position, .. } => subscribing.on_entry(world.entries.contains_key(&position)),
+            Step::TakeOver(position) => {
+                if points_to(position) {
+                    world.subscriptions[shopper] = Some(Subscription { position, by: index });
+                }
+                subscribing.on_taken_over(write(points_to(position)));
+            }
+            Step::Replace { found, position, .. } => {
+                if points_to(found) {
+                    world.enter(shopper, position, index);
+                }
+                subscribing.on_replaced(position, write(points_to(found)));
+            }
+            Step::ReadProduct => subscribing.on_product(world.product.as_ref()),
+            Step::Move { from, to, looked, .. } => {
+                let speaks =
+                    self.mistake == Mistake::MoveByAnybody || known.is_some_and(|known| known.by == index);
+                let stands = looked.is_none_or(|looked| {
+                    world
+                        .product
+                        .as_ref()
+                        .is_some_and(|now| now.version == looked.version && now.bound == Some(looked.bound))
+                });
+                let applied = points_to(from) && speaks && stands;
+                if applied {
+                    // Its mark: whoever reads entries passes it.
+                    world.entries.remove(&from);
+                    world.enter(shopper, to, index);
+                }
+                subscribing.on_moved(to, write(applied));
+            }
+            Step::InsertBare(position) => {
+                if found.is_none() {
+                    world.subscriptions[shopper] = Some(Subscription { position, by: index });
+                }
+                subscribing.on_inserted(position, found.map_or(Insertion::Inserted, Insertion::Found));
+            }
+            Step::WriteEntry(position) => {
+                world.entries.insert(position, shopper);
+                subscribing.on_entry_written();
+            }
+            step @ (Step::BackOff(_) | Step::Finished(_)) => {
+                unreachable!("{step:?} is no access of the table")
+            }
+        }
     }
 }
 
 impl World {
-    /// Whether a shopper was answered "you wait" and got no email at that place, or at a later one that it moved to; nor,
-    /// where they asked twice at the same time, the other request's answer "in stock".
-    pub(super) fn is_lost(&self, shopper: usize, request: &Request) -> bool {
-        let Request::Done(place, false, _) = *request else { return false };
-        let later = (shopper, place)..(shopper + 1, Position::START);
-        self.mailed.range(later).next().is_none() && !self.is_answered_later(shopper, place)
-    }
-
-    /// Whether a shopper was answered before a restock, and got no email after they had asked.
-    pub(super) fn is_passed_over(&self, shopper: usize, request: &Request) -> bool {
-        let Request::Done(place, _, Some(before)) = *request else { return false };
-        let emails = self.mailed.iter().filter(|(of, _)| *of == shopper).count();
-        emails <= before && !self.is_answered_later(shopper, place)
-    }
-
-    fn is_answered_later(&self, shopper: usize, place: Position) -> bool {
-        let later = |request: &Request| matches!(request, Request::Done(at, true, _) if *at > place);
-        self.requests.iter().any(|(of, request)| *of == shopper && later(request))
-    }
-
     /// At how many places a shopper has got an email, without those in a call that is not committed: a request that meets
     /// that is as good as one before it.
     fn committed_emails(&self, shopper: usize) -> Emails {
         self.mailed.iter().filter(|(of, at)| *of == shopper && self.cursor.is_consumed(*at)).count()
     }
+
+    /// Writes a subscription and its entry.
+    fn enter(&mut self, shopper: usize, position: Position, by: usize) {
+        self.subscriptions[shopper] = Some(Subscription { position, by });
+        self.entries.insert(position, shopper);
+    }
 }
 
 fn time(clock: i64) -> Timestamp {
     Timestamp::from_millisecond(clock).unwrap_or_default()
-}
-
-/// Does `step`, and answers it.
-fn answer(world: &mut World, shopper: usize, subscribing: &mut Subscribing, step: Step) {
-    let known = world.subscriptions[shopper];
-    match step {
-        Step::Insert { position, .. } => match known {
-            Some(found) => {
-                let found = Found { shard: SHARD, position: found, ttl: i64::MAX };
-                subscribing.on_inserted(position, Insertion::Found(found));
-            }
-            None => {
-                world.subscriptions[shopper] = Some(position);
-                world.entries.insert(position, shopper);
-                subscribing.on_inserted(position, Insertion::Inserted);
-            }
-        },
-        Step::ReadCursor(_) => subscribing.on_cursor(&world.cursor, time(0)),
-        Step::ReadEntry { position, .. } => subscribing.on_entry(world.entries.contains_key(&position)),
-        Step::Replace { found, position, .. } => {
-            let write = if known == Some(found) { Write::Applied } else { Write::Refused };
-            if write == Write::Applied {
-                world.subscriptions[shopper] = Some(position);
-                world.entries.insert(position, shopper);
-            }
-            subscribing.on_replaced(position, write);
-        }
-        Step::ReadProduct => subscribing.on_product(world.product.as_ref()),
-        Step::Move { from, to, .. } => {
-            let write = if known == Some(from) { Write::Applied } else { Write::Refused };
-            if write == Write::Applied {
-                world.entries.remove(&from);
-                world.entries.insert(to, shopper);
-                world.subscriptions[shopper] = Some(to);
-            }
-            subscribing.on_moved(to, write);
-        }
-        Step::InsertBare(position) => match known {
-            Some(found) => {
-                let found = Found { shard: SHARD, position: found, ttl: i64::MAX };
-                subscribing.on_inserted(position, Insertion::Found(found));
-            }
-            None => {
-                world.subscriptions[shopper] = Some(position);
-                subscribing.on_inserted(position, Insertion::Inserted);
-            }
-        },
-        Step::WriteEntry(position) => {
-            world.entries.insert(position, shopper);
-            subscribing.on_entry_written();
-        }
-        Step::BackOff(_) | Step::Finished(_) => unreachable!("{step:?} is no access of the table"),
-    }
 }

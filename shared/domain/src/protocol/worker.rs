@@ -238,6 +238,7 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                 let bound = world.product.as_ref().and_then(|product| product.bound);
                 for (position, shopper) in announced.into_recipients() {
                     world.mailed.insert((*shopper, *position));
+                    world.owed[*shopper] = false;
                     world.told[job.event][*shopper] += 1;
                     world.unlawful |= !*looked || Some(*position) > bound;
                 }

@@ -1,7 +1,7 @@
 //! Mistakes in the order of the steps, which the model must find. Nothing of this is in a build that is not a test's.
 
 use super::place::Place;
-use super::{Outcome, State, Step, Subscribed, Subscribing};
+use super::{Outcome, State, Step, Subscribed, Subscribing, Write};
 use crate::Position;
 use crate::product::Product;
 
@@ -20,6 +20,10 @@ pub(crate) enum Mutant {
     RepeatFromStart,
     /// A repeat does not see that its turn is over.
     NoNoteOfConsumed,
+    /// A repeat looks at the product without taking the place over.
+    NoTakeOver,
+    /// A repeat's move does not depend on the product.
+    MoveUnchecked,
 }
 
 /// Which mistake a request makes, if any, and what it keeps for that.
@@ -35,7 +39,7 @@ impl Switch {
         self.mutant == Some(mutant)
     }
 
-    pub(super) fn hurries(&self, state: &State) -> Option<Step> {
+    pub(super) fn hurries(&self, state: &State) -> Option<Step<'static>> {
         let hurries = self.is(Mutant::LookBeforeWrite) && *state == State::Insert && self.early.is_none();
         hurries.then_some(Step::ReadProduct)
     }
@@ -61,6 +65,11 @@ impl Subscribing {
         Self { mutant: Switch { mutant, ..Switch::default() }, ..self }
     }
 
+    /// For a model that has as many rounds as it wants.
+    pub(crate) fn forget_rounds(&mut self) {
+        self.round = 0;
+    }
+
     pub(super) fn swap_after_insert(&mut self) {
         match self.state {
             State::Look(place) if self.mutant.is(Mutant::EntryAfterSubscription) => {
@@ -80,6 +89,22 @@ impl Subscribing {
     pub(crate) fn on_entry_written(&mut self) {
         if let State::WriteEntry(position) = self.state {
             self.state = State::Look(Place::forged(self.shard, position));
+        }
+    }
+
+    pub(super) fn swap_after_entry(&mut self) {
+        if let State::TakeOver(_) = self.state
+            && self.mutant.is(Mutant::NoTakeOver)
+        {
+            self.on_taken_over(Write::Applied);
+        }
+    }
+
+    pub(super) fn swap_after_look(&mut self) {
+        if let State::Move(.., looked) = &mut self.state
+            && self.mutant.is(Mutant::MoveUnchecked)
+        {
+            *looked = None;
         }
     }
 

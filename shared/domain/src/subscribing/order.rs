@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::mutant::Mutant;
 use super::place::Place;
 use super::{
-    Found, Insertion, Outcome, ROUNDS, State, Step, Subscribed, Subscribing, Write, backoff, unix_ms,
+    Found, Insertion, Looked, Outcome, ROUNDS, State, Step, Subscribed, Subscribing, Write, backoff, unix_ms,
 };
 use crate::Position;
 use crate::cursor::Cursor;
@@ -18,30 +18,34 @@ use crate::product::Product;
 /// When it is not.
 impl Subscribing {
     /// The next thing to do, `now`, with these `random` bits: a position or a wait is made of them.
-    pub fn next(&self, now: Timestamp, random: u128) -> Step {
+    pub fn next(&self, now: Timestamp, random: u128) -> Step<'_> {
         #[cfg(test)]
         if let Some(step) = self.mutant.hurries(&self.state) {
             return step;
         }
         let past = |bound: Option<Position>| Position::past(bound, unix_ms(now), random);
         let shard = self.shard;
-        match self.state {
+        match &self.state {
             State::BackOff => Step::BackOff(backoff(self.round, random)),
             #[cfg(test)]
             State::Insert if self.mutant.is(Mutant::EntryAfterSubscription) => Step::InsertBare(past(None)),
             State::Insert => Step::Insert { shard, position: past(None) },
             State::ReadCursor(found) => Step::ReadCursor(found.shard),
-            State::ReadEntry(Found { shard, position, .. }, _) => Step::ReadEntry { shard, position },
+            &State::ReadEntry(Found { shard, position, .. }, _) => Step::ReadEntry { shard, position },
+            State::TakeOver(found) => Step::TakeOver(found.position),
             State::ReadBound(..) | State::Look(_) => Step::ReadProduct,
             State::Replace(found, floor) => {
-                Step::Replace { found: found.position, shard, position: past(floor) }
+                Step::Replace { found: found.position, shard, position: past(*floor) }
             }
-            State::Move(place, bound) => {
-                Step::Move { shard: place.shard(), from: place.position(), to: past(Some(bound)) }
-            }
-            State::Finished(outcome) => Step::Finished(outcome),
+            State::Move(place, bound, looked) => Step::Move {
+                shard: place.shard(),
+                from: place.position(),
+                to: past(Some(*bound)),
+                looked: looked.as_ref(),
+            },
+            State::Finished(outcome) => Step::Finished(*outcome),
             #[cfg(test)]
-            State::WriteEntry(position) => Step::WriteEntry(position),
+            State::WriteEntry(position) => Step::WriteEntry(*position),
         }
     }
 
@@ -82,10 +86,18 @@ impl Subscribing {
     /// replaced like one that is gone.
     pub fn on_entry(&mut self, is_there: bool) {
         let State::ReadEntry(found, committed) = self.state else { out_of_turn() };
-        self.state = match Place::found(is_there, found.shard, found.position) {
-            Some(place) => State::Look(place),
-            None => State::ReadBound(found, committed),
-        };
+        self.state = if is_there { State::TakeOver(found) } else { State::ReadBound(found, committed) };
+        #[cfg(test)]
+        self.swap_after_entry();
+    }
+
+    /// Whether this request speaks for the found place. From here on no request that came before can move it.
+    pub fn on_taken_over(&mut self, write: Write) {
+        let State::TakeOver(found) = self.state else { out_of_turn() };
+        match Place::taken_over(write, found.shard, found.position) {
+            Some(place) => self.state = State::Look(place),
+            None => self.next_round(),
+        }
     }
 
     /// The product; `None` where no update of it was ever recorded.
@@ -108,20 +120,18 @@ impl Subscribing {
 
     /// Answers, or moves past the bound of a fan-out that may have passed the entry by.
     fn look(&mut self, place: Place, product: Option<&Product>) {
-        let (position, just_written) = (place.position(), place.is_just_written());
-        let bound = product.and_then(|product| product.must_move_past(position, just_written));
+        let just_written = place.is_just_written();
+        let bound = product.and_then(|product| product.must_move_past(place.position(), just_written));
         let in_stock = product.is_some_and(Product::in_stock);
         #[cfg(test)]
         let bound = self.mutant.of_look(bound, in_stock);
+        let looked = |bound| product.map(|product| Looked { version: product.version.clone(), bound });
         self.state = match bound {
-            Some(bound) => State::Move(place, bound),
-            None => State::Finished(Outcome::Subscribed(Subscribed {
-                new: place.is_new(),
-                shard: place.shard(),
-                position,
-                in_stock,
-            })),
+            Some(bound) => State::Move(place, bound, looked(bound).filter(|_| !just_written)),
+            None => answered(place, in_stock),
         };
+        #[cfg(test)]
+        self.swap_after_look();
     }
 
     /// What became of the subscription at `position` in place of the found one.
@@ -134,10 +144,11 @@ impl Subscribing {
     }
 
     /// What became of the move to `position`. After it the product is looked at again: another fan-out may have been
-    /// planned meanwhile.
+    /// planned meanwhile. A repeat's move was that look: it is applied only where the product is sold out still.
     pub fn on_moved(&mut self, position: Position, write: Write) {
-        let State::Move(place, _) = self.state else { out_of_turn() };
+        let State::Move(place, _, ref looked) = self.state else { out_of_turn() };
         match place.moved(write, position) {
+            Some(place) if looked.is_some() => self.state = answered(place, false),
             Some(place) => self.state = State::Look(place),
             None => self.next_round(),
         }
@@ -149,6 +160,11 @@ impl Subscribing {
         self.round += 1;
         self.state = if self.round < ROUNDS { State::BackOff } else { State::Finished(Outcome::Contended) };
     }
+}
+
+fn answered(place: Place, in_stock: bool) -> State {
+    let (new, shard, position) = (place.is_new(), place.shard(), place.position());
+    State::Finished(Outcome::Subscribed(Subscribed { new, shard, position, in_stock }))
 }
 
 #[expect(clippy::panic, reason = "a mistake in the caller's loop")]

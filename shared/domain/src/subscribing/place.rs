@@ -3,8 +3,8 @@
 use super::{Insertion, Write};
 use crate::{Position, Shard};
 
-/// A subscription with its entry, at one position. It is had by winning a write of both, or by reading an entry whose turn
-/// is to come, and in no other way; and without it no subscriber is answered.
+/// A subscription with its entry, at one position. It is had by winning a write of both, or by taking over one whose entry
+/// was read and whose turn is to come, and in no other way; and without it no subscriber is answered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Place {
     shard: Shard,
@@ -26,9 +26,10 @@ impl Place {
         (write == Write::Applied).then_some(place)
     }
 
-    /// The place that an earlier request wrote; `None` where its entry is gone.
-    pub(super) fn found(is_there: bool, shard: Shard, position: Position) -> Option<Self> {
-        is_there.then_some(Self { shard, position, new: false, just_written: false })
+    /// The place that an earlier request wrote; `None` where this one could not take it over.
+    pub(super) fn taken_over(write: Write, shard: Shard, position: Position) -> Option<Self> {
+        let place = Self { shard, position, new: false, just_written: false };
+        (write == Write::Applied).then_some(place)
     }
 
     /// The place after a move; `None` where it did not happen.

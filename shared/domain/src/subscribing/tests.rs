@@ -42,17 +42,16 @@ impl Table {
     fn run(mut self) -> (String, Outcome) {
         let (mut subscribing, mut trace) = (Subscribing::new(Shard(2)), Vec::new());
         loop {
-            let step = subscribing.next(Timestamp::from_millisecond(10).unwrap(), 0);
-            trace.push(match step {
+            trace.push(match subscribing.next(Timestamp::from_millisecond(10).unwrap(), 0) {
                 Step::Finished(outcome) => return (trace.join(", "), outcome),
                 step => named(step),
             });
-            self.answer(&mut subscribing, step);
+            self.answer(&mut subscribing);
         }
     }
 
-    fn answer(&mut self, subscribing: &mut Subscribing, step: Step) {
-        match step {
+    fn answer(&mut self, subscribing: &mut Subscribing) {
+        match subscribing.next(Timestamp::from_millisecond(10).unwrap(), 0) {
             Step::BackOff(_) => subscribing.on_waited(),
             Step::Insert { position, .. } => {
                 let answer = match self.found {
@@ -69,6 +68,7 @@ impl Table {
                 subscribing.on_cursor(&cursor, second(100));
             }
             Step::ReadEntry { .. } => subscribing.on_entry(self.entry),
+            Step::TakeOver(_) => subscribing.on_taken_over(self.write()),
             Step::ReadProduct => {
                 subscribing.on_product(self.products.first());
                 if self.products.len() > 1 {
@@ -88,7 +88,7 @@ impl Table {
     }
 }
 
-fn named(step: Step) -> String {
+fn named(step: Step<'_>) -> String {
     let n = Position::time_ms;
     match step {
         Step::BackOff(_) => "wait".to_owned(),
@@ -99,7 +99,12 @@ fn named(step: Step) -> String {
             format!("replace {} by {shard}/{}", n(found), n(position))
         }
         Step::ReadProduct => "product".to_owned(),
-        Step::Move { shard, from, to } => format!("move {shard}/{} to {}", n(from), n(to)),
+        Step::TakeOver(position) => format!("take over {}", n(position)),
+        Step::Move { shard, from, to, looked: None } => format!("move {shard}/{} to {}", n(from), n(to)),
+        Step::Move { shard, from, to, looked: Some(looked) } => {
+            assert_eq!(looked.version, product(None, 0).version);
+            format!("move {shard}/{} to {} while {}", n(from), n(to), n(looked.bound))
+        }
         step => format!("{step:?}"),
     }
 }
@@ -141,14 +146,15 @@ fn an_entry_that_a_fan_out_may_have_missed_moves_past_its_bound_and_looks_again(
 
 #[test]
 fn a_repeat_before_its_turn_keeps_its_place() {
-    // Also while a fan-out is under way that will deliver it; past one that has stopped it moves.
+    // Also while a fan-out is under way that will deliver it; past one that has stopped it moves, while the product is as
+    // it was looked at, and that is the answer.
     for (products, moves, position, in_stock) in [
         (vec![product(None, 0)], "", at(7), false),
         (vec![product(Some(7), 5)], "", at(7), true),
-        (vec![product(Some(7), 0)], ", move 1/7 to 10, product", at(10), false),
+        (vec![product(Some(7), 0)], ", move 1/7 to 10 while 7", at(10), false),
     ] {
         let run = Table { found: found(7, 200), entry: true, products, committed: 6, refused: 0 }.run();
-        let steps = format!("insert 2/10, cursor 1, entry 1/7, product{moves}");
+        let steps = format!("insert 2/10, cursor 1, entry 1/7, take over 7, product{moves}");
         assert_eq!(run, (steps, subscribed(false, 1, position, in_stock)));
     }
 }
@@ -187,10 +193,18 @@ fn a_refused_write_begins_anew_after_a_wait_and_gives_up_after_ten_rounds() {
 }
 
 #[test]
-fn a_refused_move_or_replacement_begins_anew() {
+fn a_refused_take_over_move_or_replacement_begins_anew() {
     let products = vec![product(Some(20), 0)];
     let (steps, _) = Table { found: found(7, 200), entry: true, products, committed: 0, refused: 1 }.run();
-    assert!(steps.contains("move 1/7 to 20, wait, insert 2/10, cursor 1"), "{steps}");
+    assert!(steps.contains("take over 7, wait, insert 2/10, cursor 1"), "{steps}");
+    let mut subscribing = Subscribing::new(Shard(2));
+    let products = vec![product(Some(20), 0)];
+    let mut table = Table { found: found(7, 200), entry: true, products, ..Table::default() };
+    while !matches!(subscribing.next(second(0), 0), Step::Move { .. }) {
+        table.answer(&mut subscribing);
+    }
+    subscribing.on_moved(at(21), Write::Refused);
+    assert!(matches!(subscribing.next(second(0), 0), Step::BackOff(_)));
     let products = vec![product(Some(20), 0)];
     let (steps, _) = Table { found: found(7, 200), entry: true, products, committed: 7, refused: 1 }.run();
     assert!(steps.contains("replace 7 by 2/20, wait, insert 2/10, cursor 1"), "{steps}");

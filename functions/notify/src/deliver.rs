@@ -102,7 +102,7 @@ async fn deliver_living(
     until: Instant,
 ) -> Result<(), Failed> {
     let Some(snapshot) = snapshot else {
-        tracing::warn!(product = %job.product_id, shard = %job.shard, "a job for a product that was never in stock");
+        warn_of_unplanned(job);
         return Ok(());
     };
     match deliver_from(app, job, snapshot, Patience::Waits, until).await? {
@@ -133,7 +133,7 @@ pub(crate) async fn deliver_from(
         (hands, Acquire::Acquired(delivery)) => run::run(hands, *delivery).await?,
         (_, Acquire::Busy { .. }) => return Ok(Begun::Busy),
         (_, Acquire::NotPlanned) => {
-            tracing::warn!(product = %job.product_id, shard = %job.shard, "a job for a product that was never in stock");
+            warn_of_unplanned(job);
             return Ok(Begun::Worked);
         }
     };
@@ -158,6 +158,10 @@ async fn hand_over(app: &App, job: &Job, end: End) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+fn warn_of_unplanned(job: &Job) {
+    tracing::warn!(product = %job.product_id, shard = %job.shard, "a job for a product that was never in stock");
 }
 
 /// Takes the shard over; while another worker's call may be under way, with patience looks again until it certainly is over.

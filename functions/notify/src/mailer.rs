@@ -225,8 +225,7 @@ fn json(values: &serde_json::Map<String, serde_json::Value>) -> String {
         clippy::expect_used,
         reason = "a map of JSON values; an empty text would be an email without its words"
     )]
-    let text = serde_json::to_string(values).expect("JSON values are JSON");
-    text
+    serde_json::to_string(values).expect("JSON values are JSON")
 }
 
 /// The From header: the shop's name and the address. A name that is not plain words is written in encoded words

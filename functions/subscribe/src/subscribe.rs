@@ -20,7 +20,9 @@ const SECONDS_PER_DAY: i64 = 86_400;
 pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Result<Subscribed, StoreError> {
     let (store, subscriber) = (&app.store, &wish.subscriber);
     let mut subscribing = Subscribing::new(app.config.shards.of(subscriber));
-    let (by, mut entry) = (RequestId::new(entropy::random()), new_entry(app, wish));
+    let (by, new) = (RequestId::new(entropy::random()), new_entry(app, wish));
+    // The entry of an earlier request, which a move takes along.
+    let mut found = None;
     loop {
         match subscribing.next(clock::now(), entropy::random()) {
             Step::BackOff(wait) => {
@@ -28,10 +30,9 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
                 subscribing.on_waited();
             }
             Step::Insert { shard, position } => {
-                entry = new_entry(app, wish);
-                let subscription = new_subscription(wish, &by, shard, position, &entry);
-                let inserted =
-                    store.subscriptions().insert(subscriber, product, &subscription, &entry).await?;
+                found = None;
+                let subscription = new_subscription(wish, &by, shard, position, &new);
+                let inserted = store.subscriptions().insert(subscriber, product, &subscription, &new).await?;
                 subscribing.on_inserted(position, insertion(inserted));
             }
             Step::ReadCursor(shard) => {
@@ -39,13 +40,12 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
                 subscribing.on_cursor(&stored.cursor, clock::now());
             }
             Step::ReadEntry { shard, position } => {
-                let found = match store.waitlist(product, shard).entry(position).await {
+                let read = match store.waitlist(product, shard).entry(position).await {
                     Err(error) if error.is_corrupt() => None,
                     read => read?,
                 };
-                let found = found.filter(|found| !found.moved);
+                found = read.filter(|entry| !entry.moved);
                 subscribing.on_entry(found.is_some());
-                entry = found.unwrap_or(entry);
             }
             Step::TakeOver(position) => {
                 let taken = store.subscriptions().take_over(subscriber, product, position, &by).await;
@@ -55,17 +55,17 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
                 let known = store.products().get(product).await?;
                 subscribing.on_product(known.as_ref());
             }
-            Step::Replace { found, shard, position } => {
-                entry = new_entry(app, wish);
-                let subscription = new_subscription(wish, &by, shard, position, &entry);
+            Step::Replace { found: old, shard, position } => {
+                found = None;
+                let subscription = new_subscription(wish, &by, shard, position, &new);
                 let subscriptions = store.subscriptions();
-                let replaced =
-                    subscriptions.replace(subscriber, product, found, &subscription, &entry).await?;
+                let replaced = subscriptions.replace(subscriber, product, old, &subscription, &new).await?;
                 subscribing.on_replaced(position, write(replaced));
             }
             Step::Move { shard, from, to, looked } => {
                 let move_to = Move { shard, from, to, by: &by, looked };
-                let moved = store.subscriptions().move_to(subscriber, product, move_to, &entry).await?;
+                let entry = found.as_ref().unwrap_or(&new);
+                let moved = store.subscriptions().move_to(subscriber, product, move_to, entry).await?;
                 subscribing.on_moved(to, write(moved));
             }
             Step::Finished(Ended::Subscribed(subscribed)) => return Ok(subscribed),

@@ -13,10 +13,8 @@ use store::{Store, test_util};
 const NO_KAFKA: &str = "127.0.0.1:1";
 
 async fn app() -> (App, Store) {
-    let url = test_util::serve().await.unwrap();
     let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
-    let store = Store::at(&aws, Some(&url), "table");
-    store.create_if_missing().await.unwrap();
+    let store = test_util::store(&aws).await.unwrap();
     let settings = |name: &str| match name {
         "KAFKA_BOOTSTRAP_SERVERS" => Some(NO_KAFKA.to_owned()),
         "DELIVERY_TIMEOUT_MS" => Some("50".to_owned()),

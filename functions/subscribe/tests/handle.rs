@@ -13,10 +13,8 @@ use store::{Store, test_util};
 const KEY: &str = "a secret of sixteen bytes or more";
 
 async fn app() -> (App, Store) {
-    let url = test_util::serve().await.unwrap();
     let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
-    let store = Store::at(&aws, Some(&url), "table");
-    store.create_if_missing().await.unwrap();
+    let store = test_util::store(&aws).await.unwrap();
     let config = Config::read(&|name| (name == "UNSUBSCRIBE_KEY").then(|| KEY.to_owned())).unwrap();
     (App::new(config, store.clone()), store)
 }

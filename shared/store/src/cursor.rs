@@ -73,7 +73,7 @@ impl Cursors<'_> {
 fn swapped(written: Outcome<(), Option<Item>>, token: &str) -> Outcome {
     match written {
         Outcome::Refused(Some(found)) if text(&found, TOKEN) == Some(token) => Outcome::Applied(()),
-        other => other.without_found(),
+        other => other.plain(),
     }
 }
 

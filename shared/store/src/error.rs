@@ -69,12 +69,8 @@ impl StoreError {
         E: ProvideErrorMetadata + Error + 'static,
         R: fmt::Debug + Send + Sync + 'static,
     {
-        let Some(service) = error.as_service_error() else {
-            return Self::Unavailable { operation, source: Cause::of(error) };
-        };
-        let code = service.code().unwrap_or("error without a code");
-        let source = Cause::new(format!("{code}: {}", service.message().unwrap_or("no message")));
-        match code {
+        let source = Cause::of_request(error);
+        match error.as_service_error().and_then(ProvideErrorMetadata::code).unwrap_or_default() {
             // Transactions that met, also cancelled ones: what else cancels them is an outcome and never comes here.
             "TransactionConflictException" | "TransactionInProgressException" => {
                 Self::Contended { item: "an item" }
@@ -118,6 +114,17 @@ impl StoreError {
 impl Cause {
     pub(crate) fn new(message: String) -> Self {
         Self { message, source: None }
+    }
+
+    /// What DynamoDB said to a request, or what kept it from saying anything.
+    pub(crate) fn of_request<E, R>(error: &SdkError<E, R>) -> Self
+    where
+        E: ProvideErrorMetadata + Error + 'static,
+        R: fmt::Debug + Send + Sync + 'static,
+    {
+        let Some(service) = error.as_service_error() else { return Self::of(error) };
+        let code = service.code().unwrap_or("error without a code");
+        Self::new(format!("{code}: {}", service.message().unwrap_or("no message")))
     }
 
     /// The texts of an error and of its causes. A cause whose text its effect repeats at its end is left out.

@@ -68,7 +68,7 @@ impl FanOuts<'_> {
         let fan_out = FanOut { job: job.clone(), moved_at };
         let item = to_item(&key(&job.product_id, job.shard), &fan_out, KIND)?;
         let condition = Condition::new(NOT_LATER).name("#bound", BOUND).value(":bound", string(job.bound));
-        Ok(self.0.put_if(item, condition).await?.without_found())
+        Ok(self.0.put_if(item, condition).await?.plain())
     }
 
     /// Gives the fan-out of a job a new ticket, in `next`, which goes in line at `moved_at`, on condition that the ticket is
@@ -86,7 +86,7 @@ impl FanOuts<'_> {
         let item = to_item(&key(&next.product_id, next.shard), &fan_out, KIND)?;
         let condition =
             Condition::new("#ticket = :ticket").name("#ticket", TICKET).value(":ticket", string(ticket));
-        Ok(self.0.put_if(item, condition).await?.without_found())
+        Ok(self.0.put_if(item, condition).await?.plain())
     }
 
     /// Removes the fan-out of a job that has nothing more to do, on condition that the ticket is the job's. Refused, another

@@ -16,10 +16,10 @@ impl<T, F> Outcome<T, F> {
         matches!(self, Self::Applied(_))
     }
 
-    /// The same without what stands there.
-    pub(crate) fn without_found(self) -> Outcome<T> {
+    /// Whether it is written, and nothing of the item.
+    pub(crate) fn plain(self) -> Outcome {
         match self {
-            Self::Applied(now) => Outcome::Applied(now),
+            Self::Applied(_) => Outcome::Applied(()),
             Self::Refused(_) => Outcome::Refused(()),
         }
     }

@@ -1,7 +1,7 @@
 //! A product: the last stock update that counted, and the bound of its fan-outs. The record is
 //! [`domain::product::Product`].
 
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::product::Product;
 use domain::stock::{ProductInfo, Version};
 use domain::{Position, ProductId, RestockId};
@@ -77,7 +77,7 @@ impl Products<'_> {
     /// before.
     ///
     /// # Errors
-    /// Every kind of [`StoreError`] but `Contended`.
+    /// Every kind of [`StoreError`]; `Contended` where a [move](crate::subscription::Move) was just checking the product.
     pub async fn record_stock_update(
         self,
         product: &ProductId,
@@ -106,10 +106,8 @@ impl Products<'_> {
         let (mut set, mut gone) = ("SET #version = :version, #restock = :restock".to_owned(), Vec::new());
         match state.details {
             Some(details) => {
-                let details =
-                    serde_dynamo::to_attribute_value(details).map_err(|_| StoreError::unwritable(KIND))?;
                 set.push_str(", #product = :product");
-                update = update.expression_attribute_values(":product", details);
+                update = update.expression_attribute_values(":product", value_of(details)?);
             }
             None => gone.push("#product"),
         }
@@ -123,14 +121,10 @@ impl Products<'_> {
         if !gone.is_empty() {
             set.push_str(&format!(" REMOVE {}", gone.join(", ")));
         }
-        let read = |item: Item| from_item(item, KIND);
         Ok(match apply(update.update_expression(set)).await? {
             // Of an item that was not there, DynamoDB gives nothing, and other tables give its key.
-            Outcome::Applied(item) => {
-                let recorded = item.filter(|item| item.contains_key(VERSION));
-                Outcome::Applied(recorded.map(read).transpose()?)
-            }
-            Outcome::Refused(item) => Outcome::Refused(item.map(read).transpose()?),
+            Outcome::Applied(item) => Outcome::Applied(read(item.filter(|item| item.contains_key(VERSION)))?),
+            Outcome::Refused(item) => Outcome::Refused(read(item)?),
         })
     }
 
@@ -139,7 +133,7 @@ impl Products<'_> {
     /// stands.
     ///
     /// # Errors
-    /// Every kind of [`StoreError`] but `Contended`.
+    /// Every kind of [`StoreError`], as of [`Products::record_stock_update`].
     pub async fn record_sale(
         self,
         product: &ProductId,
@@ -158,17 +152,12 @@ impl Products<'_> {
         let set = "SET #version = :version, #quantity = :quantity";
         let expression = match sale.details {
             Some(details) => {
-                let details =
-                    serde_dynamo::to_attribute_value(details).map_err(|_| StoreError::unwritable(KIND))?;
-                update = update.expression_attribute_values(":product", details);
+                update = update.expression_attribute_values(":product", value_of(details)?);
                 format!("{set}, #product = :product")
             }
             None => format!("{set} REMOVE #product"),
         };
-        Ok(match apply(update.update_expression(expression)).await? {
-            Outcome::Applied(_) => Outcome::Applied(()),
-            Outcome::Refused(item) => Outcome::Refused(item.map(|item| from_item(item, KIND)).transpose()?),
-        })
+        or_as_it_stands(apply(update.update_expression(expression)).await?)
     }
 
     /// Fixes the bound of a restock, as long as that is the product's current one and has no bound yet: with any number of
@@ -177,7 +166,7 @@ impl Products<'_> {
     /// shard ever had an entry: the restock counts as planned all the same.
     ///
     /// # Errors
-    /// Every kind of [`StoreError`] but `Contended`.
+    /// Every kind of [`StoreError`], as of [`Products::record_stock_update`].
     pub async fn fix_bound(
         self,
         product: &ProductId,
@@ -201,11 +190,26 @@ impl Products<'_> {
                 .expression_attribute_values(":bound", string(bound)),
             None => update.update_expression("SET #boundOf = :restock"),
         };
-        Ok(match apply(update).await? {
-            Outcome::Applied(_) => Outcome::Applied(()),
-            Outcome::Refused(item) => Outcome::Refused(item.map(|item| from_item(item, KIND)).transpose()?),
-        })
+        or_as_it_stands(apply(update).await?)
     }
+}
+
+fn value_of(details: &ProductInfo) -> Result<AttributeValue, StoreError> {
+    serde_dynamo::to_attribute_value(details).map_err(|_| StoreError::unwritable(KIND))
+}
+
+fn read(item: Option<Item>) -> Result<Option<Product>, StoreError> {
+    item.map(|item| from_item(item, KIND)).transpose()
+}
+
+/// Applied, or refused with the product as it stands.
+fn or_as_it_stands(
+    outcome: Outcome<Option<Item>, Option<Item>>,
+) -> Result<Outcome<(), Option<Product>>, StoreError> {
+    Ok(match outcome {
+        Outcome::Applied(_) => Outcome::Applied(()),
+        Outcome::Refused(item) => Outcome::Refused(read(item)?),
+    })
 }
 
 #[cfg(test)]

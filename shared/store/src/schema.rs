@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::error::{BuildError, ProvideErrorMetadata, SdkError};
+use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
     AttributeDefinition, BillingMode, KeySchemaElement, KeyType, ScalarAttributeType, TableStatus,
     TimeToLiveSpecification, TimeToLiveStatus,
@@ -49,7 +49,7 @@ impl Store {
         let late = |_| self.failed("use", Cause::new(format!("it is not active after {TABLE_LIMIT:?}")));
         tokio::time::timeout(TABLE_LIMIT, active).await.map_err(late)??;
         let described = client.describe_time_to_live().table_name(table).send().await;
-        let described = described.map_err(|e| self.failed("describe the TTL of", said(&e)))?;
+        let described = described.map_err(|e| self.failed("describe the TTL of", Cause::of_request(&e)))?;
         let ttl = described.time_to_live_description.and_then(|ttl| ttl.time_to_live_status);
         if matches!(ttl, Some(TimeToLiveStatus::Enabled | TimeToLiveStatus::Enabling)) {
             return Ok(());
@@ -60,7 +60,7 @@ impl Store {
             .build()
             .map_err(|e| self.failed("set the TTL of", Cause::of(&e)))?;
         let update = client.update_time_to_live().table_name(table).time_to_live_specification(specification);
-        update.send().await.map(drop).map_err(|e| self.failed("set the TTL of", said(&e)))
+        update.send().await.map(drop).map_err(|e| self.failed("set the TTL of", Cause::of_request(&e)))
     }
 
     async fn create(&self) -> Result<(), SchemaError> {
@@ -83,7 +83,7 @@ impl Store {
             Ok(_) => tracing::info!(table = self.table, "created the table"),
             // Another process was faster.
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_in_use_exception()) => {}
-            Err(error) => return Err(self.failed("create", said(&error))),
+            Err(error) => return Err(self.failed("create", Cause::of_request(&error))),
         }
         Ok(())
     }
@@ -94,26 +94,11 @@ impl Store {
             Err(error) if error.as_service_error().is_some_and(|e| e.is_resource_not_found_exception()) => {
                 Ok(None)
             }
-            Err(error) => Err(self.failed("describe", said(&error))),
+            Err(error) => Err(self.failed("describe", Cause::of_request(&error))),
         }
     }
 
     fn failed(&self, action: &'static str, source: Cause) -> SchemaError {
         SchemaError { action, table: self.table.clone(), source }
-    }
-}
-
-/// The answer to a request about the table itself: its response holds nothing of people.
-fn said<E, R>(error: &SdkError<E, R>) -> Cause
-where
-    E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug + Send + Sync + 'static,
-{
-    match error.as_service_error() {
-        Some(service) => {
-            let code = service.code().unwrap_or("error without a code");
-            Cause::new(format!("{code}: {}", service.message().unwrap_or("no message")))
-        }
-        None => Cause::of(error),
     }
 }

@@ -137,7 +137,7 @@ impl Subscriptions<'_> {
             .condition_expression("#position = :old")
             .expression_attribute_names("#position", POSITION)
             .expression_attribute_values(":old", string(old));
-        Ok(self.enter(put, product, subscription, entry).await?.without_found())
+        Ok(self.enter(put, product, subscription, entry).await?.plain())
     }
 
     /// Makes `by` the request that speaks for a subscription that points to `position`: from then on no move of an earlier
@@ -160,10 +160,7 @@ impl Subscriptions<'_> {
             .expression_attribute_names("#by", BY)
             .expression_attribute_values(":position", string(position))
             .expression_attribute_values(":by", string(&by.0));
-        Ok(match apply(update).await? {
-            Outcome::Applied(_) => Outcome::Applied(()),
-            Outcome::Refused(_) => Outcome::Refused(()),
-        })
+        Ok(apply(update).await?.plain())
     }
 
     /// Moves a subscription: new entry there, old one marked as moved, subscription pointing to the new one. So at no moment
@@ -203,7 +200,7 @@ impl Subscriptions<'_> {
         if let Some(looked) = to.looked {
             writes.push(self.check_product(product, looked)?);
         }
-        Ok(self.transact(writes).await?.without_found())
+        Ok(self.transact(writes).await?.plain())
     }
 
     /// Deletes the entry at `mailed`, the one that an email was sent for, and the `subscription` as it was found with
@@ -225,7 +222,7 @@ impl Subscriptions<'_> {
             }
             writes.push(self.delete_subscription(subscriber, product, position)?);
         }
-        Ok(self.transact(writes).await?.without_found())
+        Ok(self.transact(writes).await?.plain())
     }
 
     fn put_subscription(

@@ -23,10 +23,8 @@ const REFUSED: Outcome = Outcome::Refused(());
 const SHARD: Shard = Shard(3);
 
 async fn store() -> Store {
-    let url = test_util::serve().await.unwrap();
     let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
-    let store = Store::at(&aws, Some(&url), "table");
-    store.create_if_missing().await.unwrap();
+    let store = test_util::store(&aws).await.unwrap();
     store.create_if_missing().await.unwrap();
     store
 }

@@ -4,10 +4,10 @@
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use domain::{ProductId, RestockId};
+use domain::ProductId;
 use serde_json::{Value, json};
 
-use super::lab::{Lab, Setup, address};
+use super::lab::{Lab, Setup, address, names};
 use super::progress::Progress;
 use super::wire::{Fate, Seen};
 use crate::report::{Report, Row};
@@ -216,9 +216,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
 
 async fn disturbed(fault: Fault) -> anyhow::Result<Row> {
     let lab = Lab::start(fault.setup()).await?;
-    let wrong = |_| anyhow::anyhow!("not a name");
-    let product = ProductId::parse(PRODUCT).map_err(wrong)?;
-    let restock = RestockId::parse(PRODUCT).map_err(wrong)?;
+    let (product, restock) = names(PRODUCT)?;
     lab.seed(&product, CROWD, |_| ()).await?;
     fault.begin(&lab).await?;
     lab.stock(&product, &restock, 1).await?;

@@ -5,12 +5,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use domain::{ProductId, RestockId};
+use domain::ProductId;
 use kafka_poller::{LambdaEndpoint, Poller};
-use rdkafka::consumer::Consumer as _;
 use serde_json::{Value, json};
 
-use super::lab::{Got, Lab, Setup};
+use super::lab::{Got, Lab, Setup, names};
 use super::progress::Progress;
 use crate::embedded::kafka;
 use crate::report::{Plot, Report};
@@ -89,9 +88,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     ];
     let account = ses_inbox::Options { max_send_rate: f64::from(args.rate) * 1.2, ..Default::default() };
     let lab = Lab::start(Setup { environment, ses: account, shards: SHARDS, ..Setup::default() }).await?;
-    let wrong = |_| anyhow::anyhow!("not a name");
-    let (many, few) = (ProductId::parse("many").map_err(wrong)?, ProductId::parse("few").map_err(wrong)?);
-    let few_back = RestockId::parse("few-back").map_err(wrong)?;
+    let ((many, _), (few, few_back)) = (names("many")?, names("few")?);
     {
         let progress = Progress::new(people, "subscribers");
         lab.seed(&many, people, |written| progress.at(written)).await?;
@@ -218,13 +215,5 @@ async fn replays(lab: &Lab) -> anyhow::Result<Vec<Poller>> {
 /// How many records a topic has seen.
 async fn records(lab: &Lab, topic: &'static str) -> anyhow::Result<i64> {
     let servers = lab.servers().to_owned();
-    let counted = tokio::task::spawn_blocking(move || {
-        let consumer = kafka::observer(&servers)?;
-        let partitions = kafka::TOPICS.iter().find(|(name, _)| *name == topic).map_or(0, |(_, count)| *count);
-        (0..partitions).try_fold(0, |sum, partition| {
-            let (_, high) = consumer.fetch_watermarks(topic, partition, Duration::from_secs(10))?;
-            Ok::<_, rdkafka::error::KafkaError>(sum + high)
-        })
-    });
-    Ok(counted.await??)
+    Ok(tokio::task::spawn_blocking(move || kafka::written(&servers, topic)).await??)
 }

@@ -16,7 +16,7 @@ use tokio::task::{JoinHandle, JoinSet};
 
 use super::wire::{Fate, Wire};
 use crate::embedded::kafka_frames::{
-    API_VERSIONS, METADATA, names_brokers, read_frame, redirect, write_frame,
+    API_VERSIONS, METADATA, connect, names_brokers, read_frame, redirect, write_frame,
 };
 
 /// The client id of `kafka`'s producer.
@@ -65,12 +65,7 @@ impl KafkaTap {
 }
 
 async fn connection(client: TcpStream, target: &str, own: u16, wire: &Arc<Wire>) -> io::Result<()> {
-    let broker = TcpStream::connect(target).await?;
-    let port = broker.peer_addr()?.port();
-    client.set_nodelay(true)?;
-    broker.set_nodelay(true)?;
-    let (from_client, to_client) = client.into_split();
-    let (from_broker, to_broker) = broker.into_split();
+    let ((from_client, to_client), (from_broker, to_broker), port) = connect(client, target).await?;
     let awaited = Awaited::default();
     tokio::select! {
         ended = requests(from_client, to_broker, &awaited, wire) => ended,

@@ -12,7 +12,7 @@ use domain::job::Job;
 use domain::{ProductId, RestockId, Shard};
 use serde_json::json;
 
-use super::lab::{Counted, Got, Lab, Setup};
+use super::lab::{Counted, Got, Lab, Setup, names};
 use super::progress::Progress;
 use super::wire::Fate;
 use crate::embedded::kafka;
@@ -196,11 +196,6 @@ async fn undisturbed(lab: &Lab) -> anyhow::Result<u64> {
     lab.stock(&product, &restock, 1).await?;
     lab.settled(&product, &restock).await?;
     Ok(lab.wire.disarm().len() as u64)
-}
-
-fn names(name: &str) -> anyhow::Result<(ProductId, RestockId)> {
-    let wrong = |_| anyhow::anyhow!("{name} is not a name");
-    Ok((ProductId::parse(name).map_err(wrong)?, RestockId::parse(name).map_err(wrong)?))
 }
 
 /// Kills at one request and gives what came of it.

@@ -351,6 +351,15 @@ impl Lab {
     }
 }
 
+/// A product and its restock, both of this name.
+///
+/// # Errors
+/// When it is none that an id may have.
+pub(super) fn names(name: &str) -> anyhow::Result<(ProductId, RestockId)> {
+    let wrong = |_| anyhow::anyhow!("{name} is not a name");
+    Ok((ProductId::parse(name).map_err(wrong)?, RestockId::parse(name).map_err(wrong)?))
+}
+
 /// The address of the `number`th who waits for a product.
 pub(super) fn address(product: &ProductId, number: usize) -> String {
     format!("{number}.{product}@example.com")

@@ -9,7 +9,7 @@ use anyhow::Context as _;
 use domain::{ProductId, RestockId};
 use serde_json::{Value, json};
 
-use super::lab::{Lab, Setup, address};
+use super::lab::{Lab, Setup, address, names};
 use super::progress::Progress;
 use super::wire::Fate;
 use crate::report::{Plot, Report};
@@ -70,10 +70,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let account = ses_inbox::Options { max_send_rate: args.rate, ..ses_inbox::Options::default() };
     let lab =
         Lab::start(Setup { environment, ses: account, shards: SHARDS as u16, ..Setup::default() }).await?;
-    let wrong = |_| anyhow::anyhow!("not a name");
-    let (many, few) = (ProductId::parse("many").map_err(wrong)?, ProductId::parse("few").map_err(wrong)?);
-    let many_back = RestockId::parse("many-back").map_err(wrong)?;
-    let few_back = RestockId::parse("few-back").map_err(wrong)?;
+    let ((many, many_back), (few, few_back)) = (names("many")?, names("few")?);
     {
         let progress = Progress::new(people, "people ask to be told");
         lab.seed(&many, people, |written| progress.at(written)).await?;

@@ -3,10 +3,9 @@
 
 use std::time::Duration;
 
-use domain::{ProductId, RestockId};
 use serde_json::json;
 
-use super::lab::{Lab, Setup};
+use super::lab::{Lab, Setup, names};
 use super::progress::Progress;
 use crate::report::{Plot, Report, Row};
 
@@ -73,10 +72,7 @@ async fn paced(rate: u32, workers: u16, seconds: u32) -> anyhow::Result<Row> {
     let account = ses_inbox::Options { max_send_rate: f64::from(rate), ..ses_inbox::Options::default() };
     let environment = vec![("SEND_RATE", rate.to_string())];
     let lab = Lab::start(Setup { environment, processes: 16, shards: workers, ses: account }).await?;
-    let wrong = |_| anyhow::anyhow!("not a name");
-    let (product, restock) = ("paced", "paced");
-    let (product, restock) =
-        (ProductId::parse(product).map_err(wrong)?, RestockId::parse(restock).map_err(wrong)?);
+    let (product, restock) = names("paced")?;
     let people = (rate * seconds) as usize;
     lab.seed(&product, people, |_| ()).await?;
     lab.stock(&product, &restock, 1).await?;

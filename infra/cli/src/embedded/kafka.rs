@@ -143,10 +143,9 @@ pub(crate) fn observer(servers: &str) -> Result<BaseConsumer, KafkaError> {
 /// When Kafka does not answer.
 pub(crate) fn drain(servers: &str, topic: &str, limit: Duration) -> Result<bool, KafkaError> {
     let consumer = observer(servers)?;
-    let partitions = TOPICS.iter().find(|(name, _)| *name == topic).map_or(0, |(_, count)| *count);
     let deadline = Instant::now() + limit;
     loop {
-        if (0..partitions).try_fold(true, |all, partition| {
+        if partitions(topic).try_fold(true, |all, partition| {
             Ok::<_, KafkaError>(all && is_drained(&consumer, topic, partition)?)
         })? {
             return Ok(true);
@@ -156,6 +155,23 @@ pub(crate) fn drain(servers: &str, topic: &str, limit: Duration) -> Result<bool,
         }
         std::thread::sleep(Duration::from_millis(100));
     }
+}
+
+/// How many records were ever written to `topic`. Blocks.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub(crate) fn written(servers: &str, topic: &str) -> Result<i64, KafkaError> {
+    let consumer = observer(servers)?;
+    partitions(topic).try_fold(0, |sum, partition| {
+        let (_, high) = consumer.fetch_watermarks(topic, partition, ANSWER_LIMIT)?;
+        Ok(sum + high)
+    })
+}
+
+/// The partitions of a topic of [`TOPICS`].
+fn partitions(topic: &str) -> std::ops::Range<i32> {
+    0..TOPICS.iter().find(|(name, _)| *name == topic).map_or(0, |(_, count)| *count)
 }
 
 fn is_drained(consumer: &BaseConsumer, topic: &str, partition: i32) -> Result<bool, KafkaError> {

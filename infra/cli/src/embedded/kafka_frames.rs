@@ -5,6 +5,7 @@
 use std::io;
 
 use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
 
 pub(crate) const METADATA: i16 = 3;
@@ -17,6 +18,21 @@ const MAX_FRAME: usize = 128 * 1024 * 1024;
 /// Whether the answer to a request of this key names brokers.
 pub(crate) fn names_brokers(key: i16) -> bool {
     matches!(key, METADATA | FIND_COORDINATOR)
+}
+
+/// A connection in its two halves: what comes, and what goes.
+pub(crate) type Halves = (OwnedReadHalf, OwnedWriteHalf);
+
+/// Connects a client that has come to the broker at `target`: the client's halves, the broker's, and the broker's port.
+///
+/// # Errors
+/// When the broker takes no connection, or the client is gone.
+pub(crate) async fn connect(client: TcpStream, target: &str) -> io::Result<(Halves, Halves, u16)> {
+    let broker = TcpStream::connect(target).await?;
+    let port = broker.peer_addr()?.port();
+    client.set_nodelay(true)?;
+    broker.set_nodelay(true)?;
+    Ok((client.into_split(), broker.into_split(), port))
 }
 
 /// Reads one frame, without its length.

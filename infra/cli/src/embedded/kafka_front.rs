@@ -17,7 +17,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Mutex as AsyncMutex, oneshot};
 use tokio::task::JoinSet;
 
-use super::kafka_frames::{API_VERSIONS, names_brokers, read_frame, redirect, write_frame};
+use super::kafka_frames::{API_VERSIONS, connect, names_brokers, read_frame, redirect, write_frame};
 
 /// The last version of `ApiVersions` that is answered as asked.
 const LAST_VERSION: i16 = 4;
@@ -123,12 +123,7 @@ async fn accept(listener: TcpListener, target: String, own: u16) {
 type Awaited = Arc<Mutex<HashSet<i32>>>;
 
 async fn connection(client: TcpStream, target: &str, own: u16) -> io::Result<()> {
-    let broker = TcpStream::connect(target).await?;
-    let port = broker.peer_addr()?.port();
-    client.set_nodelay(true)?;
-    broker.set_nodelay(true)?;
-    let (from_client, to_client) = client.into_split();
-    let (from_broker, to_broker) = broker.into_split();
+    let ((from_client, to_client), (from_broker, to_broker), port) = connect(client, target).await?;
     let (awaited, to_client) = (Awaited::default(), AsyncMutex::new(to_client));
     tokio::select! {
         ended = requests(from_client, to_broker, &to_client, &awaited) => ended,

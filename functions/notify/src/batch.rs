@@ -1,21 +1,22 @@
 //! A batch of records: each is done, poison, or to be tried again. Records of one product (or of
 //! one shard) run in their order, different ones side by side.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use domain::{Invalid, job::Job, record::Record, stock::StockUpdate};
+use domain::Invalid;
+use domain::job::Job;
+use domain::record::Record;
+use domain::stock::StockUpdate;
 use futures::{StreamExt, stream};
 use kafka::{KafkaConfig, PublishError, Record as Outgoing, Written};
 use lambda::clock;
 use serde_json::Value;
 use tokio::time::Instant;
 
-use crate::{
-    App, deliver,
-    event::{Failed, PartialResponse},
-    metrics, plan,
-    poison::PoisonPolicy,
-};
+use crate::event::{Failed, PartialResponse};
+use crate::poison::PoisonPolicy;
+use crate::{App, deliver, metrics, plan};
 
 /// How many products or shards are worked on side by side in one invocation.
 const SIDE_BY_SIDE: usize = 16;

@@ -2,14 +2,12 @@
 
 use std::time::Duration;
 
-use domain::{
-    Address, ShardCount,
-    budget::Rate,
-    cursor::OnUnknown,
-    mail::Shop,
-    setting::{BadSettings, Setting, Settings, url_pattern},
-    unsubscribe::Key,
-};
+use domain::budget::Rate;
+use domain::cursor::OnUnknown;
+use domain::mail::Shop;
+use domain::setting::{BadSettings, Setting, Settings, url_pattern};
+use domain::unsubscribe::Key;
+use domain::{Address, ShardCount};
 use kafka::{DELIVERY_MS, KafkaConfig};
 use lambda::settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
 

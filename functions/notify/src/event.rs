@@ -1,12 +1,11 @@
 //! What `notify` is invoked with, and what it answers. Records are decoded one by one, so that one
 //! that cannot be read does not take its batch along.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::collections::BTreeMap;
+use std::time::Duration;
 
-use domain::{
-    Invalid,
-    record::{self, Record},
-};
+use domain::Invalid;
+use domain::record::{self, Record};
 use kafka::PublishError;
 use serde::Serialize;
 use serde_json::Value;
@@ -140,8 +139,9 @@ impl PartialResponse {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn event(records: Value) -> Value {
         json!({"eventSource": "SelfManagedKafka", "bootstrapServers": "b:9092", "records": records})

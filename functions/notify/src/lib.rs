@@ -3,7 +3,8 @@
 //! It is invoked with records of two topics, by an event source mapping, and by a schedule:
 //! `item-restocked` → [`plan`], `notification-batches` → [`deliver`], the schedule → [`sweep`].
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
+use std::time::Duration;
 
 use aws_config::SdkConfig;
 use domain::ShardCount;

@@ -2,31 +2,28 @@
 //! idempotency token, so a call that may have left must not be repeated by anybody who does not
 //! write that down.
 
-use std::{
-    sync::atomic::{AtomicU64, Ordering},
-    time::Duration,
-};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
 
 use aws_config::SdkConfig;
-use aws_sdk_sesv2::{
-    Client,
-    error::{ProvideErrorMetadata, SdkError},
-    operation::{RequestId, get_account::GetAccountError},
-    types::{
-        BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, MessageHeader, MessageTag,
-        ReplacementEmailContent, ReplacementTemplate, Template,
-    },
+use aws_sdk_sesv2::Client;
+use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sesv2::operation::RequestId;
+use aws_sdk_sesv2::operation::get_account::GetAccountError;
+use aws_sdk_sesv2::types::{
+    BulkEmailContent, BulkEmailEntry, Destination, EmailTemplateContent, MessageHeader, MessageTag,
+    ReplacementEmailContent, ReplacementTemplate, Template,
 };
-use aws_smithy_types::{retry::RetryConfig, timeout::TimeoutConfig};
-use base64::{Engine, engine::general_purpose::STANDARD};
-use domain::{
-    Position,
-    budget::Rate,
-    delivery::{Announced, CALL_TIMEOUT, CallOutcome, Refusal},
-    job::Job,
-    mail::{self, Layout, Offer, Recipient, Shop},
-    unsubscribe::{Key, Ticket},
-};
+use aws_smithy_types::retry::RetryConfig;
+use aws_smithy_types::timeout::TimeoutConfig;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use domain::Position;
+use domain::budget::Rate;
+use domain::delivery::{Announced, CALL_TIMEOUT, CallOutcome, Refusal};
+use domain::job::Job;
+use domain::mail::{self, Layout, Offer, Recipient, Shop};
+use domain::unsubscribe::{Key, Ticket};
 use lambda::clock;
 use store::waitlist::Addressee;
 

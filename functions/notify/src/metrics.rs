@@ -14,7 +14,8 @@
 //! | `SlotWait` | ms | what a slice waited for send slots, altogether |
 //! | `Lag` | ms | age of the oldest record of an invocation as it came in |
 
-use std::{io, time::Duration};
+use std::io;
+use std::time::Duration;
 
 use metrics::{Unit, counter, describe_counter, describe_histogram, histogram};
 use metrics_cloudwatch_embedded::{Builder, Collector};
@@ -94,8 +95,9 @@ pub(crate) fn lag(age: Duration) {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use serde_json::{Value, json};
+
+    use super::*;
 
     #[test]
     fn an_invocation_is_one_line_of_what_happened_in_it() {

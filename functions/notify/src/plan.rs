@@ -19,10 +19,9 @@ use store::summary::Planned as PlanRecord;
 use store::{Outcome, Store, StoreError};
 use tokio::time::Instant;
 
-use crate::App;
 use crate::deliver::{self, Begun, Patience, Snapshot};
 use crate::event::Failed;
-use crate::fanout;
+use crate::{App, fanout};
 
 /// Time for delivery where it was planned; the rest goes to the topic as jobs. So a few subscribers of one product get
 /// their emails at once, and not after the slices of another with a million.

@@ -5,11 +5,9 @@
 
 use std::time::Duration;
 
-use domain::{
-    Invalid, ProductId, RestockId,
-    setting::{BadSettings, Setting, Settings},
-    stock::{Received, StockUpdate},
-};
+use domain::setting::{BadSettings, Setting, Settings};
+use domain::stock::{Received, StockUpdate};
+use domain::{Invalid, ProductId, RestockId};
 use http::StatusCode;
 use jiff::Timestamp;
 use kafka::{ClientError, DELIVERY_MS, KafkaConfig, PublishError, Publisher, Record, Signer, Written};
@@ -17,8 +15,10 @@ use lambda::http::Problem;
 use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME};
 use lambda::{clock, entropy};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde::{Deserialize, Serialize, de::IgnoredAny};
-use serde_json::{Value, value::RawValue};
+use serde::de::IgnoredAny;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use store::Store;
 use tokio::sync::OnceCell;
 

@@ -1,15 +1,14 @@
 //! `PUT /products/{productId}/stock`.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::{Invalid, ProductId, RestockId, id::ACCEPTED_ID, stock::StockUpdate};
+use domain::id::ACCEPTED_ID;
+use domain::stock::StockUpdate;
+use domain::{Invalid, ProductId, RestockId};
 use http::StatusCode;
 use lambda::http::{Problem, body, json};
 
-use crate::{
-    Accepted, App, Complete, complete, happened,
-    once::{self, Turn},
-    publish,
-};
+use crate::once::{self, Turn};
+use crate::{Accepted, App, Complete, complete, happened, publish};
 
 const KEY: &str = "Idempotency-Key";
 
@@ -113,8 +112,9 @@ fn unescaped(quoted: &str) -> String {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use serde_json::{Value, json};
+
+    use super::*;
 
     fn request(event: Value) -> ApiGatewayV2httpRequest {
         let mut whole = json!({"version": "2.0", "headers": {}, "requestContext": {"http": {"method": "PUT"}},

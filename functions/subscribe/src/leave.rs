@@ -10,12 +10,9 @@ use http::StatusCode;
 use lambda::http::{Problem, header, page};
 use store::{Store, StoreError};
 
-use crate::{
-    App,
-    subscribe::backoff,
-    unavailable,
-    words::{self, Words},
-};
+use crate::subscribe::backoff;
+use crate::words::{self, Words};
+use crate::{App, unavailable};
 
 /// A shopper who asks again at the same moment gets in the way a few times at most.
 const ROUNDS: u32 = 10;

@@ -2,11 +2,9 @@
 //! (API Gateway HTTP API, payload format 2.0).
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::{
-    ProductId, ShardCount,
-    setting::{Setting, Settings},
-    unsubscribe::Key,
-};
+use domain::setting::{Setting, Settings};
+use domain::unsubscribe::Key;
+use domain::{ProductId, ShardCount};
 use http::{Method, StatusCode};
 use lambda::http::{Problem, json, json_body, without_body};
 use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};

@@ -2,7 +2,8 @@
 //! is some seconds old may be served.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use domain::{ProductId, product::Product};
+use domain::ProductId;
+use domain::product::Product;
 use futures::future::try_join;
 use http::StatusCode;
 use lambda::http::{Problem, cacheable, json};

@@ -2,14 +2,12 @@
 //! an optional field that is empty or not understood is as if it were absent, and the answer names
 //! it: nobody goes unsubscribed for a detail of their email.
 
-use domain::{
-    Address, Invalid, Locale, Subscriber, UserId,
-    address::ACCEPTED_ADDRESS,
-    fields::Fields,
-    id::ACCEPTED_ID,
-    locale::ACCEPTED_LOCALE,
-    name::{self, ACCEPTED_NAME},
-};
+use domain::address::ACCEPTED_ADDRESS;
+use domain::fields::Fields;
+use domain::id::ACCEPTED_ID;
+use domain::locale::ACCEPTED_LOCALE;
+use domain::name::{self, ACCEPTED_NAME};
+use domain::{Address, Invalid, Locale, Subscriber, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
@@ -79,8 +77,9 @@ fn is_blank(text: &str) -> bool {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn with(field: &str, value: &Value) -> Wish {
         Wish::read(&json!({ "email": "Jo@example.com", field: value })).unwrap_or_else(|e| panic!("{e}"))

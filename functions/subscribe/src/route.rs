@@ -5,7 +5,8 @@
 //! its 404 or 405.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use domain::{Invalid, ProductId, id::ACCEPTED_ID};
+use domain::id::ACCEPTED_ID;
+use domain::{Invalid, ProductId};
 use http::StatusCode;
 use lambda::http::Problem;
 
@@ -140,8 +141,9 @@ fn stock(slashes: usize) -> Problem {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use std::collections::HashMap;
+
+    use super::*;
 
     fn default(method: &str, path: &str) -> Result<Route, Problem> {
         let mut request = ApiGatewayV2httpRequest::default();

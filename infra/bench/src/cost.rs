@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
+use notify_me::report::{Plot, Report};
 use serde_json::json;
 
 use crate::contender::Running;
 use crate::rig::{Rig, back_in_stock, jobs};
 use crate::stub::{Account, Units};
 use crate::workload::round;
-use notify_me::report::{Plot, Report};
 
 /// The two list sizes.
 const FEW: usize = 1_000;

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::path::Path;
 
+use notify_me::report::{Goal, Report};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::machine;
-use notify_me::report::{Goal, Report};
 
 /// What `results.json` holds.
 #[derive(Default, Serialize, Deserialize)]

@@ -8,13 +8,13 @@ use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use indicatif::{ProgressBar, ProgressStyle};
+use kafka_poller::{LambdaEndpoint, Mapping, Partition, Poller, StartingPosition};
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt::MakeWriter;
 use tracing_subscriber::layer::SubscriberExt as _;
 use tracing_subscriber::util::SubscriberInitExt as _;
 
 use self::once::Standing;
-use kafka_poller::{LambdaEndpoint, Mapping, Partition, Poller, StartingPosition};
 
 const REFRESH: Duration = Duration::from_millis(200);
 /// How long the poller may take to end where Kafka does not answer.

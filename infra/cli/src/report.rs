@@ -323,8 +323,9 @@ fn draw_bars(file: &Path, title: &str, unit: &str, bars: &[(String, f64)]) -> Dr
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     #[test]
     fn a_report_is_a_page_with_its_table_its_plot_and_what_failed() {

@@ -5,7 +5,6 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 
 use anyhow::Context as _;
-
 use ses_inbox::{Options, Ses};
 
 use crate::console::{log_to_stderr, say};

@@ -4,11 +4,10 @@
 use std::process::{ExitStatus, Stdio};
 use std::time::Duration;
 
+use axum::body::Bytes;
 use tokio::process::{Child, ChildStdin, Command};
 use tokio::sync::oneshot;
 use tokio::time::{Instant, sleep_until, timeout};
-
-use axum::body::Bytes;
 
 use super::function::Function;
 use super::runtime_api::{Endpoint, Job};

@@ -118,8 +118,9 @@ fn object(data: Option<&str>) -> Option<Map<String, Value>> {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn compiled(text: &str) -> Result<Compiled, &'static str> {
         Compiled::new(&TemplateContent { text: Some(text.to_owned()), ..TemplateContent::default() })

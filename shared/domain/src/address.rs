@@ -8,7 +8,8 @@
 //! call with an address that SES calls malformed ("Domain contains illegal character", "Missing
 //! domain") is refused as a whole.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use url::Host;

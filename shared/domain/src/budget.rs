@@ -102,8 +102,9 @@ impl Lease {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn calls_shrink_where_the_rate_is_low() {

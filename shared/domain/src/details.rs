@@ -2,13 +2,12 @@
 //! picture is better than a mail without a name.
 
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde_json::Value;
+use serde_json::value::RawValue;
 use url::Url;
 
-use crate::{
-    fields::{Fields, Invalid, kind},
-    stock::line,
-};
+use crate::fields::{Fields, Invalid, kind};
+use crate::stock::line;
 
 const ACCEPTED_NAME: &str = "1 to 200 characters, no control characters";
 const ACCEPTED_URL: &str = "an absolute http or https URL of at most 2048 characters";
@@ -130,8 +129,9 @@ fn as_written(text: &str) -> Option<String> {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn details(json: &str) -> (Option<ProductInfo>, Vec<&'static str>) {
         let text = format!(r#"{{"product":{json}}}"#);

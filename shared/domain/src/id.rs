@@ -4,7 +4,8 @@
 //! spreadsheets and plain text files leave behind. Two spellings of one letter (Unicode's composed and
 //! decomposed forms) are two identifiers, as they are to Kafka, to DynamoDB and to most shops.
 
-use std::{borrow::Cow, fmt, fmt::Write};
+use std::borrow::Cow;
+use std::fmt::{self, Write};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -221,8 +222,9 @@ impl RestockId {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     #[test]
     fn ids_that_other_systems_choose_are_accepted_as_they_are() {

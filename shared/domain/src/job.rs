@@ -4,11 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{
-    Position, ProductId, RestockId, Shard,
-    fields::{Fields, Invalid},
-    id::ACCEPTED_ID,
-};
+use crate::fields::{Fields, Invalid};
+use crate::id::ACCEPTED_ID;
+use crate::{Position, ProductId, RestockId, Shard};
 
 /// The version of the wire form that this code writes and reads.
 pub const JOB_VERSION: u64 = 1;

@@ -2,10 +2,8 @@
 //! whoever asks would choose the first words of an email from the shop's domain: a name therefore
 //! holds nothing that a mail program makes a link of, no address and no line break.
 
-use icu_properties::{
-    CodePointMapData,
-    props::{GeneralCategory, GeneralCategoryGroup},
-};
+use icu_properties::CodePointMapData;
+use icu_properties::props::{GeneralCategory, GeneralCategoryGroup};
 
 use crate::fields::Invalid;
 

@@ -1,7 +1,8 @@
 //! Places in a product's waitlist: ULIDs (<https://github.com/ulid/spec>), ordered by time and
 //! unique by their random part.
 
-use std::{fmt, str::FromStr};
+use std::fmt;
+use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
@@ -104,8 +105,9 @@ impl From<Position> for String {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
+
+    use super::*;
 
     proptest! {
         #[test]

@@ -99,8 +99,9 @@ impl Product {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-    use super::*;
     use jiff::Timestamp;
+
+    use super::*;
 
     fn version(second: i64) -> Version {
         let at = Timestamp::from_second(second).unwrap();

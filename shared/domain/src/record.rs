@@ -3,7 +3,8 @@
 //! (`aws_lambda_events` refuses the whole event for one time past its calendar). A record that is of no use is a fault of
 //! its own, and no reason to refuse those beside it.
 
-use base64::{Engine, engine::general_purpose::STANDARD};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
 
 use crate::Invalid;
@@ -166,8 +167,9 @@ fn headers(value: &Value) -> Vec<(String, Vec<u8>)> {
 
 #[cfg(test)]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn read(field: &str, value: Option<Value>) -> Record {
         let mut fields = json!({"topic": "a-b", "partition": 3, "offset": 8, "timestamp": 1_700_000_000_000_i64,

@@ -1,7 +1,9 @@
 //! What a setting is, and reading settings from a lookup (the environment, or a test's list), so that
 //! every problem is named at once and tests never touch the process's environment.
 
-use std::{fmt, ops::RangeInclusive, str::FromStr};
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 /// A setting of a function: an environment variable, what holds without it, and what it means. Each
 /// function has a table of them, which the parser, the documentation and the template are held to.

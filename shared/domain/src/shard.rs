@@ -1,6 +1,8 @@
 //! Which shard of a product's waitlist a subscriber waits in.
 
-use std::{fmt, hash::Hasher, num::NonZeroU16};
+use std::fmt;
+use std::hash::Hasher;
+use std::num::NonZeroU16;
 
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;

@@ -11,11 +11,9 @@ use serde_json::{Number, Value};
 use sha2::{Digest, Sha256};
 
 pub use crate::details::ProductInfo;
-use crate::{
-    ProductId, RestockId, details,
-    fields::{Fields, Invalid, kind, without_mark},
-    id::ACCEPTED_ID,
-};
+use crate::fields::{Fields, Invalid, kind, without_mark};
+use crate::id::ACCEPTED_ID;
+use crate::{ProductId, RestockId, details};
 
 /// The largest quantity: what a JSON number holds exactly everywhere.
 pub const MAX_QUANTITY: u64 = (1 << 53) - 1;
@@ -279,9 +277,10 @@ impl Version {
 #[cfg(test)]
 #[expect(clippy::unwrap_used)]
 mod tests {
-    use super::*;
     use proptest::prelude::*;
     use serde_json::json;
+
+    use super::*;
 
     fn record(text: &str) -> Result<Received, Invalid> {
         StockUpdate::from_record(Some(text.as_bytes()))

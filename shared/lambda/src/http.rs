@@ -178,8 +178,9 @@ pub fn header<'a>(request: &'a ApiGatewayV2httpRequest, name: &str) -> Option<&'
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn request(body: &str, encoded: bool) -> ApiGatewayV2httpRequest {
         let mut request = ApiGatewayV2httpRequest::default();

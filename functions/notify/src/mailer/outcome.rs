@@ -14,12 +14,10 @@
 use std::error::Error;
 
 use aws_credential_types::provider::error::CredentialsError;
-use aws_sdk_sesv2::{
-    config::http::HttpResponse,
-    error::{ProvideErrorMetadata, SdkError},
-    operation::send_bulk_email::{SendBulkEmailError, SendBulkEmailOutput},
-    types::BulkEmailStatus,
-};
+use aws_sdk_sesv2::config::http::HttpResponse;
+use aws_sdk_sesv2::error::{ProvideErrorMetadata, SdkError};
+use aws_sdk_sesv2::operation::send_bulk_email::{SendBulkEmailError, SendBulkEmailOutput};
+use aws_sdk_sesv2::types::BulkEmailStatus;
 use domain::delivery::{CallOutcome, RecipientOutcome, Refusal};
 
 /// What SES said of each recipient of a call.
@@ -147,16 +145,15 @@ fn never_left(failure: &(dyn Error + 'static)) -> bool {
 mod tests {
     use std::time::Duration;
 
-    use aws_credential_types::{Credentials, provider::SharedCredentialsProvider};
-    use aws_sdk_sesv2::{
-        Client, Config,
-        config::{BehaviorVersion, Region, retry::RetryConfig, timeout::TimeoutConfig},
-        types::{BulkEmailContent, BulkEmailEntry, Template},
-    };
-    use tokio::{
-        io::{AsyncReadExt as _, AsyncWriteExt as _},
-        net::TcpListener,
-    };
+    use aws_credential_types::Credentials;
+    use aws_credential_types::provider::SharedCredentialsProvider;
+    use aws_sdk_sesv2::config::retry::RetryConfig;
+    use aws_sdk_sesv2::config::timeout::TimeoutConfig;
+    use aws_sdk_sesv2::config::{BehaviorVersion, Region};
+    use aws_sdk_sesv2::types::{BulkEmailContent, BulkEmailEntry, Template};
+    use aws_sdk_sesv2::{Client, Config};
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    use tokio::net::TcpListener;
 
     use super::*;
 

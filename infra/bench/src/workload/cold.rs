@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
+use notify_me::report::{Goal, Plot, Report};
 use serde_json::json;
 
 use super::{median, ms, round};
 use crate::contender::{Contender, Feed, Form, Running};
 use crate::rig::{Rig, back_in_stock};
 use crate::stub::Account;
-use notify_me::report::{Goal, Plot, Report};
 
 const MAILS: usize = 1_000;
 const LIMIT: Duration = Duration::from_secs(300);

@@ -2,12 +2,12 @@
 //! as a whole.
 
 use domain::ProductId;
+use notify_me::report::{Plot, Report};
 use serde_json::{Value, json};
 
 use super::{median, ms, round};
 use crate::contender::{Contender, Feed, Form, Running};
 use crate::rig::{Rig, event, update};
-use notify_me::report::{Plot, Report};
 
 const RECORDS: usize = 10_000;
 const TIMES: usize = 7;

@@ -13,10 +13,10 @@ use domain::stock::StockUpdate;
 use domain::unsubscribe::{Key, Ticket};
 use domain::{Locale, Position, ProductId, RestockId, Shard};
 use jiff::Timestamp;
+use notify_me::report::{Goal, Report};
 use serde_json::json;
 
 use crate::rig;
-use notify_me::report::{Goal, Report};
 
 const TIMES: u64 = 2_000;
 

@@ -4,6 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, ensure};
+use notify_me::report::{Goal, Plot, Report};
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
@@ -11,7 +12,6 @@ use tokio::process::{Child, Command};
 
 use super::percentile;
 use crate::rig::Rig;
-use notify_me::report::{Goal, Plot, Report};
 
 const PRODUCTS: usize = 300;
 /// Those that come first are not counted.

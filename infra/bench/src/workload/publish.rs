@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context as _, ensure};
 use domain::setting::Settings;
 use kafka::{KafkaConfig, Publisher, Record};
+use notify_me::report::{Goal, Report};
 use rdkafka::producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer};
 use rdkafka::{ClientConfig, ClientContext};
 use serde_json::{Value, json};
@@ -14,7 +15,6 @@ use serde_json::{Value, json};
 use super::{median, ms, round};
 use crate::contender::Running;
 use crate::rig::Rig;
-use notify_me::report::{Goal, Report};
 
 const UPDATES: usize = 10_000;
 const TIMES: usize = 9;

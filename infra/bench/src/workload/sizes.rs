@@ -1,11 +1,11 @@
 //! What is uploaded: the functions' binaries in a zip.
 
 use anyhow::{Context as _, ensure};
+use notify_me::report::{Goal, Report};
 use serde_json::json;
 
 use super::round;
 use crate::rig::Rig;
-use notify_me::report::{Goal, Report};
 
 /// Zips the binaries.
 ///

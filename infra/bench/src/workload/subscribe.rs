@@ -3,12 +3,12 @@
 use std::time::{Duration, Instant};
 
 use anyhow::ensure;
+use notify_me::report::Report;
 use serde_json::{Value, json};
 
 use super::{ms, percentile, round};
 use crate::contender::Running;
 use crate::rig::Rig;
-use notify_me::report::Report;
 
 const BEFORE: usize = 200;
 const REQUESTS: usize = 3_000;

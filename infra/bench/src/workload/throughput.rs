@@ -3,13 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
+use notify_me::report::{Goal, Plot, Report};
 use serde_json::json;
 
 use super::round;
 use crate::contender::{Contender, Feed, Form, Running};
 use crate::rig::{Rig, back_in_stock, jobs};
 use crate::stub::Account;
-use notify_me::report::{Goal, Plot, Report};
 
 const PEOPLE: usize = 60_000;
 /// Whoever tells one after the other gets fewer.

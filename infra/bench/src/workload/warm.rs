@@ -5,13 +5,13 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use notify_me::report::{Goal, Plot, Report};
 use serde_json::json;
 
 use super::{median, ms, round};
 use crate::contender::{Contender, Feed, Form, Running};
 use crate::rig::{Rig, Waiting, back_in_stock};
 use crate::stub::{Account, Said};
-use notify_me::report::{Goal, Plot, Report};
 
 const MAILS: usize = 1_000;
 const LIMIT: Duration = Duration::from_secs(300);

@@ -8,12 +8,12 @@ use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
 use axum::http::{HeaderMap, StatusCode, header};
 use axum::response::{IntoResponse as _, Response};
+use ses_inbox::serve::{DropAnswer, serve};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::wire::{Fate, SEND, Sending, Wire};
-use ses_inbox::serve::{DropAnswer, serve};
 
 const MAX_BODY: usize = 64 * 1024 * 1024;
 /// How the name of a table operation begins in its header.

@@ -10,6 +10,7 @@ use std::time::{Duration, Instant};
 use domain::cursor::MAX_CALL;
 use domain::job::Job;
 use domain::{ProductId, RestockId, Shard};
+use kafka_poller::{LambdaEndpoint, Poller};
 use serde_json::json;
 
 use super::lab::{Counted, Got, Lab, Setup, names};
@@ -18,7 +19,6 @@ use super::wire::Fate;
 use crate::embedded::kafka;
 use crate::report::{Plot, Report};
 use crate::up::{MAPPINGS, mapping};
-use kafka_poller::{LambdaEndpoint, Poller};
 
 /// The most recipients of a call to SES: what a kill may leave in doubt in a shard.
 const CALL: u64 = MAX_CALL as u64;

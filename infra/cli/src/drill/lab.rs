@@ -11,9 +11,11 @@ use axum::body::Bytes;
 use domain::{Address, Locale, Position, ProductId, RestockId, Shard};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lambda::clock;
+use lambda_host::NOTIFY;
 use rdkafka::ClientConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
 use serde_json::{Value, json};
+use ses_inbox::Ses;
 use store::Store;
 use store::fanout::BUCKETS;
 use store::waitlist::{Entry, SEEDED_AT_ONCE};
@@ -25,8 +27,6 @@ use crate::embedded::dynamodb::DynamoDb;
 use crate::embedded::kafka::{self, Kafka};
 use crate::loopback::client_for;
 use crate::up::{self, Options, System, Target};
-use lambda_host::NOTIFY;
-use ses_inbox::Ses;
 
 /// How many requests write entries at a time.
 const WRITERS: usize = 4;

@@ -16,12 +16,12 @@ use std::sync::mpsc::{RecvTimeoutError, Sender, channel};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
+use kafka_poller::Partition;
+use lambda_host::front::Backpressure;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 
 use super::kafka::{BATCHES, RESTOCKS, TOPICS, observer};
-use kafka_poller::Partition;
-use lambda_host::front::Backpressure;
 
 /// What the pollers may hold in memory, fetched and not yet committed, in bytes.
 pub(crate) const HELD_LIMIT: u64 = 64 * 1024 * 1024;

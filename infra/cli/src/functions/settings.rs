@@ -2,7 +2,6 @@
 //! `template.yaml` and `docs/configuration.md` to them.
 
 use domain::setting::Setting;
-
 use lambda_host::{NOTIFY, RESTOCK, SUBSCRIBE};
 
 /// What this program chooses itself, because it has to fit the parts that it starts, and what only an SES of AWS knows.

@@ -1,8 +1,7 @@
 //! The addresses of the parts, and the file that tells them to other programs.
 
-use std::fs;
-use std::io;
 use std::path::Path;
+use std::{fs, io};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};

@@ -6,10 +6,9 @@ use std::time::Duration;
 
 use axum::body::Bytes;
 use jiff::Timestamp;
+use lambda_host::{ACCOUNT, Host, NOTIFY, Outcome, request_id};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
-
-use lambda_host::{ACCOUNT, Host, NOTIFY, Outcome, request_id};
 
 /// How often it is sent, and how old a fan-out must be to be swept.
 const PERIOD: Duration = Duration::from_secs(60);

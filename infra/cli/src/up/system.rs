@@ -8,24 +8,23 @@ use std::time::Duration;
 
 use anyhow::{Context, anyhow};
 use aws_config::{Region, SdkConfig};
+use kafka_poller::{LambdaEndpoint, Mapping, Poller};
 use lambda::aws::{loader, loader_for_stand_in};
+use lambda_host::front::{Backpressure, Front};
+use lambda_host::{Host, NOTIFY};
+use ses_inbox::Ses;
 use store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::data::{self, DataDir};
-use super::login;
 use super::ready::Addresses;
-use super::schedule;
+use super::{login, schedule};
 use crate::embedded::dynamodb::DynamoDb;
 use crate::embedded::kafka::{self, Kafka};
 use crate::embedded::watch::Watch;
 use crate::functions::{self, Wiring};
-use kafka_poller::{LambdaEndpoint, Mapping, Poller};
-use lambda_host::front::{Backpressure, Front};
-use lambda_host::{Host, NOTIFY};
-use ses_inbox::Ses;
 
 /// The name of this machine's table.
 pub(crate) const TABLE: &str = "notify-me";

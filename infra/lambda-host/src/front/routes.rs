@@ -95,8 +95,9 @@ pub(crate) fn decode(text: &str) -> String {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-    use super::*;
     use serde_yaml_ng::{Mapping, Value};
+
+    use super::*;
 
     #[test]
     fn a_path_parameter_is_decoded_once() {

@@ -4,7 +4,8 @@
 
 use serde_json::{Map, Value};
 
-use crate::{Locale, ProductId, stock::ProductInfo};
+use crate::stock::ProductInfo;
+use crate::{Locale, ProductId};
 
 mod words;
 

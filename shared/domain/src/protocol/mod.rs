@@ -9,7 +9,11 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Position, RestockId, Shard, cursor::Cursor, delivery, planning, product::Product, subscribing};
+use stateright::{Checker, HasDiscoveries, Model, Property};
+
+use crate::cursor::Cursor;
+use crate::product::Product;
+use crate::{Position, RestockId, Shard, delivery, planning, subscribing};
 
 mod planner;
 mod request;
@@ -17,7 +21,6 @@ mod worker;
 
 use planner::Planner;
 use request::{Asker, EARLY, LATE, Request, Subscription};
-use stateright::{Checker, HasDiscoveries, Model, Property};
 use worker::{Trouble, Worker};
 
 /// A step left out or in the wrong place.

@@ -155,8 +155,9 @@ fn is_topic(name: &str) -> bool {
 #[cfg(test)]
 #[expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 mod tests {
-    use super::*;
     use serde_json::json;
+
+    use super::*;
 
     fn letter(value: &Value) -> Letter {
         Letter {

@@ -3,7 +3,8 @@
 use jiff::Timestamp;
 use rdkafka::message::{Headers as _, Message as _, OwnedHeaders};
 
-use crate::operate::{preview::preview, show};
+use crate::operate::preview::preview;
+use crate::operate::show;
 
 /// The header on a record that was written back: where the dead letter lies, `TOPIC-PARTITION@OFFSET`.
 pub(super) const REPLAYED_FROM: &str = "notify-me-replayed-from";

@@ -8,7 +8,9 @@ use super::TOPICS;
 use super::letter::Letter;
 use super::read::Topic;
 use crate::console::say;
-use crate::operate::{place::KafkaArgs, preview::preview, show};
+use crate::operate::place::KafkaArgs;
+use crate::operate::preview::preview;
+use crate::operate::show;
 
 /// How many characters of a value are shown.
 const PREVIEW: usize = 120;

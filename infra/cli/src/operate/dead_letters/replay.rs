@@ -16,7 +16,8 @@ use super::TOPICS;
 use super::letter::Letter;
 use super::read::Topic;
 use crate::console::say;
-use crate::operate::{place::KafkaArgs, show};
+use crate::operate::place::KafkaArgs;
+use crate::operate::show;
 
 /// How long Kafka has to take a record.
 const DELIVERY: Duration = Duration::from_secs(30);

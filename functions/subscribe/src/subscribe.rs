@@ -77,7 +77,7 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
 /// Waits before round `round` of requests that get in each other's way.
 pub(crate) async fn backoff(round: u32) {
     if round > 0 {
-        tokio::time::sleep(subscribing::backoff(round, entropy::random())).await;
+        tokio::time::sleep(subscribing::BACKOFF.jittered(round, entropy::random())).await;
     }
 }
 

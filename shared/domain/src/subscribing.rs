@@ -20,6 +20,7 @@ use std::time::Duration;
 
 use jiff::Timestamp;
 
+use crate::backoff::Backoff;
 use crate::stock::Version;
 use crate::{Position, Shard};
 
@@ -36,6 +37,8 @@ use place::Place;
 
 /// Rounds before a request gives up: two requests of one subscriber at a time get in each other's way a few times at most.
 const ROUNDS: u32 = 10;
+/// The wait before each round but the first, with a random part.
+pub const BACKOFF: Backoff = Backoff::new(Duration::from_millis(16), 4);
 
 /// The next thing to do for a request: one access of the table, or a wait. The method that takes what came of it stands
 /// beside each.
@@ -207,16 +210,6 @@ impl Subscribing {
             mutant: mutant::Switch::default(),
         }
     }
-}
-
-/// The wait before round `round` (from 0) of requests that get in each other's way: none before the first, then from 8 ms,
-/// doubled five times at most, with a random part.
-pub fn backoff(round: u32, random: u128) -> Duration {
-    if round == 0 {
-        return Duration::ZERO;
-    }
-    let spread = u64::try_from(random % 8).unwrap_or_default();
-    Duration::from_millis((4 + spread) << round.min(5))
 }
 
 fn unix_ms(now: Timestamp) -> u64 {

@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
+use domain::backoff::Backoff;
 use jiff::Timestamp;
 use reqwest::{Client, Response, StatusCode};
 use serde::Deserialize;
@@ -20,6 +21,8 @@ const AT_ONCE: usize = 32;
 const REQUEST_LIMIT: Duration = Duration::from_secs(40);
 /// How often a request is made that is told to come again.
 const TRIES: u32 = 20;
+/// The wait after each try that is not the last word.
+const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), 5);
 
 /// The API, and room for so many requests at a time.
 pub(crate) struct Shop {
@@ -126,5 +129,5 @@ async fn read(answered: reqwest::Result<Response>) -> anyhow::Result<Option<Valu
 }
 
 async fn pause(attempt: u32) {
-    tokio::time::sleep(Duration::from_millis(100 << attempt.min(5))).await;
+    tokio::time::sleep(BACKOFF.after(attempt + 1)).await;
 }

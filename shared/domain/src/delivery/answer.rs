@@ -1,10 +1,8 @@
 //! What a call's outcome changes: SES's answers are committed, retries kept, refused recipients set aside or written down as
 //! failed, and a round that came to nothing is followed by a back-off.
 
-use std::time::Duration;
-
 use super::call::Call;
-use super::limits::{MAX_FRUITLESS_ROUNDS, MAX_TRIES};
+use super::limits::{FRUITLESS_BACKOFF, MAX_FRUITLESS_ROUNDS, MAX_TRIES};
 use super::state::{AfterCut, AfterDoubt, AfterFailed, AfterWait, Standing, State, Verdict};
 use super::{CallOutcome, Delivery, End, Now, RecipientOutcome, Refusal, Report};
 use crate::Position;
@@ -152,8 +150,7 @@ impl<R> Delivery<R> {
         if self.fruitless >= MAX_FRUITLESS_ROUNDS {
             return self.release(End::More);
         }
-        let time = Duration::from_millis(250 << self.fruitless.min(5));
         let left = self.terms.deadline.saturating_sub(now.uptime);
-        self.wait(time.min(left), AfterWait::Begin);
+        self.wait(FRUITLESS_BACKOFF.after(self.fruitless).min(left), AfterWait::Begin);
     }
 }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::backoff::Backoff;
+
 /// The longest a call to SES may take.
 pub const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 /// The longest from a call's announcement to its departure; a worker that was frozen for longer announces again.
@@ -28,6 +30,8 @@ pub(super) const COMMIT_BACKOFF: Duration = Duration::from_millis(300);
 pub(super) const MAX_TRIES: u32 = 20;
 /// How many rounds in a row may come to nothing before the job goes back in line.
 pub(super) const MAX_FRUITLESS_ROUNDS: u32 = 5;
+/// The wait after each of them. No random part: the slots of the next round keep workers apart.
+pub(super) const FRUITLESS_BACKOFF: Backoff = Backoff::new(Duration::from_millis(500), 4);
 
 /// The reason of an entry that cannot be read.
 pub const UNREADABLE: &str = "UNREADABLE";

@@ -6,7 +6,7 @@ use jiff::Timestamp;
 use super::mutant::Mutant;
 use super::place::Place;
 use super::{
-    Found, Insertion, Looked, Outcome, ROUNDS, State, Step, Subscribed, Subscribing, Write, backoff, unix_ms,
+    BACKOFF, Found, Insertion, Looked, Outcome, ROUNDS, State, Step, Subscribed, Subscribing, Write, unix_ms,
 };
 use crate::Position;
 use crate::cursor::Cursor;
@@ -26,7 +26,7 @@ impl Subscribing {
         let past = |bound: Option<Position>| Position::past(bound, unix_ms(now), random);
         let shard = self.shard;
         match &self.state {
-            State::BackOff => Step::BackOff(backoff(self.round, random)),
+            State::BackOff => Step::BackOff(BACKOFF.jittered(self.round, random)),
             #[cfg(test)]
             State::Insert if self.mutant.is(Mutant::EntryAfterSubscription) => Step::InsertBare(past(None)),
             State::Insert => Step::Insert { shard, position: past(None) },

@@ -211,11 +211,20 @@ fn a_refused_take_over_move_or_replacement_begins_anew() {
 }
 
 #[test]
-fn each_wait_is_longer_than_the_one_before_up_to_a_limit() {
-    for (round, least, most) in [(0, 0, 0), (1, 8, 22), (2, 16, 44), (5, 128, 352), (9, 128, 352)] {
-        let waits: Vec<u128> = (0..8).map(|random| backoff(round, random).as_millis()).collect();
-        assert_eq!((waits[0], waits[7]), (least, most), "{round}");
+fn a_contended_request_waits_longer_each_time_and_gives_up_after_ten_rounds() {
+    let mut subscribing = Subscribing::new(Shard(0));
+    let mut waits = Vec::new();
+    loop {
+        match subscribing.next(second(0), 0) {
+            Step::Insert { position, .. } => subscribing.on_inserted(position, Insertion::Conflict),
+            Step::BackOff(wait) => {
+                waits.push(wait.as_millis());
+                subscribing.on_waited();
+            }
+            step => break assert_eq!(step, Step::Finished(Outcome::Contended)),
+        }
     }
+    assert_eq!(waits, [8, 16, 32, 64, 128, 128, 128, 128, 128]);
 }
 
 #[test]

@@ -37,12 +37,31 @@ pub(crate) async fn plan(
     update: StockUpdate,
     until: Instant,
 ) -> Result<(), Failed> {
-    let store = &app.store;
-    let looked = Instant::now();
+    let mut hands = Hands { app, until, looked: Instant::now(), cursors: BTreeMap::new() };
     let mut planning = Planning::new(record, update, clock::now());
-    let mut cursors = BTreeMap::new();
-    loop {
-        let id = planning.product();
+    let outcome = loop {
+        if let Some(outcome) = hands.step(&mut planning).await? {
+            break outcome;
+        }
+    };
+    log(planning.product(), planning.restock(), outcome);
+    Ok(())
+}
+
+/// What the steps need beside the planning.
+struct Hands<'a> {
+    app: &'a App,
+    until: Instant,
+    /// When the planning began: its update is no older.
+    looked: Instant,
+    /// The cursors that were read for it.
+    cursors: BTreeMap<Shard, StoredCursor>,
+}
+
+impl Hands<'_> {
+    /// Does the one thing that is next; at the end of the planning it gives the outcome.
+    async fn step(&mut self, planning: &mut Planning) -> Result<Option<Planned>, Failed> {
+        let (app, store, id) = (self.app, &self.app.store, planning.product());
         match planning.next() {
             Step::TakeName(name) => planning.on_name(take_name(store, id, name).await?),
             Step::ReadDetails => planning.on_details(read_details(store, id).await?),
@@ -65,8 +84,8 @@ pub(crate) async fn plan(
                 planning.on_bound(fix_bound(store, id, restock, bound).await?);
             }
             Step::ReadCursors(ends) => {
-                cursors = read_cursors(store, id, ends).await?;
-                planning.on_cursors(|shard| cursor_of(&cursors, shard));
+                self.cursors = read_cursors(store, id, ends).await?;
+                planning.on_cursors(|shard| cursor_of(&self.cursors, shard));
             }
             Step::CloseDelivered(jobs) => {
                 try_join_all(jobs.iter().map(|job| fanout::close_delivered(store, job))).await?;
@@ -82,19 +101,18 @@ pub(crate) async fn plan(
                 planning.on_opened(opened);
             }
             Step::DeliverInline { product, jobs } => {
+                let looked = self.looked;
                 let known = |stored| Snapshot { product: product.clone(), looked, stored, first: true };
-                let left = deliver_inline(app, jobs, &cursors, known, until).await;
+                let left = deliver_inline(app, jobs, &self.cursors, known, self.until).await;
                 planning.on_delivered(&left);
             }
             Step::Emit(jobs) => {
                 fanout::emit(&app.publisher, &app.kafka().batches, jobs).await?;
                 planning.on_emitted();
             }
-            Step::Finished(outcome) => {
-                log(id, planning.restock(), outcome);
-                return Ok(());
-            }
+            Step::Finished(outcome) => return Ok(Some(outcome)),
         }
+        Ok(None)
     }
 }
 

@@ -157,16 +157,7 @@ impl Args {
 
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let bar = summary_line();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_target(false)
-        .with_writer(Above(bar.clone()))
-        .finish()
-        // Records hold addresses, and so do detailed lines of what carries them.
-        .with(lambda::logs::cap())
-        .init();
-
+    log_above(&bar);
     let mapping = args.mapping();
     tracing::info!(
         kafka = mapping.bootstrap_servers,
@@ -193,7 +184,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                     Standing { running: started.elapsed(), heard: poller.heard(), had_partitions };
                 if let Some(given_up) = standing.given_up().filter(|_| args.once) {
                     let trouble = poller.trouble();
-                    // There may be nobody to take leave of.
+                    // The group may have no coordinator to leave.
                     let _ = tokio::time::timeout(FAREWELL, poller.stop()).await;
                     bar.finish_and_clear();
                     let topics = args.topics.join(", ");
@@ -223,6 +214,18 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         "stopped"
     );
     Ok(())
+}
+
+fn log_above(bar: &ProgressBar) {
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_target(false)
+        .with_writer(Above(bar.clone()))
+        .finish()
+        // Records hold addresses, and so do detailed lines of what carries them.
+        .with(lambda::logs::cap())
+        .init();
 }
 
 fn summary_line() -> ProgressBar {

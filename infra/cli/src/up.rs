@@ -10,6 +10,7 @@ use crate::stop::Stop;
 
 mod data;
 mod login;
+mod parts;
 mod ready;
 mod schedule;
 mod system;

@@ -41,6 +41,20 @@ pub(super) struct Counted {
     pub(super) given_up: AtomicU64,
 }
 
+impl Counted {
+    /// Counts an invocation with these records.
+    fn invocation(&self, outcome: Outcome, records: &[Record]) {
+        let done = match outcome {
+            Outcome::Succeeded => records.len(),
+            Outcome::Failed => 0,
+            Outcome::FailedFrom(offset) => records.partition_point(|record| record.offset < offset),
+        };
+        self.invocations.fetch_add(1, Ordering::Relaxed);
+        self.failures.fetch_add(u64::from(outcome != Outcome::Succeeded), Ordering::Relaxed);
+        self.done.fetch_add(done as u64, Ordering::Relaxed);
+    }
+}
+
 pub(super) struct Worker {
     pub(super) hands: Hands,
     pub(super) records: UnboundedReceiver<Record>,
@@ -159,25 +173,16 @@ impl Hands {
         };
         let ms = u64::try_from(took.as_millis()).unwrap_or(u64::MAX);
         let outcome = self.outcome(answer, records);
-        let counted = &self.work.counted;
-        counted.invocations.fetch_add(1, Ordering::Relaxed);
-        let done = match outcome {
-            Outcome::Succeeded => records.len(),
-            Outcome::Failed => 0,
-            Outcome::FailedFrom(offset) => records.partition_point(|record| record.offset < offset),
-        };
-        counted.done.fetch_add(done as u64, Ordering::Relaxed);
+        self.work.counted.invocation(outcome, records);
         let error = self.last_error.as_deref();
         match outcome {
             Outcome::Succeeded => {
                 tracing::info!(topic, partition, first, last, count, bytes, ms, "done");
             }
             Outcome::Failed => {
-                counted.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(topic, partition, first, last, count, bytes, ms, error, "failed");
             }
             Outcome::FailedFrom(from) => {
-                counted.failures.fetch_add(1, Ordering::Relaxed);
                 tracing::warn!(
                     topic,
                     partition,

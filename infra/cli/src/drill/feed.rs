@@ -67,20 +67,6 @@ impl Inventory<'_> {
 /// When the system cannot be started, or does not come to an end.
 pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let people = args.people;
-    let mut report = Report::new(
-        "feed",
-        "Drill: feed",
-        format!(
-            "{people} subscribers wait for one product, in {SHARDS} shards. It comes back, and from then on the inventory says \
-             its falling level every second; every tenth record is delivered twice, and a second consumer group replays both \
-             topics from their beginning. When a third is emailed, another product that {FEW} wait for comes back; at two \
-             thirds the product is sold out, and later it comes back for the rest. Promised: no more job records than shards, \
-             for each of the two restocks, and slices of {SLICE_SECONDS} s; the {FEW} are emailed within {} s; the sell-out \
-             is in the table within {} s, and SES gets no more emails from a second later on; everybody is emailed exactly once.",
-            FEW_WAIT.as_secs(),
-            SELL_OUT.as_secs(),
-        ),
-    );
     let environment = vec![
         ("RESERVED_PERCENT", "0".to_owned()),
         ("SLICE_SECONDS", SLICE_SECONDS.to_string()),
@@ -173,9 +159,52 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
 
     // Each fan-out begins with a job a shard, and each slice of each shard may leave one.
     let slices = first_seconds.div_ceil(SLICE_SECONDS) + second_seconds.div_ceil(SLICE_SECONDS);
-    let most = i64::from(SHARDS) * (2 + i64::try_from(slices)?);
+    let most_jobs = i64::from(SHARDS) * (2 + i64::try_from(slices)?);
+    Ok(judged(Measured { people, got, said, jobs, most_jobs, few_waited, in_table, late, line }))
+}
+
+/// The page's head: what is done, and what is promised.
+fn head(people: usize) -> Report {
+    Report::new(
+        "feed",
+        "Drill: feed",
+        format!(
+            "{people} subscribers wait for one product, in {SHARDS} shards. It comes back, and from then on the inventory says \
+             its falling level every second; every tenth record is delivered twice, and a second consumer group replays both \
+             topics from their beginning. When a third is emailed, another product that {FEW} wait for comes back; at two \
+             thirds the product is sold out, and later it comes back for the rest. Promised: no more job records than shards, \
+             for each of the two restocks, and slices of {SLICE_SECONDS} s; the {FEW} are emailed within {} s; the sell-out \
+             is in the table within {} s, and SES gets no more emails from a second later on; everybody is emailed exactly once.",
+            FEW_WAIT.as_secs(),
+            SELL_OUT.as_secs(),
+        ),
+    )
+}
+
+/// What the drill saw.
+struct Measured {
+    people: usize,
+    got: Got,
+    /// Stock updates.
+    said: usize,
+    /// Job records, and how many are enough.
+    jobs: i64,
+    most_jobs: i64,
+    few_waited: Duration,
+    /// How soon the sell-out was in the table.
+    in_table: Duration,
+    /// Emails more than a second after the sell-out.
+    late: usize,
+    /// Thousands of emails by seconds.
+    line: Vec<(f64, f64)>,
+}
+
+/// Holds what was seen against what is promised.
+fn judged(measured: Measured) -> Report {
+    let Measured { people, got, said, jobs, most_jobs, few_waited, in_table, late, line } = measured;
+    let mut report = head(people);
     report.demand(got == Got::default(), || format!("{} lost, {} emailed twice", got.lost, got.doubled));
-    report.demand(jobs <= most, || format!("{jobs} job records, where {most} are enough"));
+    report.demand(jobs <= most_jobs, || format!("{jobs} job records, where {most_jobs} are enough"));
     report.demand(few_waited <= FEW_WAIT, || format!("the {FEW} waited for {few_waited:?}"));
     report.demand(in_table <= SELL_OUT, || format!("the sell-out took {in_table:?}"));
     report.demand(late == 0, || format!("{late} emails more than a second after the sell-out"));
@@ -185,7 +214,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         ("twice", json!(got.doubled)),
         ("stock updates", json!(said)),
         ("job records", json!(jobs)),
-        ("job records that are enough", json!(most)),
+        ("job records that are enough", json!(most_jobs)),
         ("the other product's subscribers waited (ms)", json!(few_waited.as_millis() as u64)),
         ("the sell-out was in the table after (ms)", json!(in_table.as_millis() as u64)),
         ("emails more than a second after it", json!(late)),
@@ -199,7 +228,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         y: "thousands of emails",
         lines: vec![("thousands of emails".to_owned(), line)],
     });
-    Ok(report)
+    report
 }
 
 /// A second consumer group that reads both topics from their beginning, as somebody's replay does.

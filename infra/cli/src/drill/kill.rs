@@ -264,16 +264,8 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
     let mut restocks = Vec::new();
     let started = Instant::now();
     while killed < kills {
-        let mut round = Vec::new();
-        for _ in 0..BESIDE {
-            let (product, restock) = names(&format!("random-{}", restocks.len()))?;
-            lab.seed(&product, CROWD_AT_RANDOM, |_| ()).await?;
-            restocks.push((product.clone(), restock.clone()));
-            round.push((product, restock));
-        }
-        for (product, restock) in &round {
-            lab.stock(product, restock, 1).await?;
-        }
+        let round = one_round(&lab, restocks.len()).await?;
+        restocks.extend(round.iter().cloned());
         let over = Cell::new(false);
         let told = async {
             for (product, restock) in &round {
@@ -302,24 +294,15 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
                     redelivered += 1;
                 }
                 if rand::random_range(0..12) == 0 {
-                    // A member more in both groups, and then one less.
-                    for (topic, group) in MAPPINGS {
-                        let mapping = mapping(lab.servers(), topic, group, false);
-                        let endpoint = LambdaEndpoint::Url(lab.api().to_owned());
-                        extra.push(Poller::start(mapping, endpoint).await?);
-                    }
+                    extra.extend(one_member_more(&lab).await?);
                     rebalanced += 1;
                 }
                 if extra.len() > 4 {
-                    for poller in extra.drain(..) {
-                        poller.stop().await;
-                    }
+                    stop(&mut extra).await;
                     rebalanced += 1;
                 }
             }
-            for poller in extra {
-                poller.stop().await;
-            }
+            stop(&mut extra).await;
             anyhow::Ok(())
         };
         futures::future::try_join(told, trouble).await?;
@@ -360,6 +343,36 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
     ]);
     lab.stop().await;
     Ok(())
+}
+
+/// Some products that come back at the same time, the first of them with this number.
+async fn one_round(lab: &Lab, first: usize) -> anyhow::Result<Vec<(ProductId, RestockId)>> {
+    let mut round = Vec::new();
+    for number in first..first + BESIDE {
+        let (product, restock) = names(&format!("random-{number}"))?;
+        lab.seed(&product, CROWD_AT_RANDOM, |_| ()).await?;
+        round.push((product, restock));
+    }
+    for (product, restock) in &round {
+        lab.stock(product, restock, 1).await?;
+    }
+    Ok(round)
+}
+
+/// Another member of both consumer groups.
+async fn one_member_more(lab: &Lab) -> anyhow::Result<Vec<Poller>> {
+    let mut pollers = Vec::new();
+    for (topic, group) in MAPPINGS {
+        let mapping = mapping(lab.servers(), topic, group, false);
+        pollers.push(Poller::start(mapping, LambdaEndpoint::Url(lab.api().to_owned())).await?);
+    }
+    Ok(pollers)
+}
+
+async fn stop(pollers: &mut Vec<Poller>) {
+    for poller in pollers.drain(..) {
+        poller.stop().await;
+    }
 }
 
 /// Puts the job of some shard in line once more, as a redelivery would. False where the restock is

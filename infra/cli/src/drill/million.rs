@@ -55,17 +55,6 @@ struct Load {
 /// When the system cannot be started, or does not come to an end.
 pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let people = args.people;
-    let mut report = Report::new(
-        "million",
-        "Drill: million",
-        format!(
-            "{people} people wait for one product, in {SHARDS} shards; SES throttles 2 % of them once. When a third is told, \
-             another product that three wait for comes back too. Promised: everybody is told exactly once; at most \
-             {TABLE_CALLS} calls to the table and {SES_CALLS} to SES for 1,000 mails (beside one for each of the three, and one \
-             at the end of each shard for whom SES throttled last); the memory does not grow with the list; the three do not \
-             wait for the million."
-        ),
-    );
     let environment = vec![("RESERVED_PERCENT", "0".to_owned())];
     let account = ses_inbox::Options { max_send_rate: args.rate, ..ses_inbox::Options::default() };
     let lab =
@@ -123,6 +112,50 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let counts = lab.ses.counts();
     lab.stop().await;
     let calls = std::mem::take(&mut *calls.lock().unwrap_or_else(PoisonError::into_inner));
+    let few_waited = few_waited.context("the other product never came back")?;
+    let cpu = after.cpu_seconds.saturating_sub(before.cpu_seconds);
+    let throttled = counts.throttled;
+    Ok(judged(Measured { people, got, seconds, cpu, throttled, calls, few_waited, sent, memory }))
+}
+
+/// The page's head: what is done, and what is promised.
+fn head(people: usize) -> Report {
+    Report::new(
+        "million",
+        "Drill: million",
+        format!(
+            "{people} people wait for one product, in {SHARDS} shards; SES throttles 2 % of them once. When a third is told, \
+             another product that three wait for comes back too. Promised: everybody is told exactly once; at most \
+             {TABLE_CALLS} calls to the table and {SES_CALLS} to SES for 1,000 mails (beside one for each of the three, and one \
+             at the end of each shard for whom SES throttled last); the memory does not grow with the list; the three do not \
+             wait for the million."
+        ),
+    )
+}
+
+/// What the drill saw.
+struct Measured {
+    people: usize,
+    /// Subscribers without an email, and those with more than one.
+    got: (usize, usize),
+    seconds: f64,
+    /// Of all processes of `notify`, in seconds.
+    cpu: u64,
+    /// Calls to SES that were throttled as a whole.
+    throttled: u64,
+    /// How often each kind of request was made.
+    calls: BTreeMap<String, u64>,
+    few_waited: Duration,
+    /// Thousands of emails by seconds.
+    sent: Vec<(f64, f64)>,
+    /// MB of a process by seconds.
+    memory: Vec<(f64, f64)>,
+}
+
+/// Holds what was seen against what is promised.
+fn judged(measured: Measured) -> Report {
+    let Measured { people, got, seconds, cpu, throttled, calls, few_waited, sent, memory } = measured;
+    let mut report = head(people);
     let thousands = (people + FEW) as f64 / 1_000.0;
     let per_thousand = |kind: &str| {
         let sum: u64 = calls.iter().filter(|(what, _)| what.starts_with(kind)).map(|(_, count)| count).sum();
@@ -130,7 +163,6 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     };
     let (table, mail, records) =
         (per_thousand("table"), per_thousand("SES Send"), per_thousand("Kafka Produce"));
-    let few_waited = few_waited.context("the other product never came back")?;
     let quarter = memory.len() / 4;
     let most = |part: &[(f64, f64)]| part.iter().map(|(_, mb)| *mb).fold(0.0, f64::max);
     let (early, late) =
@@ -144,7 +176,6 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     report.demand(sends <= most, || format!("{mail} calls to SES for 1,000 mails"));
     report.demand(late <= early * GROWTH, || format!("from {early:.0} to {late:.0} MB a process"));
     report.demand(few_waited <= FEW_WAIT, || format!("the three waited for {few_waited:?}"));
-    let cpu = after.cpu_seconds.saturating_sub(before.cpu_seconds);
     let figures: [(&str, Value); 14] = [
         ("people", json!(people)),
         ("lost", json!(got.0)),
@@ -156,7 +187,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         ("calls to the table for 1,000 mails", json!(table)),
         ("calls to SES for 1,000 mails", json!(mail)),
         ("records for 1,000 mails", json!(records)),
-        ("whole calls throttled", json!(counts.throttled)),
+        ("whole calls throttled", json!(throttled)),
         ("memory of a process, first quarter (MB)", json!(early.round())),
         ("memory of a process, last quarter (MB)", json!(late.round())),
         ("the three waited (ms)", json!(few_waited.as_millis() as u64)),
@@ -173,7 +204,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         y: "thousands told; MB of a process",
         lines: vec![("thousands told".to_owned(), sent), ("memory of a process, MB".to_owned(), memory)],
     });
-    Ok(report)
+    report
 }
 
 /// Lets the other product come back, and gives how long its three waited.

@@ -276,60 +276,64 @@ impl Told {
             cannot_be_known: vec![EARLIER],
             ..Self::unknown(product_id, subscriber)
         };
-        let of = |id: RestockId| {
+        told.judge(verdict, |id| {
             let covering = facts.covered_by.iter().find(|covering| covering.planned.restock_id == id);
             Restock { planned_at: covering.map(|found| found.planned.planned_at), restock_id: id }
-        };
+        });
+        told
+    }
+
+    /// Says what the verdict is, and what it leaves open.
+    fn judge(&mut self, verdict: Verdict, of: impl Fn(RestockId) -> Restock) {
         match verdict {
             Verdict::Waiting => {}
             Verdict::BeingTold { restock, throttled } => {
-                told.status = "beingTold";
-                told.answer = if throttled {
+                self.status = "beingTold";
+                self.answer = if throttled {
                     format!(
                         "Being notified of {restock}: SES did not take the email yet; the next call retries it."
                     )
                 } else {
                     format!("Being notified of {restock}: the fan-out has not reached them yet.")
                 };
-                told.throttled = throttled;
-                told.restocks = vec![of(restock)];
+                self.throttled = throttled;
+                self.restocks = vec![of(restock)];
             }
             Verdict::InFlight { since } => {
-                told.status = "inFlight";
-                told.answer = "In a call to SES that has no answer yet.".to_owned();
-                told.since = Some(since);
+                self.status = "inFlight";
+                self.answer = "In a call to SES that has no answer yet.".to_owned();
+                self.since = Some(since);
             }
             Verdict::InDoubt { restock } => {
-                told.status = "inDoubt";
-                told.answer = "In doubt: the outcome of their call to SES is unknown.".to_owned();
-                told.restocks = restock.into_iter().map(of).collect();
-                told.cannot_be_known.push(ARRIVED);
+                self.status = "inDoubt";
+                self.answer = "In doubt: the outcome of their call to SES is unknown.".to_owned();
+                self.restocks = restock.into_iter().map(of).collect();
+                self.cannot_be_known.push(ARRIVED);
             }
             Verdict::Failed { restock, reason } => {
-                told.status = "failed";
-                told.answer = format!("Not notified of {restock}: SES rejected the address ({reason}).");
-                told.restocks = vec![of(restock)];
-                told.reason = Some(reason);
+                self.status = "failed";
+                self.answer = format!("Not notified of {restock}: SES rejected the address ({reason}).");
+                self.restocks = vec![of(restock)];
+                self.reason = Some(reason);
             }
             Verdict::Told { by, maybe_twice } => {
-                told.status = "told";
-                told.answer = match by.as_slice() {
+                self.status = "told";
+                self.answer = match by.as_slice() {
                     [] => "Notified, by a restock that is no longer recorded.".to_owned(),
                     [only] => format!("Notified of {only}."),
                     [.., last] => format!("Notified by one of {} restocks, {last} at the latest.", by.len()),
                 };
-                told.cannot_be_known.push(DELIVERED);
-                told.cannot_be_known.extend((by.len() > 1).then_some(WHICH));
-                told.cannot_be_known.extend(maybe_twice.then_some(TWICE));
-                told.restocks = by.into_iter().map(of).collect();
+                self.cannot_be_known.push(DELIVERED);
+                self.cannot_be_known.extend((by.len() > 1).then_some(WHICH));
+                self.cannot_be_known.extend(maybe_twice.then_some(TWICE));
+                self.restocks = by.into_iter().map(of).collect();
             }
             Verdict::Expired => {
-                told.status = "expired";
-                told.answer = "No longer waiting: the subscription expired.".to_owned();
-                told.cannot_be_known.push(EXPIRED);
+                self.status = "expired";
+                self.answer = "No longer waiting: the subscription expired.".to_owned();
+                self.cannot_be_known.push(EXPIRED);
             }
         }
-        told
     }
 
     fn tell(&self) {

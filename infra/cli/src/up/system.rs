@@ -6,25 +6,24 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
 use aws_config::{Region, SdkConfig};
-use kafka_poller::{LambdaEndpoint, Mapping, Poller};
+use kafka_poller::{Mapping, Poller};
 use lambda::aws::{loader, loader_for_stand_in};
 use lambda_host::front::{Backpressure, Front};
 use lambda_host::{Host, NOTIFY};
 use ses_inbox::Ses;
-use store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::data::{self, DataDir};
 use super::ready::Addresses;
-use super::{login, schedule};
+use super::{parts, schedule};
 use crate::embedded::dynamodb::DynamoDb;
 use crate::embedded::kafka::{self, Kafka};
 use crate::embedded::watch::Watch;
-use crate::functions::{self, Wiring};
+use crate::functions::Wiring;
 
 /// The name of this machine's table.
 pub(crate) const TABLE: &str = "notify-me";
@@ -78,7 +77,7 @@ impl FromStr for Target {
 }
 
 impl Target {
-    fn url(&self) -> Option<String> {
+    pub(super) fn url(&self) -> Option<String> {
         match self {
             Self::Url(url) => Some(url.clone()),
             Self::Aws => None,
@@ -134,122 +133,52 @@ impl System {
         let api = format!("http://{local}");
         let data = options.data.as_deref().map(DataDir::open).transpose()?;
 
-        let variable = |name: &str| std::env::var(name).ok();
-        let (kafka, servers, login) = match options.kafka {
-            Some(servers) => {
-                let at = login::read(&servers, &variable)?;
-                let made = crate::topics::make_missing(&at).await;
-                made.with_context(|| format!("no topics on Kafka at {servers}"))?;
-                (None, servers, at.security.client_settings())
-            }
-            None => {
-                let unused = login::unused(&variable).join(", ");
-                if !unused.is_empty() {
-                    tracing::warn!("the embedded Kafka has no login: without --kafka, {unused} is ignored");
-                }
-                let kafka = tokio::task::spawn_blocking(Kafka::start).await??;
-                let servers = kafka.servers().to_owned();
-                (Some(kafka), servers, Vec::new())
-            }
-        };
-        let (dynamodb, dynamodb_url) = match &options.dynamodb {
-            Some(target) => (None, target.url()),
-            None => {
-                let file = data.as_ref().map(DataDir::table);
-                let dynamodb = DynamoDb::start(file.as_deref()).await?;
-                let url = dynamodb.url().to_owned();
-                (Some(dynamodb), Some(url))
-            }
-        };
-        let (ses, ses_url) = match &options.ses {
-            Some(target) => (None, target.url()),
-            None => {
-                let file = data.as_ref().map(DataDir::inbox);
-                let ses = Ses::start(ses_inbox::Options {
-                    file,
-                    page: crate::page::router(),
-                    ..ses_inbox::Options::default()
-                })
-                .await?;
-                let url = ses.url();
-                (Some(ses), Some(url))
-            }
-        };
-
-        let uses_aws = dynamodb_url.is_none() || ses_url.is_none();
-        let aws = aws(uses_aws).await;
+        let kafka = parts::kafka(options.kafka).await?;
+        let (dynamodb, dynamodb_url) = parts::dynamodb(options.dynamodb.as_ref(), data.as_ref()).await?;
+        let (ses, ses_url) = parts::ses(options.ses.as_ref(), data.as_ref()).await?;
+        let aws = aws(dynamodb_url.is_none() || ses_url.is_none()).await;
         let region = aws.region().map_or(REGION, Region::as_ref).to_owned();
-        let store = Store::at(&aws, dynamodb_url.as_deref(), TABLE);
-        store.create_if_missing().await.with_context(|| {
-            format!("DynamoDB at {}", dynamodb_url.as_deref().unwrap_or("the AWS endpoint"))
-        })?;
+        parts::table(&aws, dynamodb_url.as_deref()).await?;
 
         let unsubscribe_key = data.as_ref().map_or_else(|| Ok(data::new_key()), DataDir::unsubscribe_key)?;
         let wiring = Wiring {
             api: api.clone(),
-            kafka: servers.clone(),
-            kafka_login: kafka.is_none(),
+            kafka: kafka.servers.clone(),
+            kafka_login: kafka.embedded.is_none(),
             dynamodb: dynamodb_url.clone(),
             ses: ses_url.clone(),
             region: region.clone(),
             table: TABLE.to_owned(),
             unsubscribe_key,
         };
-        let program = std::env::current_exe().context("cannot find this program's own file")?;
-        let own = options.environment.into_iter().map(|(name, value)| (name.into(), value.into()));
-        let mut table = functions::table(&program, &wiring, std::env::vars_os().chain(own));
-        for notify in table.iter_mut().filter(|function| function.name == NOTIFY) {
-            notify.concurrency = options.notify_processes.unwrap_or(notify.concurrency);
-        }
-        let host = Arc::new(Host::new(table));
-        host.warm().await?;
-
+        let host = parts::host(&wiring, options.environment, options.notify_processes).await?;
         let backpressure = Backpressure::default();
         let front = Front::new(host.clone(), backpressure.clone(), local);
         let extra = ses.as_ref().map_or_else(axum::Router::new, Ses::router);
         let stop_server = CancellationToken::new();
         let server = serve(listener, front.router(extra), stop_server.clone());
 
-        let mut pollers = Vec::new();
-        for (topic, group) in MAPPINGS {
-            let mut mapping = mapping(&servers, topic, group, kafka.is_some());
-            mapping.kafka.extend(login.iter().map(|(name, value)| ((*name).to_owned(), value.clone())));
-            pollers.push(Poller::start(mapping, LambdaEndpoint::Url(api.clone())).await?);
-        }
-        let pollers = Arc::new(pollers);
-        let watch = kafka.is_some().then(|| {
-            let pollers = pollers.clone();
-            let progress = move || pollers.iter().flat_map(Poller::progress).collect();
-            Watch::start(&servers, Arc::new(progress), backpressure)
-        });
-        let watch = watch.transpose()?;
+        let pollers = parts::pollers(&kafka, &api).await?;
+        let watch = parts::watch(&kafka, &pollers, backpressure)?;
         let stop_schedule = CancellationToken::new();
-        let schedule = tokio::spawn(schedule::sweep(
-            host.clone(),
-            region.clone(),
-            data.is_some(),
-            stop_schedule.clone(),
-        ));
+        let sweep = schedule::sweep(host.clone(), region.clone(), data.is_some(), stop_schedule.clone());
+        let schedule = tokio::spawn(sweep);
 
-        let inbox = match (&ses, &options.ses) {
-            (Some(_), _) => Some(format!("{api}/_aws/ses")),
-            (None, Some(Target::Url(url))) => Some(format!("{url}/_aws/ses")),
-            (None, _) => None,
-        };
+        let inbox = ses.as_ref().map(|_| api.clone()).or_else(|| options.ses.as_ref().and_then(Target::url));
         let aws_endpoint = |service: &str| format!("https://{service}.{region}.amazonaws.com");
         let addresses = Addresses {
+            inbox: inbox.map(|at| format!("{at}/_aws/ses")),
             api,
-            kafka: servers,
+            kafka: kafka.servers,
             dynamodb: dynamodb_url.unwrap_or_else(|| aws_endpoint("dynamodb")),
             ses: ses_url.unwrap_or_else(|| aws_endpoint("email")),
-            inbox,
             table: TABLE.to_owned(),
             region,
         };
         Ok(Self {
             addresses,
             data,
-            kafka,
+            kafka: kafka.embedded,
             watch,
             dynamodb,
             ses,

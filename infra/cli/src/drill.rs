@@ -59,7 +59,7 @@ enum Which {
 /// # Errors
 /// When it cannot be run, and when something was not as promised.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
-    // What goes wrong here is meant to: only what nobody expects is logged.
+    // What goes wrong here is meant to: only the unexpected is logged.
     log_to_stderr_at("off");
     let report = match args.which {
         Which::Kill(args) => kill::run(args).await?,

@@ -14,7 +14,7 @@ mod settings;
 /// Where the parts are that the functions speak to.
 #[derive(Debug, Clone)]
 pub(crate) struct Wiring {
-    /// The front, `http://127.0.0.1:3000`; links in mails lead there.
+    /// The front, `http://127.0.0.1:3000`; links in emails lead there.
     pub(crate) api: String,
     /// Kafka, `host:port[,host:port]`.
     pub(crate) kafka: String,

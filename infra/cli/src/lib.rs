@@ -54,7 +54,7 @@ enum Command {
     /// Show the progress of a restock.
     #[command(subcommand)]
     Restock(operate::Restock),
-    /// Show the subscribers who wait.
+    /// Show the waiting subscribers.
     #[command(subcommand)]
     Waitlist(operate::Waitlist),
     /// Show whether an address was notified.

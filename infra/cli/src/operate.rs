@@ -21,7 +21,7 @@ pub(crate) enum Restock {
 /// What can be asked of a waitlist.
 #[derive(clap::Subcommand)]
 pub(crate) enum Waitlist {
-    /// Show who waits for a product, and how far its waitlist is delivered.
+    /// Show the subscribers of a product, and how far its waitlist is delivered.
     Show(waitlist_show::Args),
 }
 

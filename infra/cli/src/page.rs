@@ -10,8 +10,8 @@ use axum::routing::get;
 
 /// Everything from here, no inline script, no frame of anything else.
 ///
-/// A mail is shown in a sandboxed `srcdoc` frame, which inherits this policy: hence inline styles, which mails need.
-/// Its scripts are stopped by both, and pictures from other hosts stay away, so looking at a mail tells nobody.
+/// An email is shown in a sandboxed `srcdoc` frame, which inherits this policy: hence inline styles, which emails need.
+/// Its scripts are stopped by both, and pictures from other hosts stay away, so opening an email notifies no other host.
 const POLICY: &str = "default-src 'none'; script-src 'self'; style-src 'self' 'unsafe-inline'; \
     img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'";
 

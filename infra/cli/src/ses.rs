@@ -20,7 +20,7 @@ Examples:
   For containers, which reach this machine on Docker's bridge and not on 127.0.0.1:
     notify-me ses --listen 172.17.0.1:8005
 
-  Anyone who can reach the address can read and empty the inbox; there is no password.";
+  Any program that can reach the address can read and empty the inbox; there is no password.";
 
 /// The captured SES's settings.
 #[derive(clap::Args)]

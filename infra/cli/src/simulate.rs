@@ -1,4 +1,4 @@
-//! `notify-me simulate`: plays the inventory service and its shoppers, and counts who was told.
+//! `notify-me simulate`: plays the inventory service and its shoppers, and counts the notified ones.
 //! This file reads the command line, finds or starts a system, and says what came of it.
 
 use std::path::PathBuf;
@@ -98,7 +98,8 @@ struct Latency {
 /// Simulates, and says what came of it.
 ///
 /// # Errors
-/// When no system can be used, when it refuses a request, and when anybody was lost, told twice, or told unasked.
+/// When no system can be used, when it refuses a request, when a subscription was lost, and when an email came twice or
+/// unasked.
 pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     log_to_stderr();
     let size = Size { products: args.products, shoppers: args.shoppers, restocks: args.restocks };
@@ -140,7 +141,7 @@ async fn simulate(
 ) -> anyhow::Result<(Verdict, f64)> {
     let inbox =
         addresses.inbox.clone().context("this system sends to another SES, so there is no inbox to read")?;
-    // A first restock of its own, so that nobody measures how a system starts: a new consumer group joins for seconds.
+    // A first restock of its own, so that the system's start is not measured: a new consumer group joins for seconds.
     let first = Size { products: 1, shoppers: 1, restocks: 1 };
     let (first, _) = play(addresses, &inbox, first, seed, patience).await?;
     let (mut verdict, seconds) = play(addresses, &inbox, size, seed, patience).await?;

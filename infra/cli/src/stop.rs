@@ -24,7 +24,7 @@ impl Stop {
         Ok(Self {})
     }
 
-    /// Returns once somebody asks the program to end; again for the next time.
+    /// Returns once the program is asked to end; again for the next time.
     #[cfg(unix)]
     pub(crate) async fn asked(&mut self) {
         tokio::select! {

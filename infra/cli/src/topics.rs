@@ -12,7 +12,7 @@ use crate::console::say;
 const ANSWER_LIMIT: Duration = Duration::from_secs(10);
 /// Copies of a partition, where there are brokers enough.
 const REPLICAS: i32 = 3;
-/// Thirty days: somebody has to look at dead letters.
+/// Thirty days: an operator has to look at dead letters.
 const DEAD_LETTERS_MS: &str = "2592000000";
 
 const AFTER_HELP: &str = "\
@@ -199,7 +199,7 @@ async fn create(admin: &Admin, topic: &Wanted, copies: i32) -> Result<Found, Err
     if admin.create(&new).await.map_err(failed)? {
         return Ok(Found::Made);
     }
-    // Somebody else was faster, perhaps with another size.
+    // Another program was faster, perhaps with another size.
     Ok(look(&admin.look().await.map_err(Error::Look)?, topic))
 }
 

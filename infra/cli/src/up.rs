@@ -1,5 +1,5 @@
 //! `notify-me up`: runs the whole system until it is told to stop.
-//! This file speaks with the person who started it; `up/system.rs` starts and stops the parts.
+//! This file speaks with the operator; `up/system.rs` starts and stops the parts.
 
 use std::path::PathBuf;
 

@@ -374,7 +374,7 @@ async fn the_focus_goes_through_the_page_in_reading_order_and_is_seen_everywhere
         assert_eq!(stop["seen"], true, "no outline on {}", stop["what"]);
         assert!(stops < 100, "the focus never comes round");
     }
-    // Skip link, three sections, three forms with two stops and a button, six rows with two, one mail.
+    // Skip link, three sections, three forms with two stops and a button, six rows with two, one email.
     assert_eq!(stops, 4 + 9 + 12 + 1);
     browser.close().await;
     system.stop().await;

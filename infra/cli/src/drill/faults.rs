@@ -1,5 +1,5 @@
-//! Lets the parts fail in every way they do, while people are being told, and mends them. Each
-//! fault ends by itself when it is mended (or by `notify`'s own doing), and nobody is lost.
+//! Lets the parts fail in every way they do, while emails go out, and mends them. Each fault ends
+//! by itself when it is mended (or by `notify`'s own doing), and no subscriber is lost.
 
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -12,15 +12,15 @@ use super::progress::Progress;
 use super::wire::{Fate, Seen};
 use crate::report::{Report, Row};
 
-/// People who wait in each run.
+/// Subscribers of each run.
 const CROWD: usize = 600;
-/// Mails a second: the fan-out outlasts the fault's beginning.
+/// Emails a second: the fan-out outlasts the fault's beginning.
 const RATE: u32 = 200;
 /// How long a fault lasts.
 const LASTS: Duration = Duration::from_secs(5);
 /// How often the sweep comes while a fan-out does not end; on AWS it is every five minutes.
 const SWEEP: Duration = Duration::from_secs(2);
-/// How long everybody may take to be told once it is mended.
+/// How long the rest of the delivery may take once it is mended.
 const PATIENCE: Duration = Duration::from_secs(120);
 
 /// Which faults.
@@ -197,7 +197,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         "faults",
         "Drill: faults",
         "While people are told, a part fails for five seconds (or as often as it says) and is mended. Promised: \
-         everybody is told, and nobody twice but people of calls in doubt. The sweep of unfinished fan-outs comes \
+         every subscriber gets an email, and two only if their call was in doubt. The sweep of unfinished fan-outs comes \
          every two seconds here, every five minutes on AWS.",
     );
     let wanted = |fault: &Fault| args.only.as_ref().is_none_or(|only| fault.name().contains(only.as_str()));

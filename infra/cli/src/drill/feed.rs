@@ -174,7 +174,8 @@ fn head(people: usize) -> Report {
              topics from their beginning. When a third is emailed, another product that {FEW} wait for comes back; at two \
              thirds the product is sold out, and later it comes back for the rest. Promised: no more job records than shards, \
              for each of the two restocks, and slices of {SLICE_SECONDS} s; the {FEW} are emailed within {} s; the sell-out \
-             is in the table within {} s, and SES gets no more emails from a second later on; everybody is emailed exactly once.",
+             is in the table within {} s, and SES gets no more emails from a second later on; \
+             every subscriber is emailed exactly once.",
             FEW_WAIT.as_secs(),
             SELL_OUT.as_secs(),
         ),
@@ -231,7 +232,7 @@ fn judged(measured: Measured) -> Report {
     report
 }
 
-/// A second consumer group that reads both topics from their beginning, as somebody's replay does.
+/// A second consumer group that reads both topics from their beginning, as a replay does.
 async fn replays(lab: &Lab) -> anyhow::Result<Vec<Poller>> {
     let mut pollers = Vec::new();
     for topic in [kafka::RESTOCKS, kafka::BATCHES] {

@@ -94,7 +94,7 @@ fn name(headers: &HeaderMap, path: &str) -> String {
     }
 }
 
-/// Passes a request on. What has left arrives and is worked on, also when whoever sent it is killed meanwhile: so this is
+/// Passes a request on. What has left arrives and is worked on, also when its sender is killed meanwhile: so this is
 /// a task of its own, for the handler ends with the connection.
 async fn carry(shared: &Arc<Shared>, request: Request, sending: Option<Sending>) -> Response {
     let shared = shared.clone();

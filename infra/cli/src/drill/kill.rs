@@ -24,11 +24,11 @@ use crate::up::{MAPPINGS, mapping};
 const CALL: u64 = MAX_CALL as u64;
 /// How long SES takes for a call: so that there is something to hit between a call and its answer.
 const SES_TAKES_MS: u64 = 150;
-/// How often it is looked whether somebody is being told.
+/// How often it is looked whether a delivery is under way.
 const LOOK: Duration = Duration::from_millis(5);
-/// People who wait for each restock that is killed at a point: three calls.
+/// Subscribers of each restock that is killed at a point: three calls.
 const CROWD: usize = 120;
-/// Restocks under way at a time while killing at random, and who waits for each.
+/// Restocks under way at a time while killing at random, and the subscribers of each.
 const BESIDE: usize = 6;
 const CROWD_AT_RANDOM: usize = 400;
 const SHARDS_AT_RANDOM: u16 = 4;
@@ -81,10 +81,10 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         "Drill: kill",
         "notify is killed (SIGKILL) before and after every request it makes to the table, SES and Kafka while it tells \
          people of a restock, one run for each request, and then at random among many restocks, while jobs are delivered \
-         twice and consumer groups rebalance. Promised: with ON_UNKNOWN=resend nobody is lost and only people of a call in \
-         doubt are told twice; with skip nobody is told twice and only people of a call in doubt, who are written down, are \
-         not told; never more than 50 in doubt for each kill and shard. Kills at random come only while SES has a call that \
-         it has not answered; some leave a call in doubt, or else nothing was shown.",
+         twice and consumer groups rebalance. Promised: with ON_UNKNOWN=resend no subscriber is lost and only \
+         subscribers of a call in doubt get two emails; with skip no subscriber gets two and only those of a call in doubt, \
+         which are written down, get none; never more than 50 in doubt for each kill and shard. Kills at random come only \
+         while SES has a call that it has not answered; some leave a call in doubt, or else nothing was shown.",
     );
     let mut lines = Vec::new();
     for mode in ["resend", "skip"] {
@@ -123,7 +123,7 @@ async fn points(
     side_by_side: usize,
     report: &mut Report,
 ) -> anyhow::Result<(String, Vec<(f64, f64)>)> {
-    // What is asked for when nobody is killed, from a cold start on.
+    // The requests of an undisturbed run, from a cold start on.
     let lab = start(mode, 1, 1).await?;
     let asked = undisturbed(&lab).await?;
     let points: VecDeque<Point> =
@@ -187,7 +187,7 @@ fn reported(mode: &str, outcomes: &[Outcome], report: &mut Report) -> Vec<(f64, 
     line
 }
 
-/// How many requests a restock takes when nobody is killed.
+/// How many requests a restock takes without a kill.
 async fn undisturbed(lab: &Lab) -> anyhow::Result<u64> {
     let (product, restock) = names("undisturbed")?;
     lab.seed(&product, CROWD, |_| ()).await?;

@@ -77,7 +77,7 @@ pub(super) struct Lab {
 pub(super) struct Counted {
     /// Taken by SES.
     pub(super) sent: u64,
-    /// Passed without a mail.
+    /// Passed without an email.
     pub(super) skipped: u64,
     /// In calls whose fate a kill left open.
     pub(super) in_doubt: u64,
@@ -88,7 +88,7 @@ pub(super) struct Counted {
 pub(super) struct Got {
     /// Nothing.
     pub(super) lost: usize,
-    /// Mails beyond the first, all together.
+    /// Emails beyond the first, all together.
     pub(super) doubled: usize,
 }
 
@@ -281,7 +281,7 @@ impl Lab {
         Ok(products)
     }
 
-    /// Waits until a restock is planned and everybody whom it tells is told.
+    /// Waits until a restock is planned and delivered.
     ///
     /// # Errors
     /// When that takes too long.
@@ -332,7 +332,7 @@ impl Lab {
         Ok(usize::try_from(failures)?)
     }
 
-    /// What the people who were let wait for each product got.
+    /// What the subscribers of each product got.
     pub(super) fn got(&self, products: &[(ProductId, usize)]) -> HashMap<String, Got> {
         let mut mails = HashMap::<String, usize>::new();
         for mail in self.ses.captured() {
@@ -360,7 +360,7 @@ pub(super) fn names(name: &str) -> anyhow::Result<(ProductId, RestockId)> {
     Ok((ProductId::parse(name).map_err(wrong)?, RestockId::parse(name).map_err(wrong)?))
 }
 
-/// The address of the `number`th who waits for a product.
+/// The address of a product's `number`th subscriber.
 pub(super) fn address(product: &ProductId, number: usize) -> String {
     format!("{number}.{product}@example.com")
 }

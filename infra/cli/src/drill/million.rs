@@ -1,5 +1,5 @@
 //! Tells a million people of one product, some of them throttled by SES on the way, while three
-//! wait for another product: who was told how often, the calls that it took, the memory and the CPU.
+//! wait for another product: the emails that each got, the calls that it took, the memory and the CPU.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -16,12 +16,12 @@ use crate::report::{Plot, Report};
 
 /// Every so many-th is throttled once: 2 %.
 const THROTTLED: usize = 50;
-/// The calls that 1,000 mails may take, at most.
+/// The calls that 1,000 emails may take, at most.
 const TABLE_CALLS: f64 = 26.0;
 const SES_CALLS: f64 = 20.4;
 /// The shards of a waitlist.
 const SHARDS: usize = 8;
-/// Who waits for the other product, and how long they may have to.
+/// The subscribers of the other product, and how long they may have to wait.
 const FEW: usize = 3;
 const FEW_WAIT: Duration = Duration::from_secs(5);
 /// How often it is looked.
@@ -125,7 +125,7 @@ fn head(people: usize) -> Report {
         "Drill: million",
         format!(
             "{people} people wait for one product, in {SHARDS} shards; SES throttles 2 % of them once. When a third is told, \
-             another product that three wait for comes back too. Promised: everybody is told exactly once; at most \
+             another product that three wait for comes back too. Promised: every subscriber gets one email; at most \
              {TABLE_CALLS} calls to the table and {SES_CALLS} to SES for 1,000 mails (beside one for each of the three, and one \
              at the end of each shard for whom SES throttled last); the memory does not grow with the list; the three do not \
              wait for the million."

@@ -108,7 +108,7 @@ fn judge(rate: u32, workers: u16, row: &Row, report: &mut Report) {
     let number = |name: &str| row.get(name).as_f64().unwrap_or_default();
     let place = format!("{rate} a second, {workers} workers");
     report.demand(*row.get("ended") == true && row.get("told") == row.get("people"), || {
-        format!("{place}: not everybody is told once")
+        format!("{place}: not every subscriber got one email")
     });
     let used = number("usedPercent") / 100.0;
     report.demand(used >= USED, || format!("{place}: {:.1} % used", used * 100.0));
@@ -118,7 +118,7 @@ fn judge(rate: u32, workers: u16, row: &Row, report: &mut Report) {
     report.demand(throttled == 0.0, || format!("{place}: {throttled} calls throttled"));
 }
 
-/// The most mails in any second, given their times in order, in milliseconds.
+/// The most emails in any second, given their times in order, in milliseconds.
 fn most_in_a_second(at: &[i64]) -> usize {
     let mut from = 0;
     let mut most = 0;

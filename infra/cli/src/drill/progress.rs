@@ -27,7 +27,7 @@ impl Progress {
             bar
         });
         if bar.is_none() {
-            // Whoever does not read this misses nothing.
+            // A reader that has closed the pipe misses nothing.
             let _ = writeln!(std::io::stderr(), "{total} {what}");
         }
         Self { bar, total, written: Mutex::new(Instant::now()) }

@@ -33,7 +33,7 @@ pub(super) enum Fate {
 
 type Rule = Box<dyn FnMut(&Seen) -> Fate + Send>;
 
-/// What a request to send mails is called.
+/// What a request to send emails is called.
 pub(super) const SEND: &str = "SES SendBulkEmail";
 
 /// The requests of one system.
@@ -92,7 +92,7 @@ impl Wire {
         self.disturbed.load(Ordering::SeqCst)
     }
 
-    /// Whether SES has a call that it has not answered: somebody is being told.
+    /// Whether SES has a call that it has not answered.
     pub(super) fn is_sending(&self) -> bool {
         self.sending.load(Ordering::SeqCst) > 0
     }

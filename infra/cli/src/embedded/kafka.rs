@@ -111,7 +111,7 @@ fn run(tell: &Sender<Result<String, KafkaError>>, ordered: &Receiver<Order>) {
     });
     match started {
         Ok(cluster) => {
-            // Nobody listens only if the caller is gone, and then `ordered` is closed as well.
+            // The receiver is gone only with the caller, and then `ordered` is closed as well.
             let _ = tell.send(Ok(cluster.bootstrap_servers()));
             while let Ok(order) = ordered.recv() {
                 order(&cluster);

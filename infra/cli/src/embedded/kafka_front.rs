@@ -3,7 +3,7 @@
 //! twenty minutes. So that one request is answered here, in each of its versions, with what the mock cluster has; everything
 //! else passes to it. Its answers name this port in the place of its own.
 //!
-//! Forms: "ApiVersions" of the protocol's guide; a version that nobody knows is answered in version 0 with the error
+//! Forms: "ApiVersions" of the protocol's guide; an unknown version is answered in version 0 with the error
 //! UNSUPPORTED_VERSION and this request's own range (KIP-511).
 
 use std::collections::HashSet;

@@ -1,5 +1,5 @@
 //! Watches the embedded Kafka, which drops the oldest records of a full partition without a word,
-//! and stops stock updates before it would drop one that nobody has read.
+//! and stops stock updates before it would drop an unread one.
 //!
 //! How many bytes lie unread in a partition cannot be asked for, only how many records. So the
 //! rule is a cautious one:
@@ -147,7 +147,7 @@ impl State {
         for look in &mut looks {
             let known =
                 progress.iter().find(|known| known.topic == look.topic && known.partition == look.partition);
-            // Between two owners of a partition nobody knows; at first the group is at its start.
+            // Between two owners of a partition it is unknown; at first the group is at its start.
             let position = self.positions.entry((look.topic, look.partition)).or_insert(0);
             *position = known.and_then(|known| known.fetched).unwrap_or(*position);
             look.position = *position;
@@ -280,7 +280,7 @@ mod tests {
         // The first look may have seen records before they were read.
         assert!(until(|| backpressure.reason().is_none()));
 
-        // From here on nobody reads.
+        // From here on no consumer reads.
         let mut written = 0;
         while backpressure.reason().is_none() && written < 60 {
             produce(kafka.servers(), 1, 100_000);

@@ -17,7 +17,7 @@ const CHOSEN_HERE: [&str; 5] = [
 const TABLES: [(&str, &[Setting]); 3] =
     [(SUBSCRIBE, subscribe::SETTINGS), (RESTOCK, restock::SETTINGS), (NOTIFY, notify::SETTINGS)];
 
-/// Whether this is a setting that is free to be set by whoever runs the system on this machine.
+/// Whether this is a setting that the operator of the local system is free to set.
 pub(super) fn are_free(name: &str) -> bool {
     let known = |(_, table): &(&str, &[Setting])| table.iter().any(|setting| setting.name == name);
     !CHOSEN_HERE.contains(&name) && TABLES.iter().any(known)

@@ -1,5 +1,5 @@
 //! A record's bytes as a short text that is safe to print. They may be anything: what steers a terminal is escaped,
-//! what looks like a mail address is masked, and the rest is cut.
+//! what looks like an email address is masked, and the rest is cut.
 
 use std::fmt::Write as _;
 

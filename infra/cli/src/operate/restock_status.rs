@@ -236,7 +236,8 @@ impl Status {
             ("planned", show::when(self.planned_at, now)),
             (
                 "bound",
-                self.bound.map_or("none: nobody had ever subscribed".to_owned(), |bound| bound.to_string()),
+                self.bound
+                    .map_or("none: the product never had a subscriber".to_owned(), |bound| bound.to_string()),
             ),
             ("open shards", self.open_shards.to_string()),
         ];

@@ -208,14 +208,14 @@ async fn covering(
     stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await
 }
 
-/// How many stand before somebody.
+/// The number of subscribers ahead of this one.
 async fn before(
     store: &Store,
     id: &ProductId,
     shards: ShardCount,
     subscription: &Subscription,
 ) -> Result<Before, StoreError> {
-    // Nobody else stands at the very same place.
+    // No two entries of a shard have one position.
     let at = subscription.position;
     let looks = shards.all().map(|shard| async move {
         let cursor = store.cursors().read(id, shard).await?.cursor;

@@ -72,7 +72,7 @@ impl Facts {
         if self.covered_by.first().is_some_and(|first| ended_by(&first.planned)) {
             return Verdict::Expired;
         }
-        // A restock that sent nothing in this shard told nobody in it.
+        // A restock that sent nothing in this shard notified no subscriber of it.
         let sent = |covering: &&Covering| covering.tally.as_ref().is_some_and(|tally| tally.sent > 0);
         let mut by: Vec<&Covering> = self.covered_by.iter().filter(sent).collect();
         if by.is_empty() {
@@ -172,7 +172,7 @@ mod tests {
         Covering { planned, tally: Some(tally), failure: failure.map(str::to_owned) }
     }
 
-    /// Somebody at 10, with a cursor that counts for the restock `r` from the start.
+    /// A subscriber at 10, with a cursor that counts for the restock `r` from the start.
     fn facts() -> Facts {
         Facts {
             now: Timestamp::from_millisecond(1_000_000).unwrap(),

@@ -1,4 +1,4 @@
-//! `notify-me waitlist show`: who waits for a product, and how far it was told.
+//! `notify-me waitlist show`: the subscribers that wait for a product, and how far its waitlist is delivered.
 
 use anyhow::bail;
 use domain::{Position, ProductId, RestockId, Shard, ShardCount};

@@ -47,7 +47,7 @@ function problemText(problem) {
   return accepted ? `${text} Accepted: ${accepted}` : text;
 }
 
-// ---- What is in stock and who waits, as the API has it: whoever changed it, and however.
+// ---- Stock and subscriptions, as the API has them, whichever client changed them.
 
 const known = new Map(PRODUCTS.map(({ id, quantity }) => [id, { quantity, waiting: 0, precision: "exact" }]));
 /** What was just said to the API, which takes a moment to read it from Kafka: shown meanwhile. */
@@ -232,7 +232,7 @@ function showRow(product) {
   const row = rows.get(product.id);
   const available = quantity !== 0;
   const input = row.querySelector("input");
-  // Not under somebody's hands.
+  // Not while the shopper uses it.
   if (document.activeElement !== input) input.value = available ? quantity ?? "" : QUANTITY_WHEN_BACK;
   row.querySelector("button").setAttribute("aria-checked", String(available));
   row.querySelector(".state").textContent = available ? "In stock" : "Sold out";

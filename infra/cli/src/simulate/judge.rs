@@ -1,12 +1,12 @@
-//! Says who should have been told and who was: from what was asked, what was answered, which stock updates were
-//! sent, and which mails came. It must not know how the system works, only what it promises:
+//! Compares the emails that should have come with those that did: from the requests, their answers, the stock updates
+//! and the inbox. It must not know how the system works, only what it promises:
 //!
-//! - Who was answered "you wait" before a restock was sent is told by it. So is who was answered "you wait, and it is
-//!   not in stock" after it was sent: then it cannot have been seen yet.
+//! - A shopper who was answered "you wait" before a restock was sent gets its email. So does one who was answered "you
+//!   wait, and it is not in stock" after it was sent: then it cannot have been seen yet.
 //! - A sell-out right after a restock may leave them waiting for the next one. So a restock is held to this only
-//!   where it *stood*: nothing was sent for the product until everybody could be told.
-//! - Who asks again while the product is in stock waits anew, for the next restock.
-//! - Nobody gets two mails for one restock, and after a mail nobody waits who does not ask again.
+//!   where it *stood*: nothing was sent for the product until every subscriber could be notified.
+//! - A shopper who subscribes again while the product is in stock waits anew, for the next restock.
+//! - A shopper gets one email for a restock at most, and waits no longer after an email without subscribing again.
 //!
 //! A request takes effect at some moment, or several, between when it was sent and when it was answered, and either
 //! side of anything that happens meanwhile is right.
@@ -20,12 +20,12 @@ const MAIL_ROUNDING_US: i64 = 999;
 /// A request that was never answered has its effect within this time, or none.
 const NO_ANSWER_LIMIT_US: i64 = 60_000_000;
 
-/// One request to be told.
+/// One request to subscribe.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Ask {
     pub(crate) shopper: usize,
     pub(crate) sent_us: i64,
-    /// `None`: it failed, or no answer came, so that nobody knows whether they wait.
+    /// `None`: it failed, or no answer came, so whether the shopper waits is unknown.
     pub(crate) answer: Option<Answer>,
 }
 
@@ -42,11 +42,11 @@ pub(crate) struct Update {
     pub(crate) restock: String,
     pub(crate) in_stock: bool,
     pub(crate) sent_us: i64,
-    /// Nothing followed it before everybody could be told.
+    /// Nothing followed it before every subscriber could be notified.
     pub(crate) stood: bool,
 }
 
-/// A mail to a shopper about this product.
+/// An email to a shopper about this product.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Mail {
     pub(crate) shopper: usize,
@@ -62,24 +62,24 @@ pub(crate) struct Story {
     pub(crate) mails: Vec<Mail>,
 }
 
-/// What came of everybody's waiting. Somebody who asks twice before a mail waits once.
+/// The outcome of all subscriptions. A shopper who subscribes twice before an email counts once.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Verdict {
-    /// How often somebody waited.
+    /// The number of subscriptions.
     pub(crate) asked: u64,
-    /// And was told, in time.
+    /// Those that got their email, in time.
     pub(crate) told: u64,
-    /// And was not told, or by a later restock than the one that should have.
+    /// Those that got none, or one of a later restock than they should have.
     pub(crate) lost: u64,
-    /// And is still waiting, rightly.
+    /// Those that still wait, rightly.
     pub(crate) waiting: u64,
-    /// May be waiting: nobody knows, because no request of theirs was answered.
+    /// Those that may wait: unknown, because no request of theirs was answered.
     pub(crate) in_doubt: u64,
-    /// Mails too many.
+    /// Emails too many.
     pub(crate) twice: u64,
-    /// Mails to somebody who never asked, or for something that was never restocked.
+    /// Emails to a shopper who never subscribed, or for something that was never restocked.
     pub(crate) unasked: u64,
-    /// From a restock's sending to each of its mails, in milliseconds.
+    /// From a restock's sending to each of its emails, in milliseconds.
     pub(crate) latencies_ms: Vec<u64>,
 }
 
@@ -95,7 +95,7 @@ impl Verdict {
         self.latencies_ms.extend(other.latencies_ms);
     }
 
-    /// Whether everybody was told who should be, once, and nobody else.
+    /// Whether every email that should have come came, once, and no other.
     pub(crate) fn is_right(&self) -> bool {
         self.lost == 0 && self.twice == 0 && self.unasked == 0
     }
@@ -107,7 +107,7 @@ impl Ask {
         self.answer.map_or(self.sent_us.saturating_add(NO_ANSWER_LIMIT_US), |answer| answer.at_us)
     }
 
-    /// Whether this mail may be the one that was asked for.
+    /// Whether this email may be the one that was asked for.
     fn is_before(&self, mail: &Mail) -> bool {
         self.sent_us <= mail.at_us + MAIL_ROUNDING_US
     }
@@ -176,7 +176,7 @@ impl Story {
     fn count_waits(&self, pair: &Pair<'_>, verdict: &mut Verdict) {
         let stood = self.updates.iter().enumerate().filter(|(_, update)| update.stood);
         let late: BTreeSet<usize> = stood.flat_map(|(index, _)| self.unserved(pair, index)).collect();
-        // A wait is all the asks that one mail ends, or that none does.
+        // A wait is all the asks that one email ends, or that none does.
         let mut waits: BTreeMap<Option<usize>, (bool, bool)> = BTreeMap::new();
         for (place, ask) in pair.asks.iter().enumerate() {
             let ended_by = pair.mails.iter().position(|mail| ask.is_before(mail));
@@ -200,7 +200,7 @@ impl Story {
 
     fn count_mails(&self, pair: &Pair<'_>, verdict: &mut Verdict) {
         let mut seen: BTreeSet<&str> = BTreeSet::new();
-        // When the restock was sent that the last right mail was for.
+        // When the restock was sent that the last right email was for.
         let mut before_us = i64::MIN;
         for mail in &pair.mails {
             let restock =
@@ -209,7 +209,7 @@ impl Story {
                 verdict.unasked += 1;
                 continue;
             };
-            // Whoever was answered before a restock was sent is done with by its mail.
+            // The email of a restock ends every subscription that was answered before it was sent.
             let waits = pair.asks.iter().any(|ask| ask.is_before(mail) && ask.over_us() >= before_us);
             if !seen.insert(&mail.restock) || !waits {
                 verdict.twice += 1;
@@ -257,7 +257,7 @@ mod tests {
             self.update(restock, sent, true, true)
         }
 
-        /// A restock that is overtaken before everybody could be told.
+        /// A restock that is overtaken before every subscriber could be notified.
         fn glimpse(self, restock: &str, sent: i64) -> Self {
             self.update(restock, sent, true, false)
         }
@@ -381,7 +381,7 @@ mod tests {
         let start = || story().asks(1, 10, 12, false).restock("r1", 20).asks(1, 30, 31, true).sold_out(50);
         assert_eq!(start().restock("r2", 60).mail(1, "r2", 65).counts(), [1, 1, 0, 0, 0, 0]);
         assert_eq!(start().restock("r2", 60).counts(), [1, 0, 1, 0, 0, 0]);
-        // Or the first mail was on its way already.
+        // Or the first email was on its way already.
         let both = start().mail(1, "r1", 33).restock("r2", 60).mail(1, "r2", 65);
         assert_eq!(both.counts(), [1, 1, 0, 0, 0, 0]);
     }

@@ -10,10 +10,10 @@ use serde::Deserialize;
 
 use crate::loopback::client_for;
 
-/// Mails asked for at a time.
+/// Emails asked for at a time.
 const PAGE: &str = "1000";
 
-/// A mail, as far as it matters here.
+/// An email, as far as it matters here.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Received {
     pub(crate) to: String,
@@ -103,7 +103,7 @@ impl Inbox {
     }
 }
 
-/// A mail that was for one recipient; of those that were not, none is ours.
+/// An email that was for one recipient; of those that were not, none is ours.
 fn received(message: Message) -> Option<Received> {
     let [to] = <[String; 1]>::try_from(message.destination.to).ok()?;
     let restock = message.tags.into_iter().find(|tag| tag.name == "restock");

@@ -62,7 +62,7 @@ impl Progress {
                     bar.set_message(self.line());
                 }
                 None if written.elapsed() >= WRITE => {
-                    // Whoever does not read this misses nothing.
+                    // A reader that has closed the pipe misses nothing.
                     let _ = writeln!(std::io::stderr(), "{}", self.line());
                     written = Instant::now();
                 }

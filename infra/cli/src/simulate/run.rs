@@ -14,9 +14,9 @@ use super::progress::Progress;
 use super::shop::{Shop, now_us};
 use super::story::{Chapter, Ending, Product, Story};
 
-/// How long the inbox must be quiet at the end: a mail too many comes within this time or not at all.
+/// How long the inbox must be quiet at the end: an email too many comes within this time or not at all.
 const QUIET: Duration = Duration::from_secs(2);
-/// How often the inbox is looked at, and how often those who are owed are counted.
+/// How often the inbox is looked at, and how often the emails that are owed are counted.
 const LOOK: Duration = Duration::from_millis(100);
 const COUNT: Duration = Duration::from_millis(200);
 
@@ -26,7 +26,7 @@ pub(crate) struct Run<'a> {
     name: &'a str,
     shop: Shop,
     progress: &'a Progress,
-    /// How long nothing may move before whoever is still owed a mail is given up.
+    /// How long nothing may move before the emails that are still owed are given up.
     patience: Duration,
     happened: Vec<Mutex<judge::Story>>,
     /// Shoppers by their address.
@@ -55,7 +55,12 @@ impl<'a> Run<'a> {
             progress,
             patience,
             happened: story.products.iter().map(|_| Mutex::default()).collect(),
-            shoppers: story.shoppers.iter().enumerate().map(|(n, who)| (who.email.as_str(), n)).collect(),
+            shoppers: story
+                .shoppers
+                .iter()
+                .enumerate()
+                .map(|(n, shopper)| (shopper.email.as_str(), n))
+                .collect(),
             moved: Mutex::new(Moved { at: Instant::now(), strays: 0 }),
         }
     }
@@ -93,7 +98,7 @@ impl<'a> Run<'a> {
         let product = &self.story.products[n];
         for (number, chapter) in product.chapters.iter().enumerate() {
             self.update(n, &format!("{}-{n}-{number}-out", self.name), 0).await?;
-            try_join_all(chapter.before.iter().map(|who| self.ask(product, n, *who, 0))).await?;
+            try_join_all(chapter.before.iter().map(|shopper| self.ask(product, n, *shopper, 0))).await?;
             if chapter.ending != Ending::SoldOut {
                 let restock = format!("{}-{n}-{number}", self.name);
                 try_join(self.ask_during(product, n, chapter), self.restock(n, &restock, chapter.ending))
@@ -105,14 +110,14 @@ impl<'a> Run<'a> {
     }
 
     async fn ask_during(&self, product: &Product, n: usize, chapter: &Chapter) -> anyhow::Result<()> {
-        let asks = chapter.during.iter().map(|(who, delay_ms)| self.ask(product, n, *who, *delay_ms));
+        let asks = chapter.during.iter().map(|(shopper, delay_ms)| self.ask(product, n, *shopper, *delay_ms));
         try_join_all(asks).await.map(drop)
     }
 
-    async fn ask(&self, product: &Product, n: usize, who: usize, delay_ms: u64) -> anyhow::Result<()> {
+    async fn ask(&self, product: &Product, n: usize, shopper: usize, delay_ms: u64) -> anyhow::Result<()> {
         sleep(Duration::from_millis(delay_ms)).await;
         let record = |ask| lock(&self.happened[n]).asks.push(ask);
-        self.shop.ask(product, who, &self.story.shoppers[who], record).await?;
+        self.shop.ask(product, shopper, &self.story.shoppers[shopper], record).await?;
         self.progress.asked();
         self.move_on();
         Ok(())
@@ -168,7 +173,7 @@ impl<'a> Run<'a> {
         }
     }
 
-    /// Puts a mail where it belongs. Mails to others than our shoppers are not looked at.
+    /// Puts an email where it belongs. Emails to others than our shoppers are not looked at.
     fn received(&self, mail: Received) {
         let Some(shopper) = self.shoppers.get(mail.to.as_str()).copied() else { return };
         self.progress.told();

@@ -1,5 +1,5 @@
-//! The shop's side of a simulation: it asks in the shoppers' names and says what is in stock, over HTTP, and writes down
-//! what was sent and what was answered.
+//! The shop's side of a simulation: it subscribes the shoppers and updates the stock over HTTP, and records each request
+//! with its answer.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ use crate::loopback::client_for;
 const AT_ONCE: usize = 32;
 /// How long a request may take.
 const REQUEST_LIMIT: Duration = Duration::from_secs(40);
-/// How often a request is made that is told to come again.
+/// How often a request is made whose answer asks for a retry.
 const TRIES: u32 = 20;
 /// The wait after each try that is not the last word.
 const BACKOFF: Backoff = Backoff::new(Duration::from_millis(100), 5);
@@ -44,15 +44,15 @@ impl Shop {
         Ok(Self { api, http, room: Semaphore::new(AT_ONCE) })
     }
 
-    /// Asks to be told. Tries again where the answer is to come again; every try is told to `record`, because
-    /// nobody knows what became of one that failed.
+    /// Subscribes a shopper. Retries where the answer asks for it; every try goes to `record`, because
+    /// the outcome of a failed one is unknown.
     ///
     /// # Errors
     /// When it is refused, or still not taken after many tries.
     pub(crate) async fn ask(
         &self,
         product: &Product,
-        who: usize,
+        number: usize,
         shopper: &Shopper,
         record: impl Fn(Ask),
     ) -> anyhow::Result<()> {
@@ -78,7 +78,7 @@ impl Shop {
                 None => None,
             };
             let taken = answer.is_some();
-            record(Ask { shopper: who, sent_us, answer });
+            record(Ask { shopper: number, sent_us, answer });
             if taken {
                 return Ok(());
             }

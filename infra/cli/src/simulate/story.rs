@@ -12,7 +12,7 @@ pub(crate) struct Size {
     pub(crate) restocks: usize,
 }
 
-/// Somebody who asks.
+/// A shopper who subscribes.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Shopper {
     pub(crate) email: String,
@@ -33,9 +33,9 @@ pub(crate) struct Product {
 /// A time of being sold out, and the restock that ends it.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Chapter {
-    /// Who asks before the restock, by their place among the shoppers.
+    /// The shoppers that subscribe before the restock, by their place in the list.
     pub(crate) before: Vec<usize>,
-    /// Who asks from the restock on, and how many milliseconds after it.
+    /// The shoppers that subscribe from the restock on, and how many milliseconds after it.
     pub(crate) during: Vec<(usize, u64)>,
     pub(crate) ending: Ending,
 }
@@ -46,7 +46,7 @@ pub(crate) enum Ending {
     /// It never comes back.
     #[default]
     SoldOut,
-    /// It comes back, and everybody can be told before anything else happens.
+    /// It comes back, and every subscriber can be notified before anything else happens.
     Stands,
     /// It comes back, and sells out again so many milliseconds later.
     Glimpse(u64),
@@ -107,7 +107,7 @@ impl Product {
         // Half of them at the very moment: what is under way while a fan-out is planned is what is easily lost.
         let delay_ms = if dice.random() { 0 } else { dice.random_range(0..FAN_OUT_MS) };
         let into = &mut self.chapters[chapter];
-        // The last restock tells everybody, so nobody asks after it.
+        // The last restock notifies every subscriber, so no shopper subscribes after it.
         if during && chapter < last {
             into.during.push((shopper, delay_ms));
         } else {

@@ -44,12 +44,12 @@ impl DataDir {
         self.path.join("table.sqlite")
     }
 
-    /// The captured mails.
+    /// The captured emails.
     pub(super) fn inbox(&self) -> PathBuf {
         self.path.join("inbox.jsonl")
     }
 
-    /// The key that signs unsubscribe links: kept, so that links in old mails go on working.
+    /// The key that signs unsubscribe links: kept, so that links in old emails go on working.
     ///
     /// # Errors
     /// When it can be neither read nor written.

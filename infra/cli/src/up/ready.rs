@@ -17,7 +17,7 @@ pub(crate) struct Addresses {
     pub(crate) dynamodb: String,
     /// The endpoint of SES v2.
     pub(crate) ses: String,
-    /// The captured mails as JSON; `None` where mail goes to another SES.
+    /// The captured emails as JSON; `None` where email goes to another SES.
     pub(crate) inbox: Option<String>,
     /// The table's name.
     pub(crate) table: String,
@@ -35,7 +35,7 @@ impl Addresses {
         serde_json::from_slice(&text).with_context(|| format!("{} is not a ready file", file.display()))
     }
 
-    /// Writes the ready file. Whoever sees it sees all of it.
+    /// Writes the ready file, in one step: a reader never sees a part of it.
     ///
     /// # Errors
     /// When the file cannot be written.
@@ -56,7 +56,7 @@ impl Addresses {
     }
 
     /// Removes the ready file if it is still this system's: one that was started meanwhile may have put its own in its
-    /// place, and whoever read it may have removed it.
+    /// place, and its reader may have removed it.
     pub(crate) fn remove(&self, file: &Path) {
         if Self::read(file).is_ok_and(|there| there == *self) {
             let _ = fs::remove_file(file);
@@ -106,7 +106,7 @@ mod tests {
         second.remove(&file);
         assert!(!file.exists());
         second.remove(&file);
-        fs::write(&file, "somebody else's").unwrap();
+        fs::write(&file, "another system's").unwrap();
         second.remove(&file);
         assert!(file.exists());
     }

@@ -46,7 +46,7 @@ const WINDOW: Duration = Duration::from_millis(5);
 const HOLD: usize = 8 * 1024 * 1024;
 /// The same of the embedded Kafka.
 const EMBEDDED_HOLD: usize = 64 * 1024 * 1024;
-/// How long invocations that nobody waits for may take.
+/// How long asynchronous invocations may take.
 const HOST_LIMIT: Duration = Duration::from_secs(10);
 /// How long connections may take to close.
 const CONNECTIONS_LIMIT: Duration = Duration::from_secs(3);
@@ -264,7 +264,7 @@ fn report(ended: Result<(), tokio::task::JoinError>) {
 }
 
 /// The event source mapping of a topic: as `template.yaml` has it, but for the window, which is
-/// short here because nobody pays for invocations.
+/// short here because invocations cost nothing.
 pub(crate) fn mapping(servers: &str, topic: &str, group: &str, embedded: bool) -> Mapping {
     Mapping {
         group: group.to_owned(),

@@ -36,12 +36,12 @@ async fn a_record_that_lambda_gave_up_is_listed_as_itself_and_written_back_to_it
 async fn a_job_that_lambda_gave_up_comes_back_with_its_key_its_value_and_its_headers() {
     let system = System::start(&[], &[]);
     let shop = system.shop();
-    // Nobody can read it, so it ends among the dead letters again, and shows there how it came back.
+    // It cannot be read, so it ends among the dead letters again, and shows there how it came back.
     let mut job = sample("kafka-msk-batch-job.json")["records"]["notification-batches-3"][0].clone();
     job["value"] = json!("eyJ2IjoyfQ==");
     job["headers"] = json!([{ "trace": [97, -61, -92] }, { "trace": "Yg==" }]);
     let mut letter = sample("dead-letter-of-lambda.json");
-    // One that is no record beside it keeps nobody from coming back.
+    // One that is no record beside it keeps no other from coming back.
     letter["payload"]["records"] = json!({ "notification-batches-3": [7, job] });
     shop.produce("notification-batches-dlq", &[Record::text(&letter.to_string())]);
 

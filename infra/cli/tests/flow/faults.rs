@@ -1,4 +1,4 @@
-//! SES misbehaves: who is told, and how often.
+//! SES misbehaves: which emails go out, and how often.
 
 use futures::future::join_all;
 use serde_json::{Value, json};
@@ -78,7 +78,7 @@ async fn a_call_whose_answer_is_lost_is_passed_under_skip_and_nobody_is_told_twi
     let system = System::start(&[], &[("SHARDS", "1"), ("ON_UNKNOWN", "skip")]);
     let shop = system.shop();
     let waiting = crowd(&shop, "passed-by", 120).await;
-    // The first call is lost before it counts, and nobody can know that: those are the missed ones.
+    // The first call is lost before it counts, and its outcome is unknown: those are the missed ones.
     shop.ses_faults(json!({ "failNext": 1 })).await;
     shop.stock("passed-by", json!({ "quantity": 5 })).await;
     until("the rest told", async || (shop.everything().await.len() >= 70).then_some(())).await;

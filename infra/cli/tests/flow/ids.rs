@@ -44,7 +44,7 @@ async fn a_product_may_be_called_anything_that_a_shop_prints_on_it() {
         let encoded: String = link_after(&mail, "See it in the shop:").to_owned();
         assert!(encoded.is_ascii() && !encoded.contains(['"', '{', '|', ' ']), "{encoded}");
 
-        // The link in the mail holds the product, and ends the waiting for it.
+        // The link in the email holds the product, and ends the waiting for it.
         shop.ask(&path, json!({ "email": to })).await;
         let link = link_after(&mail, "Unsubscribe from this alert: ").to_owned();
         assert_eq!(header(&mail, "List-Unsubscribe"), format!("<{link}>"));

@@ -1,4 +1,4 @@
-//! The whole flow in real processes: from "Notify me" to the mail. On the embedded Kafka and DynamoDB, and with
+//! The whole flow in real processes: from "Notify me" to the email. On the embedded Kafka and DynamoDB, and with
 //! `NOTIFY_ME_PARTS=real` on Apache Kafka and DynamoDB Local.
 
 #![expect(clippy::unwrap_used, clippy::print_stderr, reason = "a test stops where it fails, and says why")]

@@ -53,7 +53,8 @@ async fn a_restocks_status_counts_who_was_told_and_refused_and_told_says_which_i
     shop.ses_faults(json!({ "statuses": { "status-7@example.com": { "status": "MESSAGE_REJECTED" } } }))
         .await;
     let first = shop.stock("status", json!({ "quantity": 5 })).await;
-    until("everybody else told", async || (shop.everything().await.len() >= 59).then_some(())).await;
+    until("every other subscriber notified", async || (shop.everything().await.len() >= 59).then_some(()))
+        .await;
     shop.rest().await;
     shop.stock("status", json!({ "quantity": 0 })).await;
     shop.rest().await;
@@ -153,7 +154,7 @@ async fn a_waitlist_is_shown_in_its_order_without_an_address_and_told_gives_the_
     let user = document(&system, &["told", "queue", "queue-user@example.com", "--shards", "3"]);
     assert_eq!(user["before"]["overall"], 5, "{user:#}");
     let by_id = document(&system, &["told", "queue", "--user-id", "user-5", "--shards", "3"]);
-    assert_eq!(by_id["status"], "unknown", "nobody is known by a user id: {by_id:#}");
+    assert_eq!(by_id["status"], "unknown", "no subscriber is known by a user id: {by_id:#}");
     let people = said(&system, &["waitlist", "show", "queue", "--shards", "3"]);
     assert!(
         people.contains("covered by bound") && !people.contains('@') && !people.contains("queue-0"),

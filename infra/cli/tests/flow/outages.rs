@@ -150,12 +150,12 @@ async fn killed_outright_it_leaves_no_process() {
 #[test]
 fn a_port_that_is_taken_and_a_kafka_that_is_not_there_are_said_and_end_it() {
     let taken = shared().api.rsplit(':').next().unwrap().to_owned();
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     for (arguments, expected) in [
         (vec!["up", "--port", &taken], vec![taken.as_str(), "in use", "--port"]),
         (
-            vec!["up", "--port", "0", "--kafka", &nobody.to_string()],
-            vec!["does not answer", &nobody.to_string()],
+            vec!["up", "--port", "0", "--kafka", &closed.to_string()],
+            vec!["does not answer", &closed.to_string()],
         ),
     ] {
         let ended = Command::new(env!("CARGO_BIN_EXE_notify-me"))

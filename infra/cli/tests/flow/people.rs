@@ -1,4 +1,4 @@
-//! What people see: the mail, in their language, and the way out.
+//! The shopper's view: the email, in their language, and the way out.
 
 use serde_json::json;
 
@@ -46,7 +46,7 @@ async fn the_link_in_a_mail_changes_nothing_when_it_is_followed_and_ends_the_wai
     assert!(link.starts_with(&format!("{}/unsubscribe/", shop.api)), "{link}");
     assert_eq!(header(&mail, "List-Unsubscribe"), format!("<{link}>"));
     assert_eq!(header(&mail, "List-Unsubscribe-Post"), "List-Unsubscribe=One-Click");
-    // They ask once more, and then think better of it, with the link of the mail they have.
+    // They ask once more, and then think better of it, with the link of the email they have.
     shop.subscribe("leaving", "leaver@example.com").await;
     assert_eq!(shop.waiting("leaving").await, 1);
 
@@ -67,7 +67,7 @@ async fn the_link_in_a_mail_changes_nothing_when_it_is_followed_and_ends_the_wai
     shop.stock("leaving", json!({ "quantity": 1 })).await;
     assert_eq!(shop.told("leaver@example.com").await, 1, "only the mail from before");
 
-    // Whoever left may come back.
+    // A shopper who unsubscribed may subscribe again.
     shop.subscribe("leaving", "leaver@example.com").await;
     shop.stock("leaving", json!({ "quantity": 2 })).await;
     assert_eq!(shop.mails("leaver@example.com", 2).await.len(), 2);
@@ -117,7 +117,7 @@ async fn one_address_gets_one_mail_as_a_guest_and_with_any_account() {
     }
     assert_eq!(shop.waiting("one-person").await, 1);
     shop.stock("one-person", json!({ "quantity": 5 })).await;
-    // The inbox is searched without case: this is the one mail to any of the spellings.
+    // The inbox is searched without case: this is the one email to any of the spellings.
     shop.only_mail("one@example.com").await;
 }
 
@@ -278,7 +278,7 @@ async fn the_unsubscribe_pages_speak_the_language_of_the_mail_or_else_of_the_bro
     let browser = [("accept-language", "fr-CH, fr;q=0.9, en;q=0.5")];
     for (n, (locale, question, button, done)) in people.into_iter().enumerate() {
         let mail = shop.only_mail(&format!("page{n}@example.com")).await;
-        // The mail and its page have one language.
+        // The email and its page have one language.
         let html = mail["Body"]["html_part"].as_str().unwrap();
         let language = html.split_once("lang=\"").unwrap().1.split('"').next().unwrap();
         let link = header(&mail, "List-Unsubscribe").trim_matches(['<', '>']);

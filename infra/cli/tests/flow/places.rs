@@ -143,7 +143,7 @@ async fn the_link_of_an_email_that_was_on_its_way_while_its_subscriber_moved_end
     assert_eq!(
         shop.waiting("linked").await,
         1,
-        "for the next restock, and where she moved from nobody waits"
+        "for the next restock, and no entry is left where she moved from"
     );
     let link = link_after(&mail, "alert: ").to_owned();
     for _ in 0..2 {

@@ -136,7 +136,7 @@ async fn four_of_160_whom_ses_refuses_call_by_call_are_found_and_the_others_told
         until("156 told", async || (taken(&ses).len() >= 156).then_some(())).await;
         shop.rest().await;
         let told = taken(&ses);
-        assert!(told.values().all(|times| *times == 1), "nobody twice: {told:?}");
+        assert!(told.values().all(|times| *times == 1), "no subscriber gets two: {told:?}");
         assert!(people.iter().all(|one| one.starts_with("refused") != told.contains_key(one)));
         // Written down, and not tried again by a sweep.
         let calls = *ses.calls.lock().unwrap();

@@ -1,4 +1,4 @@
-//! Who is told of which restock, whatever else happens.
+//! The restock of which each subscriber gets an email, whatever else happens.
 
 use std::collections::BTreeSet;
 
@@ -25,7 +25,7 @@ async fn asking_twice_is_waiting_once_and_both_answers_have_the_same_body() {
     shop.stock("repeat", json!({ "quantity": 1 })).await;
     shop.only_mail("repeat@example.com").await;
 
-    // Whoever was told does not wait any more, so asking again is new.
+    // A notified subscriber waits no longer, so subscribing again is new.
     let third = shop.ask("repeat", wish()).await;
     assert_eq!((third.status, &third.json()["inStock"]), (201, &json!(true)));
     shop.stock("repeat", json!({ "quantity": 0 })).await;
@@ -81,12 +81,12 @@ async fn nobody_who_asks_during_a_fan_out_is_lost_or_told_twice_for_one_restock(
         let restocks: BTreeSet<&str> = mails.iter().map(|mail| tag(mail, "restock")).collect();
         assert_eq!(restocks.len(), mails.len(), "two mails for one restock: {mails:#?}");
         assert!(restocks.iter().all(|restock| [first.as_str(), second.as_str()].contains(restock)));
-        // The first mail was faster than the answer, so they wait again.
+        // The first email was faster than the answer, so they wait again.
         let overtaken = mails[0]["Timestamp"].as_str().unwrap().parse::<Timestamp>().unwrap() <= answered;
         assert!(mails.len() == 1 || overtaken, "{mails:#?}");
     }
     for to in &early {
-        assert_eq!(shop.told(to).await, 1, "who was told once is not told by the second restock");
+        assert_eq!(shop.told(to).await, 1, "one email was enough: none of the second restock");
     }
 }
 
@@ -189,9 +189,9 @@ async fn a_level_feed_during_a_fan_out_leaves_no_jobs_and_holds_up_no_sell_out()
     // One for each of eight shards after the head start, and after each slice; with one for each update it would be 160 more.
     let jobs = shop.count_of("notification-batches");
     assert!(jobs <= 48, "{jobs} jobs");
-    // Who was not told waits.
+    // A subscriber without an email waits.
     shop.stock("feed", json!({ "quantity": 5 })).await;
-    until("everybody told", async || (shop.everything().await.len() == 200).then_some(())).await;
+    until("every subscriber notified", async || (shop.everything().await.len() == 200).then_some(())).await;
     assert_eq!(shop.waiting("feed").await, 0);
 }
 

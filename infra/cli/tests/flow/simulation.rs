@@ -31,8 +31,8 @@ fn a_simulation_loses_nobody_and_tells_nobody_twice() {
     let said = String::from_utf8(stderr).unwrap();
     assert!(status.success(), "{said}");
     let summary: Value = serde_json::from_slice(&stdout).unwrap();
-    for nobody in ["lost", "twice", "unasked", "waiting", "inDoubt"] {
-        assert_eq!(summary[nobody], 0, "{nobody}: {summary:#}\n{said}");
+    for count in ["lost", "twice", "unasked", "waiting", "inDoubt"] {
+        assert_eq!(summary[count], 0, "{count}: {summary:#}\n{said}");
     }
     assert_eq!(summary["asked"], summary["told"], "{summary:#}");
     assert!(summary["told"].as_u64().unwrap() >= 200, "{summary:#}");
@@ -62,7 +62,7 @@ async fn a_simulation_fails_when_mails_come_twice_or_not_at_all() {
     let system = System::start(&[], &[]);
     let real = system.ready.inbox.clone();
     let http = reqwest::Client::builder().no_proxy().build().unwrap();
-    // An inbox in which one shopper's mails are twice and another's are missing.
+    // An inbox in which one shopper's emails are twice and another's are missing.
     let wrong = axum::Router::new().fallback(async move |uri: axum::http::Uri| {
         let url = format!("{real}?{}", uri.query().unwrap_or_default());
         let list: Value = http.get(url).send().await.unwrap().json().await.unwrap();

@@ -36,14 +36,14 @@ fn a_proxy_in_the_environment_is_not_asked_for_what_is_on_this_machine() {
 #[test]
 fn a_poll_to_the_end_of_a_kafka_that_is_not_there_ends_with_what_is_wrong() {
     // Nothing listens on a port that was free a moment ago.
-    let nobody = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let closed = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     let started = Instant::now();
     let mut command = program();
-    command.args(["poll", "--kafka", &nobody.to_string(), "--topic", "orders", "--function", "f", "--once"]);
+    command.args(["poll", "--kafka", &closed.to_string(), "--topic", "orders", "--function", "f", "--once"]);
     let ran = command.output().unwrap();
     assert_eq!(ran.status.code(), Some(1), "{}", said(&ran));
     assert!(started.elapsed() < Duration::from_secs(30), "it took {:?}", started.elapsed());
-    for part in ["does not answer", &nobody.to_string(), "refused"] {
+    for part in ["does not answer", &closed.to_string(), "refused"] {
         assert!(said(&ran).lines().last().unwrap().contains(part), "{part}: {}", said(&ran));
     }
 }

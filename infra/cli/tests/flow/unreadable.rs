@@ -1,4 +1,4 @@
-//! Items of the table that nobody can read, as a rule that was tightened, an import or a person's hand leaves them: each is
+//! Items of the table that cannot be read, as a rule that was tightened, an import or a person's hand leaves them: each is
 //! one outcome of its own, and everything else goes on.
 
 use std::collections::HashMap;
@@ -50,7 +50,7 @@ async fn an_entry_that_cannot_be_read_is_passed_as_failed_and_everybody_else_is_
     let entries: Vec<Item> =
         items(&system, "W#rows#").await.into_iter().filter(|item| key(item).1.starts_with("E#")).collect();
     assert_eq!(entries.len(), people.len());
-    // One of each kind, in whichever shards they are; what a mail can do without spoils nothing.
+    // One of each kind, in whichever shards they are; what an email can do without spoils nothing.
     let odd: [(&str, Option<AttributeValue>); 5] = [
         ("address", Some(s("not an address"))),
         ("address", None),
@@ -73,9 +73,10 @@ async fn an_entry_that_cannot_be_read_is_passed_as_failed_and_everybody_else_is_
     }
 
     let restock = shop.stock("rows", json!({ "quantity": 5 })).await;
-    until("everybody else told", async || (shop.everything().await.len() >= 57).then_some(())).await;
+    until("every other subscriber notified", async || (shop.everything().await.len() >= 57).then_some(()))
+        .await;
     shop.rest().await;
-    assert_eq!(shop.everything().await.len(), 57, "nobody twice");
+    assert_eq!(shop.everything().await.len(), 57, "no subscriber gets two");
     let failed: Vec<Item> = items(&system, &format!("R#{restock}"))
         .await
         .into_iter()
@@ -119,7 +120,7 @@ async fn a_shard_whose_cursor_cannot_be_read_stands_still_alone_until_it_is_mend
     sweep(&shop).await;
     until("the shard told", async || (shop.everything().await.len() >= 45).then_some(())).await;
     shop.rest().await;
-    assert_eq!(shop.everything().await.len(), 45, "nobody twice");
+    assert_eq!(shop.everything().await.len(), 45, "no subscriber gets two");
 }
 
 #[tokio::test]

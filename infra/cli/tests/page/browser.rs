@@ -57,7 +57,7 @@ impl Browser {
             .window_size(1280, 900)
             .viewport(None)
             .args(["disable-gpu", "disable-quic", "no-first-run", "disable-component-update", "disable-sync"])
-            // The frame of a mail stays in the page's process, where its accessibility tree can be read.
+            // The frame of an email stays in the page's process, where its accessibility tree can be read.
             .args([("disable-features", "IsolateSandboxedIframes")])
             .build()
             .unwrap();

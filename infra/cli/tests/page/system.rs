@@ -89,7 +89,7 @@ impl System {
         assert_eq!(answer.status(), 202);
     }
 
-    /// Sends a mail as any program with an AWS SDK would.
+    /// Sends an email as any program with an AWS SDK would.
     pub(crate) async fn send(&self, to: &str, subject: &str, html: &str) {
         let content = json!({"Subject": {"Data": subject}, "Body": {"Html": {"Data": html}}});
         let mail = json!({
@@ -100,7 +100,7 @@ impl System {
         self.post("/v2/email/outbound-emails", &mail).await;
     }
 
-    /// Sends one call's worth of mails to addresses that no other call has.
+    /// Sends one call's worth of emails to addresses that no other call has.
     pub(crate) async fn send_many(&self, call: usize, mails: usize) {
         let to = |mail| format!("shopper-{call}-{mail}@example.com");
         let entries: Vec<_> =

@@ -69,7 +69,7 @@ impl Shop {
 
     /// Everything in the first partition of a topic.
     pub(crate) fn records(&self, topic: &str) -> Vec<Read> {
-        let consumer = self.consumer("somebody-else");
+        let consumer = self.consumer("another-consumer");
         let (_, end) = consumer.fetch_watermarks(topic, 0, ANSWER_LIMIT).unwrap();
         let mut from = TopicPartitionList::new();
         from.add_partition_offset(topic, 0, Offset::Beginning).unwrap();
@@ -91,7 +91,7 @@ impl Shop {
 
     /// How many records were ever written to a topic.
     pub(crate) fn count_of(&self, topic: &str) -> i64 {
-        let consumer = self.consumer("somebody-else");
+        let consumer = self.consumer("another-consumer");
         let metadata = consumer.fetch_metadata(Some(topic), ANSWER_LIMIT).unwrap();
         let partitions = metadata.topics()[0].partitions().iter();
         partitions.map(|one| consumer.fetch_watermarks(topic, one.id(), ANSWER_LIMIT).unwrap().1).sum()

@@ -139,7 +139,7 @@ impl System {
 impl Drop for System {
     fn drop(&mut self) {
         let ended = matches!(self.process.try_wait(), Ok(Some(_)));
-        // A real Kafka keeps who was killed in its group for ten seconds, and nobody can use these parts meanwhile.
+        // A real Kafka keeps a killed consumer in its group for ten seconds, and no test can use these parts meanwhile.
         let left = !ended && are_real() && self.ended_within(FAREWELL, "TERM").is_some();
         if !ended && !left {
             // Its functions end with it.
@@ -158,7 +158,7 @@ pub(crate) fn shared() -> Shop {
         let mut shell = Command::new("sh");
         shell.args(["-c", script, env!("CARGO_BIN_EXE_notify-me")]);
         let mut system = System::launch(shell, Parts::new(), &[], &[]);
-        // Nobody else would remove it.
+        // No other process would remove it.
         drop(system.folder.take());
         system
     });

@@ -1,8 +1,8 @@
 //! The Kafka and the DynamoDB under the systems: those inside `notify-me`, or, with `NOTIFY_ME_PARTS=real`,
 //! Apache Kafka and DynamoDB Local from `infra/real-parts`.
 //!
-//! A system has real parts to itself. Starting them takes seconds of processor time, so they are used again: whoever
-//! takes used ones finds no topic, group or table in them.
+//! A system has real parts to itself. Starting them takes seconds of processor time, so they are used again: a
+//! test that takes used ones finds no topic, group or table in them.
 
 use std::collections::VecDeque;
 use std::io::{BufRead as _, BufReader};
@@ -40,7 +40,7 @@ pub(crate) fn are_real() -> bool {
 }
 
 impl Parts {
-    /// Parts that nobody else uses and in which nothing is. Waits for some where there are enough already.
+    /// Parts of this test's own, and empty. Waits for some where there are enough already.
     pub(crate) fn new() -> Self {
         Self(are_real().then(|| Arc::new(Lease::take())))
     }
@@ -77,7 +77,7 @@ impl Parts {
     }
 }
 
-/// Parts for as long as somebody uses them.
+/// Parts for as long as a test uses them.
 struct Lease {
     /// Taken when it ends.
     real: Option<Real>,
@@ -102,7 +102,7 @@ struct Addresses {
 #[derive(Default)]
 struct Pool {
     started: usize,
-    /// Those that nobody uses, the longest unused first: who was killed in them is forgotten by then.
+    /// Unused ones, the longest unused first: Kafka has forgotten killed members by then.
     free: VecDeque<Real>,
 }
 
@@ -192,7 +192,7 @@ impl Addresses {
             if names.is_empty() {
                 return;
             }
-            // Who was killed is a member until Kafka misses its heartbeats for ten seconds.
+            // A killed consumer is a member until Kafka misses its heartbeats for ten seconds.
             let deleted = admin.delete_groups(&names, &AdminOptions::new()).await.unwrap();
             let kept: Vec<_> = deleted.into_iter().filter_map(Result::err).collect();
             if kept.is_empty() {

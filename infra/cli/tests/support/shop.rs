@@ -89,12 +89,12 @@ impl Shop {
         }
     }
 
-    /// The mails to an address, oldest first.
+    /// The emails to an address, oldest first.
     pub(crate) async fn inbox(&self, to: &str) -> Vec<Value> {
         self.messages(&[("to", to)]).await
     }
 
-    /// All mails, oldest first.
+    /// All emails, oldest first.
     pub(crate) async fn everything(&self) -> Vec<Value> {
         self.messages(&[]).await
     }
@@ -105,7 +105,7 @@ impl Shop {
         list["messages"].as_array().unwrap().clone()
     }
 
-    /// The mails to an address once there are `count` of them.
+    /// The emails to an address once there are `count` of them.
     pub(crate) async fn mails(&self, to: &str, count: usize) -> Vec<Value> {
         until(&format!("{count} mails to {to}"), async || {
             Some(self.inbox(to).await).filter(|mails| mails.len() >= count)
@@ -113,7 +113,7 @@ impl Shop {
         .await
     }
 
-    /// The one mail to an address, once everything that was published is worked off.
+    /// The one email to an address, once everything that was published is worked off.
     pub(crate) async fn only_mail(&self, to: &str) -> Value {
         self.mails(to, 1).await;
         self.rest().await;
@@ -122,7 +122,7 @@ impl Shop {
         mails[0].clone()
     }
 
-    /// How many mails an address has got, once everything that was published is worked off.
+    /// How many emails an address has got, once everything that was published is worked off.
     pub(crate) async fn told(&self, to: &str) -> usize {
         self.rest().await;
         self.inbox(to).await.len()
@@ -136,17 +136,17 @@ impl Shop {
     }
 }
 
-/// The text of a mail.
+/// The text of an email.
 pub(crate) fn text(mail: &Value) -> &str {
     mail["Body"]["text_part"].as_str().unwrap()
 }
 
-/// The value of a mail's tag.
+/// The value of an email's tag.
 pub(crate) fn tag<'a>(mail: &'a Value, name: &str) -> &'a str {
     named(&mail["Tags"], name)
 }
 
-/// The value of a mail's header.
+/// The value of an email's header.
 pub(crate) fn header<'a>(mail: &'a Value, name: &str) -> &'a str {
     named(&mail["Headers"], name)
 }
@@ -156,7 +156,7 @@ fn named<'a>(list: &'a Value, name: &str) -> &'a str {
     found.map_or("", |pair| pair["Value"].as_str().unwrap())
 }
 
-/// The link after these words in a mail's text.
+/// The link after these words in an email's text.
 pub(crate) fn link_after<'a>(mail: &'a Value, words: &str) -> &'a str {
     let (_, rest) = text(mail).split_once(words).unwrap_or_else(|| panic!("{words:?} is not in {mail:#}"));
     rest.split_whitespace().next().unwrap()

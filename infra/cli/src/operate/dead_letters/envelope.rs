@@ -11,7 +11,7 @@ impl Letter {
     /// The dead letters in this one: the records of Lambda's document, or else itself.
     ///
     /// What `notify` wrote is never opened: a record whose value only looks like such a document would say where it is to
-    /// be written back, and whoever may write to one topic could have it written to another.
+    /// be written back, and a producer that may write to one topic could have it written to another.
     pub(super) fn unwrapped(self) -> Vec<Self> {
         if self.is_of_notify() {
             return vec![self];
@@ -141,7 +141,7 @@ impl Document {
     }
 }
 
-/// Stands for a part of a place that nobody says.
+/// Stands for a part of a place that is not given.
 const UNKNOWN: &str = "?";
 
 /// Whether Kafka takes a text as a topic's name ("topic naming" in its documentation).

@@ -26,7 +26,7 @@ const OF_POLL: [&str; 9] = [
     "failure.group",
     "failure.error",
 ];
-/// How many characters of something that anybody may have written are shown.
+/// How many characters of an untrusted text are shown.
 const SHOWN: usize = 200;
 
 /// A dead letter.
@@ -154,7 +154,7 @@ impl Letter {
     }
 }
 
-/// Whether a text is `TOPIC-PARTITION@OFFSET`, which no mail address is: a domain is more than digits.
+/// Whether a text is `TOPIC-PARTITION@OFFSET`, which no email address is: a domain is more than digits.
 fn is_place(text: &str) -> bool {
     let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let name = |text: &str| text.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte));

@@ -195,7 +195,7 @@ async fn replay(
             if !all && !left.remove(&place) {
                 return true;
             }
-            // Nobody takes it only where writing has failed.
+            // The receiver is gone only after a failed write.
             give.blocking_send(letter).is_ok() && (all || !left.is_empty())
         })
     });

@@ -19,7 +19,7 @@ def main():
     client = boto3.client(
         "dynamodb",
         endpoint_url=options.endpoint,
-        # Nobody looks at them, but the client wants some.
+        # They are not checked, but the client wants some.
         region_name="us-east-1",
         aws_access_key_id="local",
         aws_secret_access_key="local",

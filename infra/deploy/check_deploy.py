@@ -21,7 +21,7 @@ PARAMETERS = {
     "SenderAddress": "shop@example.com",
     "SenderIdentity": "example.com",
     "KafkaLogin": "plaintext",
-    # Nobody is there: what depends on Kafka must say so.
+    # No broker is there: what depends on Kafka must say so.
     "KafkaBootstrapServers": "127.0.0.1:9",
     "VpcSubnetIds": "subnet-0123456789abcdef0",
     "VpcSecurityGroupIds": "sg-0123456789abcdef0",
@@ -80,7 +80,7 @@ def what_is_there():
     gateway = boto3.client("apigatewayv2")
     apis = [api["ApiId"] for api in gateway.get_apis()["Items"] if api["Name"] == STACK]
     routes = [route for api in apis for route in gateway.get_routes(ApiId=api)["Items"]]
-    check("the routes and who may call them", {route["RouteKey"]: route.get("AuthorizationType", "NONE") for route in routes}, ROUTES)
+    check("the routes and their authorization", {route["RouteKey"]: route.get("AuthorizationType", "NONE") for route in routes}, ROUTES)
     mappings = boto3.client("lambda").list_event_source_mappings(FunctionName=f"{STACK}-notify")["EventSourceMappings"]
     # The emulator keeps no topics of a mapping.
     wanted = [["ReportBatchItemFailures"]] * 2

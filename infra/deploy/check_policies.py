@@ -44,7 +44,7 @@ def findings(document):
 
 
 def self_test():
-    """Holds the check against a policy that let no mail out: SendBulkEmail carries no ses:FromAddress."""
+    """Holds the check against a policy that let no email out: SendBulkEmail carries no ses:FromAddress."""
     statement = {
         "Effect": "Allow",
         "Action": "ses:SendBulkEmail",

@@ -1,4 +1,4 @@
-"""infra/deploy/check-sam-local: the functions in containers, with every sample event and from the shopper to the mail."""
+"""infra/deploy/check-sam-local: the functions in containers, with every sample event and from the shopper to the email."""
 
 import contextlib
 import http.client
@@ -38,7 +38,7 @@ def fields(*wanted):
     return lambda answers: isinstance(answers, list) and [answer.get("field") for answer in answers] == list(wanted)
 
 
-# In this order, for what one leaves in the table is what the next one finds. Which mails they lead to is asked afterwards.
+# In this order, for what one leaves in the table is what the next one finds. Which emails they lead to is asked afterwards.
 SUBSCRIBE = [
     ("http-subscribe.json", answered(201, productId="iphone15")),
     ("http-subscribe.json", answered(200, productId="iphone15")),
@@ -205,11 +205,11 @@ def a_restock_ends_as_mails(sam, system, processes):
         check("notify-me poll gives notification-batches to sam local start-lambda", ended, 0)
     for to in ("user1@example.com", "user2@example.com"):
         mails = system.mails(to)
-        check(f"the mail to {to} is in the inbox", [mail["Subject"] for mail in mails], lambda seen: len(seen) == 1 and "iPhone 15" in seen[0])
+        check(f"the email to {to} is in the inbox", [mail["Subject"] for mail in mails], lambda seen: len(seen) == 1 and "iPhone 15" in seen[0])
 
 
 def a_shopper_and_the_inventory(sam, system, processes):
-    """From the subscription to the mail and back to the unsubscribe link, all over HTTP and Kafka."""
+    """From the subscription to the email and back to the unsubscribe link, all over HTTP and Kafka."""
     lamp, shopper = "desk-lamp", "shopper@example.com"
     with sam.serve("start-api", processes) as api, sam.serve("start-lambda", processes) as endpoint:
         asked = request("POST", f"{api}/products/{lamp}/subscriptions", {"email": shopper})
@@ -218,21 +218,21 @@ def a_shopper_and_the_inventory(sam, system, processes):
         check("GET the count", request("GET", f"{api}/products/{lamp}/subscriptions/count")[1], lambda body: body["waiting"] == 1)
         status, stock = request("PUT", f"{api}/products/{lamp}/stock", {"quantity": 5, "product": {"name": "Desk lamp", "url": "https://shop.example/desk-lamp"}})
         check("PUT the stock", (status, stock.get("productId") if isinstance(stock, dict) else stock), (202, lamp))
-        check("a path that nobody has", request("GET", f"{api}/nowhere")[0], 404)
+        check("an unknown path", request("GET", f"{api}/nowhere")[0], 404)
 
         ended = system.poll("item-restocked", "notification-service", endpoint)
         check("notify-me poll gives item-restocked to sam local start-lambda", ended, 0)
         ended = system.poll("notification-batches", "notification-service-batches", endpoint)
         check("notify-me poll gives notification-batches to sam local start-lambda", ended, 0)
         mails = system.mails(shopper)
-        check("the record on Kafka ended as a mail", [mail["Subject"] for mail in mails], lambda seen: len(seen) == 1 and "Desk lamp" in seen[0])
+        check("the record on Kafka ended as an email", [mail["Subject"] for mail in mails], lambda seen: len(seen) == 1 and "Desk lamp" in seen[0])
         if len(mails) != 1:
             return
         (header,) = [header["Value"] for header in mails[0]["Headers"] if header["Name"] == "List-Unsubscribe"]
         path = urllib.parse.urlparse(header.strip("<>")).path
-        check("GET the mail's unsubscribe link", request("GET", api + path)[0], 200)
+        check("GET the email's unsubscribe link", request("GET", api + path)[0], 200)
         check("POST it", request("POST", api + path)[0], 200)
-    check("nobody was told twice", [len(system.mails(to)) for to in ("user1@example.com", "user2@example.com", shopper)], [1, 1, 1])
+    check("no subscriber got two emails", [len(system.mails(to)) for to in ("user1@example.com", "user2@example.com", shopper)], [1, 1, 1])
 
 
 def main():

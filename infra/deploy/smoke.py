@@ -33,10 +33,10 @@ def arguments():
     parser.add_argument("--stack", required=True, metavar="NAME")
     parser.add_argument("--api", metavar="URL", help="the API, where it has a domain of its own (default: the stack's output ApiUrl)")
     parser.add_argument("--token", metavar="JWT", help="for the stock route, where StockAuth=jwt (default: an IAM signature)")
-    parser.add_argument("--mailbox", metavar="ADDRESS", help="one more shopper, you: press the link in the mail when asked to")
+    parser.add_argument("--mailbox", metavar="ADDRESS", help="one more shopper, you: press the link in the email when asked to")
     parser.add_argument("--partial-response", action="store_true", help="let records fail for a minute and see that they come again, and no others where the mapping takes single ones")
     parser.add_argument("--without-metrics", action="store_true", help="do not wait for SES's metrics, which take some minutes")
-    parser.add_argument("--wait", type=int, default=180, metavar="SECONDS", help="for mails, and for metrics three times that (default: 180)")
+    parser.add_argument("--wait", type=int, default=180, metavar="SECONDS", help="for emails, and for metrics three times that (default: 180)")
     return parser.parse_args()
 
 
@@ -220,10 +220,10 @@ def what_ses_made_of_it(stack):
 def the_link_in_the_mail(stack):
     again = f"{stack.product}-again"
     stack.call("POST", f"/products/{again}/subscriptions", {"email": stack.options.mailbox})
-    input(f"Open the mail in {stack.options.mailbox}, follow its unsubscribe link, press the button, and then Enter here. ")
+    input(f"Open the email in {stack.options.mailbox}, follow its unsubscribe link, press the button, and then Enter here. ")
     key = {"pk": {"S": f"S#a:{stack.options.mailbox}"}, "sk": {"S": f"P#{stack.product}"}}
     found = stack.dynamodb.get_item(TableName=stack.table, Key=key, ConsistentRead=True).get("Item")
-    check("the subscription that the mail was about is gone", found, None)
+    check("the subscription that the email was about is gone", found, None)
 
 
 @contextlib.contextmanager
@@ -265,7 +265,7 @@ def denied(stack, product):
 
 
 def failed_records_come_again(stack):
-    """A mapping that took a failure for a success would lose the record, and nobody would be mailed."""
+    """A mapping that took a failure for a success would lose the record, and no subscriber would get an email."""
     if stack.parameters.get("MinimumPollers", "1") == "0":
         whole_batches_come_again(stack)
     else:
@@ -301,7 +301,7 @@ def single_records_come_again(stack):
         check("the bad record came again", len(failing(logged)), lambda times: times > 1)
         check("the good record came once", len(planning(logged, of_good)), 1)
         check("the good record's shoppers were told", stack.told(of_good), all_sent(everyone))
-        check("and nobody of the bad one's", stack.told(of_bad), all_sent(0))
+        check("and no subscriber of the bad one", stack.told(of_bad), all_sent(0))
     told = eventually(3 * stack.options.wait, lambda: stack.told(of_bad), all_sent(everyone))
     check("the bad record came again once it was allowed", told, all_sent(everyone))
 

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use crate::contender::{Contender, Feed, Form};
 use crate::progress;
 
-/// The others: their names, who feeds them, and the programs that building them takes.
+/// The others: their names, where their events come from, and the programs that building them takes.
 const PEERS: [(&str, &str, Feed, &[&str]); 5] = [
     ("go", "Go", Feed::Runtime, &["go"]),
     ("node", "Node.js", Feed::Runtime, &["node", "npm"]),
@@ -56,7 +56,7 @@ pub(crate) fn notify_me(root: &Path, is_built: bool) -> anyhow::Result<PathBuf> 
     Ok(std::env::current_exe()?.with_file_name("notify-me"))
 }
 
-/// Builds the others, each in both forms. Whoever cannot be built is named in `missing`.
+/// Builds the others, each in both forms. A contender that cannot be built is named in `missing`.
 pub(crate) fn peers(root: &Path, missing: &mut Vec<String>) -> Vec<Contender> {
     let mut contenders = Vec::new();
     for (directory, name, feed, needs) in PEERS {

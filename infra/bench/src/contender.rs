@@ -34,7 +34,7 @@ const SHOP: [(&str, &str); 5] = [
     ("UNSUBSCRIBE_KEY", "a key for benchmarks and nothing else"),
 ];
 
-/// As tutorials show it, or as somebody who knows the field would.
+/// As tutorials show it, or as an expert would write it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Form {
     /// One recipient at a time, one table write for each.
@@ -52,7 +52,7 @@ impl Form {
     }
 }
 
-/// Who feeds it.
+/// Where its events come from.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Feed {
     /// The Lambda Runtime API.
@@ -242,7 +242,7 @@ impl Running {
     }
 }
 
-/// Where the mail's layouts are: as they are sent for a product with picture and price, which is what everybody mails.
+/// Where the email's layouts are: as they are sent for a product with picture and price, which every contender sends.
 fn layouts() -> anyhow::Result<PathBuf> {
     let folder = crate::rig::root().join("target/bench-layouts");
     let text = |text: &str| Some(text.to_owned());

@@ -1,4 +1,4 @@
-//! What mails cost beside SES: requests counted at two list sizes, a straight line through them, and list prices.
+//! What emails cost beside SES: requests counted at two list sizes, a straight line through them, and list prices.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ const MANY: usize = 41_000;
 const LIMIT: Duration = Duration::from_secs(300);
 /// Memory of `notify` as the template has it, in GB.
 const MEMORY_GB: f64 = 0.25;
-/// Mails of one slice before the rest goes back in line (`SLICE_MAILS`).
+/// Emails of one slice before the rest goes back in line (`SLICE_MAILS`).
 const SLICE: f64 = 100_000.0;
 
 /// List prices in US dollars, us-east-1, on demand, Arm, as they were known in November 2026. They change: put in your own.
@@ -36,7 +36,7 @@ const PRICES: Prices = Prices {
     ses_mail: 0.1e-3,
 };
 
-/// What a restock takes: so much once, and so much for each mail.
+/// What a restock takes: so much once, and so much for each email.
 struct Line {
     once: f64,
     each: f64,
@@ -56,7 +56,7 @@ impl Line {
 /// Counts, and works out the costs.
 ///
 /// # Errors
-/// When somebody is not told.
+/// When a subscriber gets no email.
 pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
     let (few, many) = (count(rig, FEW).await?, count(rig, MANY).await?);
     let writes = Line::through(few.write, many.write);

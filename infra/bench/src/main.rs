@@ -1,4 +1,4 @@
-//! `bench`: what 1,000 mails cost, against what people would pick instead, and against the limit. This file reads the
+//! `bench`: what 1,000 emails cost, against what people would pick instead, and against the limit. This file reads the
 //! command line, gets everything ready, and says what came out; each workload has a file of its own.
 
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ Everything is on loopback, and Linux is what it measures on. Beyond Rust it need
 with Maven, Node.js 20 with npm, Go 1.26, Python 3.10 with venv; for instruction counts valgrind; for processor shares
 root. What is missing is named, and the rest is measured. Set BENCH_SHOW to see what contenders write to standard error.";
 
-/// Measure what mails cost.
+/// Measure what emails cost.
 #[derive(Parser)]
 #[command(name = "bench", about, after_help = AFTER_HELP)]
 struct Args {
@@ -43,7 +43,7 @@ struct Args {
     /// Write the results page into this directory.
     #[arg(long, value_name = "DIR")]
     write: Option<PathBuf>,
-    /// Leave out everybody else's programs.
+    /// Leave out the other contenders.
     #[arg(long)]
     ours: bool,
     /// Build nothing of this project, and measure the functions in this directory.
@@ -95,7 +95,7 @@ async fn main() -> ExitCode {
 /// Says on standard error how far it is.
 pub(crate) fn progress(line: impl std::fmt::Display) {
     use std::io::Write as _;
-    // Whoever does not read this misses nothing.
+    // A reader that has closed the pipe misses nothing.
     let _ = writeln!(std::io::stderr(), "{line}");
 }
 

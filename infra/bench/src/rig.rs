@@ -1,4 +1,4 @@
-//! What workloads stand on: the stub, the programs, and people who wait for products.
+//! The base of the workloads: the stub, the programs, and subscribers of products.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -44,7 +44,7 @@ pub(crate) struct Binaries {
     pub(crate) notify_me: PathBuf,
 }
 
-/// A product, and who waits for it.
+/// A product and its subscribers.
 pub(crate) struct Waiting {
     pub(crate) product: ProductId,
     /// Their addresses, in the order in which they asked.
@@ -72,8 +72,8 @@ impl Rig {
         self.function("notify")
     }
 
-    /// `notify`, and those of the others that `which` wants.
-    pub(crate) fn everybody(&self, which: impl Fn(&Contender) -> bool) -> Vec<Contender> {
+    /// `notify`, and those of the other contenders that `which` takes.
+    pub(crate) fn with_ours(&self, which: impl Fn(&Contender) -> bool) -> Vec<Contender> {
         let others = self.contenders.iter().filter(|one| which(one)).cloned();
         std::iter::once(self.notify()).chain(others).collect()
     }
@@ -100,7 +100,7 @@ impl Rig {
         sent.map(drop).map_err(|(error, _)| error).context("Kafka does not take a record")
     }
 
-    /// A topic of this many partitions and a group that nobody has used, as the variables of whoever polls Kafka.
+    /// A topic of this many partitions and an unused group, as variables for a contender that polls Kafka.
     ///
     /// # Errors
     /// When Kafka does not make the topic.
@@ -124,7 +124,7 @@ impl Rig {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let product =
             ProductId::parse(&format!("product-{number}")).map_err(|_| anyhow::anyhow!("not an id"))?;
-        // The same people for every contender: what their mails say is compared.
+        // The same people for every contender: what their emails say is compared.
         let people: Vec<String> = (0..count).map(|person| format!("{person}.shopper@example.com")).collect();
         let items: Vec<Value> = if contender.ours {
             let entry = |(person, address): (usize, &String)| our_entry(&product, person, address);

@@ -23,7 +23,7 @@ fn a_thousand_mails_take_no_more_calls_and_no_more_instructions_than_promised() 
     let named = |name: &str| reports.iter().find(|report| report["name"] == name);
     let counts = named("counts").unwrap();
     assert_eq!(counts["goals"].as_array().unwrap().len(), 2, "{results:#}");
-    // Whoever has no valgrind is told so by the test command.
+    // The test command says so where valgrind is missing.
     if let Some(instructions) = named("instructions") {
         let goals = instructions["goals"].as_array().unwrap();
         assert!(

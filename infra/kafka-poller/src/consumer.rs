@@ -109,7 +109,7 @@ pub(super) struct Shared {
     /// Something is done that is not committed, or the phase changed.
     news: Mutex<bool>,
     wake: Condvar,
-    /// Held by whoever commits, and while partitions are given up: a commit comes wholly before
+    /// Held during a commit, and while partitions are given up: a commit comes wholly before
     /// that or not at all.
     committing: Mutex<()>,
 }
@@ -160,7 +160,7 @@ impl Shared {
     }
 
     /// Commits what is done and waits for the answer: of all partitions in one request, because
-    /// the client reports the outcome of a commit only to those who wait for it.
+    /// the client reports the outcome of a commit only to callers that wait for it.
     fn commit_done(&self, consumer: &BaseConsumer<Context>) -> KafkaResult<()> {
         let _turn = self.committing.lock().unwrap_or_else(PoisonError::into_inner);
         let behind: Vec<(Arc<Lane>, i64)> = self

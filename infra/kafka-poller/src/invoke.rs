@@ -53,7 +53,7 @@ pub(super) enum Answer {
     FunctionError(String),
     /// The endpoint takes no payload of this size.
     TooLarge,
-    /// Nobody knows that the function ran: not its fault, and to be tried again.
+    /// Whether the function ran is unknown: no failure of the function, and retried.
     Unavailable(Trouble),
 }
 

@@ -1,5 +1,5 @@
 //! One assigned partition as the consumer thread and its worker share it. Owning a partition means
-//! standing in [`Lanes`]; who does not stand there commits nothing.
+//! standing in [`Lanes`]; a worker whose lane does not stand there commits nothing.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, AtomicI64, AtomicUsize, Ordering};

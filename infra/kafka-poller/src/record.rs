@@ -11,7 +11,7 @@ use serde::ser::{Serialize, SerializeMap, SerializeSeq, SerializeStruct, Seriali
 /// What is kept in memory for a record besides its bytes.
 const BOOKKEEPING: usize = 128;
 
-/// Who set a record's timestamp.
+/// The origin of a record's timestamp.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum TimestampType {
     CreateTime,

@@ -17,8 +17,8 @@ use super::record::Record;
 use super::response::{Verdict, judge};
 
 const FIRST_PAUSE: Duration = Duration::from_millis(100);
-/// A failing function is tried again at least this often, an endpoint that is down more often,
-/// because somebody is probably starting it.
+/// A failing function is retried at least this often, an endpoint that is down more often,
+/// because a developer is probably starting it.
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 const LONGEST_PAUSE_UNAVAILABLE: Duration = Duration::from_secs(2);
 

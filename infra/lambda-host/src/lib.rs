@@ -46,13 +46,13 @@ pub enum Outcome {
 /// What a caller is told about a failed invocation.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FunctionError {
-    /// Who noticed the failure.
+    /// The side that noticed the failure.
     pub cause: Cause,
     /// The error document, `{"errorType", "errorMessage", …}`.
     pub body: Bytes,
 }
 
-/// Who noticed that an invocation failed.
+/// The side that noticed that an invocation failed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
     /// The function reported it itself.

@@ -73,7 +73,7 @@ fn sink() -> Option<&'static Sink> {
         let (lines, queue) = sync_channel::<String>(QUEUE);
         let thread = std::thread::Builder::new().name("logs".to_owned()).spawn(move || {
             for line in queue {
-                // A closed standard error leaves nobody to tell.
+                // With standard error closed there is no place left to report to.
                 let _ = writeln!(std::io::stderr().lock(), "{line}");
             }
         });

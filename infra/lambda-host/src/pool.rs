@@ -92,7 +92,7 @@ impl Pool {
         let inner = &self.inner;
         inner.stopping.store(true, Ordering::SeqCst);
         // Permits are given in order: all of them together means that nothing runs any more, and
-        // whoever comes later is told that the host is stopping.
+        // a later invocation learns that the host is stopping.
         let all = u32::try_from(inner.function.concurrency).unwrap_or(u32::MAX);
         let rest = timeout(grace, inner.permits.acquire_many(all)).await;
         if rest.is_err() {

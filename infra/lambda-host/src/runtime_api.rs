@@ -124,7 +124,7 @@ async fn next(State(shared): State<Arc<Shared>>) -> Response {
         ("lambda-runtime-invoked-function-arn", shared.arn.clone()),
         ("lambda-runtime-trace-id", trace_id()),
     ];
-    // Nobody waits for this any more if the sandbox gave up in the meantime; it kills the process.
+    // The receiver is gone if the sandbox gave up in the meantime; it kills the process.
     let _ = job.taken.send(());
     *lock(&shared.current) = Some(Current { id: job.id, reply: job.reply });
     (headers, job.payload).into_response()
@@ -165,7 +165,7 @@ fn finish(shared: &Shared, id: &str, outcome: Outcome) -> Response {
     let mut current = lock(&shared.current);
     match current.take_if(|current| current.id == id) {
         Some(invocation) => {
-            // Nobody waits for this any more if the sandbox gave up in the meantime.
+            // The receiver is gone if the sandbox gave up in the meantime.
             let _ = invocation.reply.send(outcome);
             accepted()
         }

@@ -38,7 +38,7 @@ fn double() {
             Some("big") => Ok(Value::String("x".repeat(MAX_PAYLOAD))),
             Some("environment") => Ok(json!(std::env::vars().collect::<BTreeMap<_, _>>())),
             Some("chatter") => {
-                // Far more than a pipe holds; blank, to spare whoever reads the test's output.
+                // Far more than a pipe holds; blank, to keep the test's output readable.
                 write!(std::io::stderr(), "{}", " ".repeat(1 << 20)).unwrap();
                 Ok(json!("said"))
             }

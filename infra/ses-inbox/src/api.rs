@@ -225,7 +225,7 @@ async fn send(ses: &Shared, call: Call, entries: Vec<Entry>) -> Result<(Vec<Outc
         .into_iter()
         .map(|refused| refused.or_else(|| captured.next().map(Outcome::Captured)))
         .collect::<Option<Vec<_>>>()
-        .ok_or_else(|| ApiError::internal("A mail was lost while it was captured."))?;
+        .ok_or_else(|| ApiError::internal("An email was lost while it was captured."))?;
     Ok((outcomes, ses.faults().drop_answer()))
 }
 
@@ -271,7 +271,7 @@ fn judge(
     };
     let unverified = ses.faults().unverified(entry.destination.all()).join(", ");
     if !unverified.is_empty() {
-        // SES's own words, the addresses too: who calls must not write them down.
+        // SES's own words, the addresses too: a caller must not log them.
         let region = call.region.to_ascii_uppercase();
         let error = format!(
             "Email address is not verified. The following identities failed the check in region {region}: {unverified}"
@@ -314,7 +314,7 @@ fn capture(
         ApiError::internal("The inbox file can't be written.")
     })?;
     for (mail, subject) in mails.iter().zip(subjects) {
-        // Under the inbox's lock, so that listeners hear of mails in the order of their ids. Nobody may be listening.
+        // Under the inbox's lock, so that listeners get emails in the order of their ids. Without a listener it fails, and may.
         let _ = ses.live.send((Arc::clone(mail), subject));
     }
     drop(inbox);
@@ -322,7 +322,7 @@ fn capture(
         if let Some(reason) = &mail.failure {
             tracing::error!(
                 message_id = %mail.id, %reason,
-                "SES would accept this mail and never deliver it: its template can't be rendered with its data"
+                "SES would accept this email and never deliver it: its template can't be rendered with its data"
             );
             ses.counters.rendering_failures.fetch_add(1, Ordering::Relaxed);
         }

@@ -20,12 +20,12 @@
 //!   nothing: what the documentation of `SendBulkTemplatedEmail` says of an invalid recipient ("the entire message is rejected,
 //!   even if the message contains other recipients that are valid").
 //! - `sandbox`: the account is in the sandbox. `GetAccount` says `ProductionAccessEnabled: false`, and an entry with a recipient
-//!   who is neither verified (an address, or a domain with its subdomains) nor one of the mailbox simulator's gets
-//!   `MESSAGE_REJECTED` with SES's words. Rate and quota stay as they are. `{}` verifies nobody.
+//!   that is neither verified (an address, or a domain with its subdomains) nor one of the mailbox simulator's gets
+//!   `MESSAGE_REJECTED` with SES's words. Rate and quota stay as they are. `{}` verifies no address.
 //! - `latencyMs`: every send call waits so long before it is looked at.
 //! - `throttleNext`: the next N send calls get 429 `TooManyRequestsException`, and capture nothing.
 //! - `failNext`: the next N send calls get 500 `InternalServiceErrorException`, and capture nothing.
-//! - `dropNext`: the next N send calls that are accepted capture their mails, then the connection is closed unanswered.
+//! - `dropNext`: the next N send calls that are accepted capture their emails, then the connection is closed unanswered.
 
 use std::collections::HashMap;
 use std::time::Duration;

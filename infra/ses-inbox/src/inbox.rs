@@ -1,8 +1,8 @@
-//! Keeps every captured mail, in memory and, where a file is named, on disk.
+//! Keeps every captured email, in memory and, where a file is named, on disk.
 //!
-//! Nothing is ever dropped to make room. What the mails of a call have in common (sender, template, default
-//! data) is kept once, and a mail is what is its recipient's own, as compact JSON; it is rendered when someone looks.
-//! So a back-in-stock mail takes under 1 KiB, and a million of them under 1 GiB.
+//! Nothing is ever dropped to make room. What the emails of a call have in common (sender, template, default
+//! data) is kept once, and an email is what is its recipient's own, as compact JSON; it is rendered when it is read.
+//! So a back-in-stock email takes under 1 KiB, and a million of them under 1 GiB.
 //!
 //! The file is JSON lines: `{"call": …}` once for each shared part, then `{"mail": …}` and `{"deleted": …}`.
 //! A call's lines are written in one go before its answer. What a kill tore off at the end had not been
@@ -22,7 +22,7 @@ use super::wire::{Entry, Pair, TemplateContent};
 /// How the first line of an inbox file starts.
 const FIRST: &[u8] = b"{\"call\":";
 
-/// What all mails of a call share.
+/// What all emails of a call share.
 #[derive(Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub(super) struct Call {
     pub region: String,
@@ -48,7 +48,7 @@ pub(super) enum Content {
     Raw { data: String },
 }
 
-/// One captured mail.
+/// One captured email.
 pub(super) struct Mail {
     /// Ascending in the order of capture.
     pub id: Ulid,
@@ -75,14 +75,14 @@ impl Mail {
             || hay.windows(needle.len()).any(|window| window.eq_ignore_ascii_case(needle))
     }
 
-    /// Bytes this mail takes beside what it shares.
+    /// Bytes this email takes beside what it shares.
     #[cfg(test)]
     pub(super) fn size(&self) -> usize {
         size_of::<Self>() + 2 * size_of::<usize>() + size_of::<Arc<Self>>() + self.entry.len()
     }
 }
 
-/// A mail to be captured.
+/// An email to be captured.
 pub(super) struct New {
     pub entry: Entry,
     pub failure: Option<String>,
@@ -209,7 +209,7 @@ impl Inbox {
         Some(())
     }
 
-    /// Keeps these mails, on disk first. All of them or, on an error, none.
+    /// Keeps these emails, on disk first. All of them or, on an error, none.
     ///
     /// # Errors
     /// Where the file can't be written.
@@ -245,7 +245,7 @@ impl Inbox {
         Ok(mails)
     }
 
-    /// Everything after the mail of this id, oldest first; everything when `None`.
+    /// Everything after the email of this id, oldest first; everything when `None`.
     pub(super) fn after(&self, id: Option<Ulid>) -> &[Arc<Mail>] {
         let from = id.map_or(0, |id| self.mails.partition_point(|mail| mail.id <= id));
         &self.mails[from..]
@@ -256,7 +256,7 @@ impl Inbox {
     }
 
     /// # Errors
-    /// Where the file can't be written; the mail then stays.
+    /// Where the file can't be written; the email then stays.
     pub(super) fn delete(&mut self, id: Ulid) -> io::Result<bool> {
         let Some(at) = self.position(id) else {
             return Ok(false);
@@ -269,7 +269,7 @@ impl Inbox {
     }
 
     /// # Errors
-    /// Where the file can't be emptied; the mails then stay.
+    /// Where the file can't be emptied; the emails then stay.
     pub(super) fn clear(&mut self) -> io::Result<()> {
         if let Some(file) = &mut self.file {
             file.set_len(0)?;

@@ -1,4 +1,4 @@
-//! SES v2, captured: what a shop would have mailed, kept in an inbox.
+//! SES v2, captured: what a shop would have emailed, kept in an inbox.
 //!
 //! A server on loopback that any AWS SDK takes for SES v2 (`AWS_ENDPOINT_URL_SESV2`); signatures are not looked at.
 //! It keeps to the limits a program meets in production (50 destinations a call, rate and daily quota, what a header
@@ -39,7 +39,7 @@ use self::limits::{Quota, Rate};
 
 /// The largest message SES v2 takes, in bytes.
 const MAX_BODY: usize = 40 * 1024 * 1024;
-/// Mails a live listener may lag behind before it is told to read the list instead.
+/// Emails a live listener may lag behind before it is asked to read the list instead.
 const LIVE_BACKLOG: usize = 4_096;
 
 /// What kind of account to be.
@@ -69,7 +69,7 @@ impl Default for Options {
     }
 }
 
-/// A mail that was taken.
+/// An email that was taken.
 pub struct Captured {
     /// Its recipient.
     pub to: String,
@@ -82,7 +82,7 @@ pub struct Captured {
 /// What has happened since the start.
 #[derive(Debug, Clone, Copy)]
 pub struct Counts {
-    /// Mails taken.
+    /// Emails taken.
     pub mails: usize,
     /// Calls, whatever came of them.
     pub calls: u64,
@@ -133,7 +133,7 @@ impl Ses {
         format!("http://{}", self.address)
     }
 
-    /// Every mail that was taken, oldest first.
+    /// Every email that was taken, oldest first.
     pub fn captured(&self) -> Vec<Captured> {
         let mails = self.shared.inbox().after(None).to_vec();
         let taken = mails.iter().filter_map(|mail| {
@@ -150,12 +150,12 @@ impl Ses {
         taken.collect()
     }
 
-    /// When each mail of a restock was taken, in Unix milliseconds.
+    /// When each email of a restock was taken, in Unix milliseconds.
     pub fn of_restock(&self, restock: &str) -> Vec<i64> {
         self.captured().into_iter().filter(|mail| mail.restock == restock).map(|mail| mail.at_ms).collect()
     }
 
-    /// How many mails were taken, calls made, and calls throttled.
+    /// How many emails were taken, calls made, and calls throttled.
     pub fn counts(&self) -> Counts {
         let read = |counter: &AtomicU64| counter.load(std::sync::atomic::Ordering::Relaxed);
         let counters = &self.shared.counters;
@@ -201,7 +201,7 @@ struct Shared {
     faults: Mutex<Faults>,
     counters: Counters,
     started_at: Timestamp,
-    /// Every new mail with its subject.
+    /// Every new email with its subject.
     live: broadcast::Sender<(Arc<Mail>, String)>,
     stop_live: CancellationToken,
 }

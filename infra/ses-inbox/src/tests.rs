@@ -229,10 +229,10 @@ async fn fifty_destinations_are_taken_and_none_or_fifty_one_are_refused() {
 #[tokio::test]
 async fn a_malformed_entry_fails_alone() {
     let bench = Bench::new().await;
-    let nobody = BulkEmailEntry::builder().destination(Destination::builder().build()).build();
+    let without = BulkEmailEntry::builder().destination(Destination::builder().build()).build();
     let entries = vec![
         to("good@example.com"),
-        nobody,
+        without,
         to("no-at-sign"),
         to("nodot@localhost"),
         to("jürgen@example.com"),
@@ -497,7 +497,7 @@ async fn single_mails_are_captured_simple_templated_and_raw() {
     let messages = bench.messages("?to=in-the-message@example.com").await;
     assert_eq!(messages[0]["Source"], "Shop <shop@example.com>");
 
-    // Who is named in the request alone gets it, whoever stands in the message.
+    // Only the request's recipients get it, whatever addresses the message names.
     let raw = |mime: &str| RawMessage::builder().data(Blob::new(mime)).build().unwrap();
     let content = |mime: &str| EmailContent::builder().raw(raw(mime)).build();
     let mime = "From: Shop <shop@example.com>\r\nTo: shown@example.com\r\n\r\nbody";
@@ -511,12 +511,12 @@ async fn single_mails_are_captured_simple_templated_and_raw() {
     let (status, code, message) = alone("To: a@example.com\r\n\r\nbody".to_owned()).await;
     assert_eq!((status, code.as_str()), (400, "BadRequestException"));
     assert_eq!(message, "Missing required header 'From'.");
-    let everybody: Vec<_> = (0..51).map(|n| format!("a{n}@example.com")).collect();
-    let crowd = format!("From: a@example.com\r\nTo: {}\r\n\r\nbody", everybody.join(",\r\n "));
+    let addresses: Vec<_> = (0..51).map(|n| format!("a{n}@example.com")).collect();
+    let crowd = format!("From: a@example.com\r\nTo: {}\r\n\r\nbody", addresses.join(",\r\n "));
     assert!(alone(crowd).await.2.contains("at most 50"));
     assert_eq!(alone("From: a@example.com\r\nTo: undisclosed:;\r\n\r\nb".to_owned()).await.0, 400);
 
-    let nobody = bench
+    let unanswered = bench
         .client
         .send_email()
         .from_email_address("a@example.com")
@@ -524,7 +524,7 @@ async fn single_mails_are_captured_simple_templated_and_raw() {
         .content(EmailContent::builder().template(template()).build())
         .send()
         .await;
-    assert_eq!(refusal(&nobody.unwrap_err()).1, "BadRequestException");
+    assert_eq!(refusal(&unanswered.unwrap_err()).1, "BadRequestException");
 }
 
 #[tokio::test]

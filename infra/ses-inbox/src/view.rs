@@ -11,7 +11,7 @@
 //!   (`bounce` and so on, for the addresses of SES's mailbox simulator) and `RenderingFailure` (why it was never
 //!   delivered, although the API accepted it: it then has no subject and no body), with `Event`, the event that SES would publish
 //!   of it (<https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-examples.html>). There is no `templateName`
-//!   in it, as an inline template has none; what SES writes there nobody has shown.
+//!   in it, as an inline template has none; what SES writes there is not documented.
 //! - `to` filters by recipient, `after=ID` and `limit=N` page through, oldest first; `last=N` gives the newest N.
 //! - `GET /_aws/ses/events`: Server-Sent Events, one `mail` for each new one, `{"id","to","subject","timestamp",
 //!   "failed","simulated"?}`, where `failed` says that it could not be rendered.
@@ -44,9 +44,9 @@ use super::inbox::{Call, Content, Mail};
 use super::template::{Compiled, Rendered, merge};
 use super::wire::{Entry, Pair, bare, overlay, simulated};
 
-/// Mails rendered between two looks at whatever else there is to do.
+/// Emails rendered between two looks at whatever else there is to do.
 const AT_ONCE: usize = 32;
-/// Missed mails that a reconnecting listener gets one by one; one that missed more is told to read the list.
+/// Missed emails that a reconnecting listener gets one by one; one that missed more is asked to read the list.
 const MAX_MISSED: usize = 1_000;
 
 pub(super) fn router() -> Router<Arc<Shared>> {
@@ -121,7 +121,7 @@ async fn list(
     ([(header::CONTENT_TYPE, "application/json")], Body::from_stream(as_json(matching))).into_response()
 }
 
-/// The list, written as it is read: a million mails are never all rendered at once.
+/// The list, written as it is read: a million emails are never all rendered at once.
 fn as_json(
     mails: impl Iterator<Item = Arc<Mail>> + Send + 'static,
 ) -> impl Stream<Item = Result<Bytes, Infallible>> {
@@ -254,7 +254,7 @@ async fn clear_faults(State(ses): State<Arc<Shared>>) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
-/// Renders mails one after the other; neighbours share a template, which is then compiled once.
+/// Renders emails one after the other; neighbours share a template, which is then compiled once.
 #[derive(Default)]
 struct View {
     compiled: Option<(Arc<Call>, Option<Compiled>)>,

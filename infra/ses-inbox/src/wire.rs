@@ -123,7 +123,7 @@ pub struct TemplateContent {
     pub html: Option<String>,
 }
 
-/// What is one recipient's own: the only part of a bulk call that the inbox keeps per mail.
+/// What is one recipient's own: the only part of a bulk call that the inbox keeps per email.
 #[derive(Clone, Default, Serialize, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub struct Entry {
@@ -195,7 +195,7 @@ pub fn bare(address: &str) -> &str {
 }
 
 /// The one address that this holds, behind the display name that may stand before it; `None` where the name is none, such as
-/// the address of somebody else: outside quotes a comma or semicolon ends an address (RFC 5322, 3.4).
+/// the address of another mailbox: outside quotes a comma or semicolon ends an address (RFC 5322, 3.4).
 fn only(address: &str) -> Option<&str> {
     let address = address.trim();
     let Some(named) = address.strip_suffix('>') else { return Some(address) };

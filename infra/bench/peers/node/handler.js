@@ -1,5 +1,5 @@
-// Tells everybody who waits for a product that it is back: as tutorials do it (FORM=naive), or as somebody who has read
-// the SES and DynamoDB guides does (FORM=tuned).
+// Notifies every subscriber of a product that it is back: as tutorials do it (FORM=naive), or as the SES and DynamoDB
+// guides advise (FORM=tuned).
 import { setTimeout as sleep } from "node:timers/promises";
 import { BatchWriteItemCommand, DynamoDBClient, paginateQuery, UpdateItemCommand } from "@aws-sdk/client-dynamodb";
 import { SendBulkEmailCommand, SendEmailCommand, SESv2Client } from "@aws-sdk/client-sesv2";
@@ -31,8 +31,8 @@ function read({ topic, partition, offset, value }) {
   console.warn(`${topic}-${partition}@${offset} cannot be read`);
 }
 
-/** Page by page, who waits for a product and has not been told. */
-async function* everybody(productId) {
+/** Page by page, the subscribers of a product that have no email yet. */
+async function* subscribers(productId) {
   const pages = paginateQuery({ client: waits }, {
     TableName: TABLE_NAME,
     KeyConditionExpression: "productId = :product",
@@ -49,7 +49,7 @@ const key = ({ productId }, { userId }) => ({ productId: { S: productId }, userI
 async function naive(restock) {
   const shared = sharedData(restock);
   let told = 0;
-  for await (const page of everybody(restock.productId)) {
+  for await (const page of subscribers(restock.productId)) {
     for (const to of page) {
       const url = unsubscribeUrl(restock.productId, to.userId);
       const TemplateData = JSON.stringify({ ...shared, ...recipientData(to.name, url) });
@@ -91,7 +91,7 @@ async function tuned(restock) {
         sums.told += told.length;
         sums.failed += chunk.length - told.length;
       })
-      // Kept for the end: a rejection that nobody waits for at the time ends the process.
+      // Kept for the end: a rejection without a handler at the time ends the process.
       .catch((error) => (failure ??= error))
       .finally(() => flying.delete(flight));
     flying.add(flight);
@@ -103,7 +103,7 @@ async function tuned(restock) {
 
 async function* chunks(productId) {
   let rest = []; // What is left of a page fills up with the next one.
-  for await (const page of everybody(productId)) {
+  for await (const page of subscribers(productId)) {
     rest = rest.concat(page);
     while (rest.length >= CHUNK) yield rest.splice(0, CHUNK);
   }
@@ -123,7 +123,7 @@ async function tellChunk(restock, template, chunk) {
   return told;
 }
 
-/** Mails one chunk, those that were throttled again, and returns who was told. */
+/** Sends one chunk, retries the throttled, and returns the notified subscribers. */
 async function sendChunk(restock, template, chunk) {
   const told = [];
   let left = chunk;

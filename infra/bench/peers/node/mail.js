@@ -22,7 +22,7 @@ function both(values) {
   return data;
 }
 
-/** What every mail about this restock says. */
+/** What every email about this restock says. */
 export function sharedData({ productId, product: info = {} }) {
   const product = info?.name || productId;
   return {
@@ -43,7 +43,7 @@ export function sharedData({ productId, product: info = {} }) {
   };
 }
 
-/** What only this subscriber's mail says. */
+/** What only this subscriber's email says. */
 export function recipientData(name, unsubscribeUrl) {
   return both({ ...(name && { greeting: `Hello ${name},` }), unsubscribeUrl });
 }

@@ -1,5 +1,5 @@
-"""Tells everybody who waits for a product that it is back: as tutorials do it (FORM=naive), or as somebody who has read
-the SES and DynamoDB guides does (FORM=tuned)."""
+"""Notifies every subscriber of a product that it is back: as tutorials do it (FORM=naive), or as the SES and DynamoDB
+guides advise (FORM=tuned)."""
 
 import json
 import os
@@ -54,8 +54,8 @@ def read(record: KafkaEventRecord) -> dict | None:
     return None
 
 
-def everybody(product_id: str) -> Iterator[dict]:
-    """Who waits for a product and has not been told."""
+def subscribers(product_id: str) -> Iterator[dict]:
+    """The subscribers of a product that have no email yet."""
     pages = waits.get_paginator("query").paginate(
         TableName=TABLE,
         KeyConditionExpression="productId = :product",
@@ -74,7 +74,7 @@ def key(restock: dict, to: dict) -> dict:
 def naive(restock: dict) -> None:
     shared = shared_data(restock)
     told = 0
-    for to in everybody(restock["productId"]):
+    for to in subscribers(restock["productId"]):
         url = unsubscribe_url(restock["productId"], to["userId"])
         data = shared | recipient_data(to.get("name"), url)
         mailer.send_email(
@@ -111,7 +111,7 @@ def tuned(restock: dict) -> None:
 
 def chunks(product_id: str) -> Iterator[list[dict]]:
     chunk = []
-    for to in everybody(product_id):
+    for to in subscribers(product_id):
         chunk.append(to)
         if len(chunk) == CHUNK:
             yield chunk
@@ -121,7 +121,7 @@ def chunks(product_id: str) -> Iterator[list[dict]]:
 
 
 def tell_chunk(restock: dict, template: dict, chunk: list[dict]) -> tuple[int, int]:
-    """Mails one chunk, takes those who were told out of the table, and counts them and the others."""
+    """Sends one chunk, takes the notified subscribers out of the table, and counts them and the others."""
     told = send_chunk(restock, template, chunk)
     for start in range(0, len(told), DELETES):
         requests = [{"DeleteRequest": {"Key": key(restock, to)}} for to in told[start : start + DELETES]]
@@ -136,7 +136,7 @@ def tell_chunk(restock: dict, template: dict, chunk: list[dict]) -> tuple[int, i
 
 
 def send_chunk(restock: dict, template: dict, left: list[dict]) -> list[dict]:
-    """Mails one chunk, those that were throttled again, and returns who was told."""
+    """Sends one chunk, retries the throttled, and returns the notified subscribers."""
     told = []
     for attempt in range(TRIES):
         if attempt > 0:

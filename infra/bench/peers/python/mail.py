@@ -27,7 +27,7 @@ def both(**values: str) -> dict[str, str]:
 
 
 def shared_data(restock: dict) -> dict[str, str]:
-    """What every mail about this restock says."""
+    """What every email about this restock says."""
     info = restock.get("product") or {}
     product = info.get("name") or restock["productId"]
     return {
@@ -50,7 +50,7 @@ def shared_data(restock: dict) -> dict[str, str]:
 
 
 def recipient_data(name: str | None, unsubscribe_url: str) -> dict[str, str]:
-    """What only this subscriber's mail says."""
+    """What only this subscriber's email says."""
     greeting = {"greeting": f"Hello {name},"} if name else {}
     return both(**greeting, unsubscribeUrl=unsubscribe_url)
 

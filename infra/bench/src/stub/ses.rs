@@ -1,5 +1,5 @@
-//! SES v2 as a counter: it takes mails by SES's rate and debt rules, after a latency, and keeps of each what it takes
-//! to see that everybody was told, once, and the same. It renders nothing.
+//! SES v2 as a counter: it takes emails by SES's rate and debt rules, after a latency, and keeps of each what it takes
+//! to see that every subscriber got one email, and the same. It renders nothing.
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -54,7 +54,7 @@ struct State {
     mails: Vec<Mail>,
 }
 
-/// A mail that was taken, as it came.
+/// An email that was taken, as it came.
 struct Mail {
     at: Instant,
     to: String,
@@ -65,7 +65,7 @@ struct Mail {
     has_headers: bool,
 }
 
-/// What a mail says, but for the recipient's token.
+/// What an email says, but for the recipient's token.
 pub(crate) type Said = BTreeMap<String, String>;
 
 impl Ses {
@@ -90,7 +90,7 @@ impl Ses {
         self.forget();
     }
 
-    /// Forgets mails and calls.
+    /// Forgets emails and calls.
     pub(crate) fn forget(&self) {
         let mut state = self.state();
         state.mails.clear();
@@ -99,19 +99,19 @@ impl Ses {
         self.0.accepted.send_replace(0);
     }
 
-    /// Waits until so many mails are taken, and gives when the last of them was.
+    /// Waits until so many emails are taken, and gives when the last of them was.
     ///
     /// # Errors
     /// When that takes longer than `limit`.
     pub(crate) async fn accepted(&self, count: usize, limit: Duration) -> anyhow::Result<Instant> {
         let mut accepted = self.0.accepted.subscribe();
         let waited = tokio::time::timeout(limit, accepted.wait_for(|taken| *taken >= count)).await;
-        ensure!(waited.is_ok(), "{} of {count} mails after {limit:?}", *self.0.accepted.borrow());
+        ensure!(waited.is_ok(), "{} of {count} emails after {limit:?}", *self.0.accepted.borrow());
         let state = self.state();
-        state.mails.get(count - 1).map(|mail| mail.at).ok_or_else(|| anyhow::anyhow!("no mails"))
+        state.mails.get(count - 1).map(|mail| mail.at).ok_or_else(|| anyhow::anyhow!("no emails"))
     }
 
-    /// When each mail so far was taken, in order.
+    /// When each email so far was taken, in order.
     pub(crate) fn times(&self) -> Vec<Instant> {
         self.state().mails.iter().map(|mail| mail.at).collect()
     }
@@ -122,22 +122,22 @@ impl Ses {
         (state.calls.clone(), state.throttled)
     }
 
-    /// Checks that these were told, each once, and nobody else, and gives what each mail said.
+    /// Checks that these subscribers got one email each, and no other address got any; gives what each email said.
     ///
     /// # Errors
-    /// Who was not told, told twice or told without the headers that bulk mail needs, by number.
+    /// How many got none, more than one, or one without the headers that bulk email needs.
     pub(crate) fn told(&self, people: &[String]) -> anyhow::Result<BTreeMap<String, Said>> {
         let state = self.state();
         let mut times = HashMap::<&str, usize>::new();
         for mail in &state.mails {
             *times.entry(&mail.to).or_default() += 1;
         }
-        let missing = people.iter().filter(|who| !times.contains_key(who.as_str())).count();
+        let missing = people.iter().filter(|to| !times.contains_key(to.as_str())).count();
         let twice = times.values().filter(|count| **count > 1).count();
         let bare = state.mails.iter().filter(|mail| !mail.has_headers).count();
         ensure!(
             missing == 0 && twice == 0 && bare == 0 && times.len() == people.len(),
-            "{missing} of {} were not told, {twice} told more than once, {bare} without unsubscribe headers; {} were told",
+            "{missing} of {} got no email, {twice} more than one, {bare} without unsubscribe headers; {} got one",
             people.len(),
             times.len(),
         );
@@ -270,7 +270,7 @@ fn said(mail: &Mail) -> anyhow::Result<Said> {
         said.into_iter().map(|(name, value)| (name, value.as_str().unwrap_or_default().to_owned())).collect();
     for token in TOKENS {
         let link = said.remove(token).unwrap_or_default();
-        ensure!(link.starts_with("https://"), "no {token} in a mail");
+        ensure!(link.starts_with("https://"), "no {token} in an email");
     }
     Ok(said)
 }

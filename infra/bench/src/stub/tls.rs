@@ -42,7 +42,7 @@ pub(crate) fn make(directory: &Path) -> anyhow::Result<(TlsAcceptor, Trust)> {
     let trust = Trust { pem: directory.join("ca.pem"), store: directory.join("ca.p12") };
     std::fs::write(&trust.pem, certificate.pem()).context("the CA's certificate cannot be written")?;
     let _ = std::fs::remove_file(&trust.store);
-    // Without Java there is nobody who needs it.
+    // Without Java no contender needs it.
     let _ = std::process::Command::new("keytool")
         .args(["-importcert", "-noprompt", "-alias", "bench", "-storetype", "PKCS12"])
         .args(["-storepass", STORE_PASSWORD, "-file"])

@@ -1,4 +1,4 @@
-//! From the start of a process to its first 1,000 mails, at the processor shares of several memory sizes. As on Lambda,
+//! From the start of a process to its first 1,000 emails, at the processor shares of several memory sizes. As on Lambda,
 //! initialising has a whole processor, and the share holds from the first invocation on.
 
 use std::time::Duration;
@@ -23,7 +23,7 @@ struct Run {
     peak: f64,
 }
 
-/// Measures everybody.
+/// Measures the contenders.
 ///
 /// # Errors
 /// When a contender does not do its work.
@@ -37,7 +37,7 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
          the process's own, to the end of the invocation.",
     );
     let mut bars = Vec::new();
-    let contenders = rig.everybody(|_| true);
+    let contenders = rig.with_ours(|_| true);
     for contender in &contenders {
         for share in SHARES {
             let times = match (contender.ours, contender.form, contender.feed) {

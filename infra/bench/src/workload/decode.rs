@@ -12,7 +12,7 @@ use crate::rig::{Rig, event, update};
 const RECORDS: usize = 10_000;
 const TIMES: usize = 7;
 
-/// Measures everybody who decodes payloads.
+/// Measures the contenders that decode payloads.
 ///
 /// # Errors
 /// When a contender takes what it is to refuse.
@@ -27,7 +27,7 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
              and the batch is refused. Median CPU of {TIMES} invocations, after one."
         ),
     );
-    let contenders = rig.everybody(|one| one.feed == Feed::Runtime && one.form == Form::Tuned);
+    let contenders = rig.with_ours(|one| one.feed == Feed::Runtime && one.form == Form::Tuned);
     let mut bars = Vec::new();
     let mut base = 1.0;
     for contender in &contenders {

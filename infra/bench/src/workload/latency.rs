@@ -1,4 +1,4 @@
-//! From a stock update on Apache Kafka to its first mail, through the whole system on one machine: `notify-me up` with its
+//! From a stock update on Apache Kafka to its first email, through the whole system on one machine: `notify-me up` with its
 //! event source mapping, the function's process, and a table.
 
 use std::time::{Duration, Instant};
@@ -23,7 +23,7 @@ const EVERY: Duration = Duration::from_millis(100);
 /// Measures it.
 ///
 /// # Errors
-/// When the system does not start, or somebody is not told.
+/// When the system does not start, or a subscriber gets no email.
 pub(crate) async fn run(rig: &Rig, servers: &str, apache: bool) -> anyhow::Result<Report> {
     let broker = if apache { "Apache Kafka" } else { "the embedded Kafka" };
     let mut report = Report::new(
@@ -117,7 +117,7 @@ async fn measure(addresses: &Value, servers: &str) -> anyhow::Result<Vec<f64>> {
     Ok(times)
 }
 
-/// When the mail to this address was taken.
+/// When the email to this address was taken.
 async fn told(client: &reqwest::Client, inbox: &str, address: &str) -> anyhow::Result<jiff::Timestamp> {
     let started = Instant::now();
     loop {
@@ -125,7 +125,7 @@ async fn told(client: &reqwest::Client, inbox: &str, address: &str) -> anyhow::R
         if let Some(at) = found["messages"][0]["Timestamp"].as_str() {
             return Ok(at.parse()?);
         }
-        ensure!(started.elapsed() < LIMIT, "somebody was not told");
+        ensure!(started.elapsed() < LIMIT, "a subscriber got no email");
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }

@@ -122,7 +122,7 @@ impl ProducerContext for Deliveries {
     type DeliveryOpaque = ();
 
     fn delivery(&self, delivered: &DeliveryResult<'_>, (): ()) {
-        // Whoever counts is there for as long as records are sent.
+        // The receiver counts for as long as records are sent.
         let _ = self.0.send(delivered.is_ok());
     }
 }

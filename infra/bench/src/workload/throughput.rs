@@ -12,12 +12,12 @@ use crate::rig::{Rig, back_in_stock, jobs};
 use crate::stub::Account;
 
 const PEOPLE: usize = 60_000;
-/// Whoever tells one after the other gets fewer.
+/// For contenders that send one email after the other.
 const FEW: usize = 200;
 const LATENCY: Duration = Duration::from_millis(50);
 const LIMIT: Duration = Duration::from_secs(300);
 
-/// Measures everybody.
+/// Measures the contenders.
 ///
 /// # Errors
 /// When a contender does not do its work.
@@ -29,7 +29,7 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
          of them. Ours has the slices of one restock in one invocation, as the topic of jobs hands them out, with claims and \
          budget on.",
     );
-    let contenders = rig.everybody(|one| one.feed == Feed::Runtime);
+    let contenders = rig.with_ours(|one| one.feed == Feed::Runtime);
     let mut bars = Vec::new();
     for contender in &contenders {
         let people = if contender.form == Form::Naive { FEW } else { PEOPLE };
@@ -70,7 +70,7 @@ async fn measure(rig: &Rig, contender: &Contender, people: usize) -> anyhow::Res
     running.stop().await;
     rig.stub.ses.told(&waiting.people)?;
     let times: Vec<Instant> = rig.stub.ses.times().split_off(already);
-    let (first, last) = times.first().zip(times.last()).context("nobody was told")?;
+    let (first, last) = times.first().zip(times.last()).context("no email was sent")?;
     let told = times.len() as f64;
     Ok((round(told / (*last - *first).as_secs_f64()), round(cpu.as_secs_f64() * 1e6 / told)))
 }

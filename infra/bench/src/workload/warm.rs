@@ -1,4 +1,4 @@
-//! What 1,000 mails take once a process is warm: processor time, calls, memory. Here it is also checked that all say the
+//! What 1,000 emails take once a process is warm: processor time, calls, memory. Here it is also checked that all say the
 //! same to the same people.
 
 use std::collections::BTreeMap;
@@ -34,7 +34,7 @@ impl Round {
     }
 }
 
-/// Measures everybody.
+/// Measures the contenders.
 ///
 /// # Errors
 /// When a contender does not do its work, or not the same work.
@@ -45,7 +45,7 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
         "One stock update after another, 1,000 waiting for each, after some that do not count. Every contender's mails \
          are compared: the same people, the same words, once each. Medians; the factor is against ours.",
     );
-    let contenders = rig.everybody(|_| true);
+    let contenders = rig.with_ours(|_| true);
     let mut bars = Vec::new();
     let mut reference: Option<BTreeMap<String, Said>> = None;
     let mut base = 1.0;
@@ -77,7 +77,7 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
     Ok(report)
 }
 
-/// Our calls for 1,000 mails, which no machine's mood changes. In 8 shards, 1,000 are 24 calls of 41 or 42; what a
+/// Our calls for 1,000 emails, which no machine's mood changes. In 8 shards, 1,000 are 24 calls of 41 or 42; what a
 /// restock costs once is in the table's count.
 ///
 /// # Errors
@@ -170,7 +170,7 @@ async fn tell(
     }
     rig.stub.ses.accepted(waiting.people.len(), LIMIT).await?;
     if topic.is_some() {
-        // Its last write to the table comes after its last mail.
+        // Its last write to the table comes after its last email.
         tokio::time::sleep(Duration::from_millis(300)).await;
     }
     Ok(())
@@ -182,10 +182,10 @@ fn same(reference: &BTreeMap<String, Said>, other: &BTreeMap<String, Said>) -> a
         ensure!(address == other_address, "other people were told");
         for (name, value) in expected {
             let found = said.get(name).map_or("nothing", String::as_str);
-            ensure!(found == value, "{name} is {found:?} in a mail, and {value:?} in ours");
+            ensure!(found == value, "{name} is {found:?} in an email, and {value:?} in ours");
         }
         let more = said.keys().find(|name| !expected.contains_key(*name));
-        ensure!(more.is_none(), "{more:?} is in a mail, and not in ours");
+        ensure!(more.is_none(), "{more:?} is in an email, and not in ours");
     }
     Ok(())
 }

@@ -79,7 +79,7 @@ pub(crate) fn problem(status: StatusCode, detail: &str) -> Response {
 }
 
 /// The answer that API Gateway gives on its own behalf. There it is `{"message"}` alone, which
-/// nobody can change for an HTTP API; here it is a problem document that has this member too.
+/// an HTTP API cannot change; here it is a problem document that has this member too.
 pub(crate) fn gateway(status: StatusCode, message: &str) -> Response {
     let problem = json!({
         "type": "about:blank",

@@ -17,8 +17,8 @@ use crate::{InvokeError, MAX_PAYLOAD, Outcome};
 pub(super) const MAX_EVENT: usize = 1024 * 1024;
 /// How long an invocation waits for a free process before it is refused with 429.
 const PATIENCE: Duration = Duration::from_secs(1);
-/// Lambda tries an asynchronous invocation that failed two more times. It waits minutes between
-/// them; on one machine somebody is watching.
+/// Lambda retries a failed asynchronous invocation twice. It waits minutes between
+/// them; on one machine a developer is watching.
 const EVENT_DELAYS: [Duration; 2] = [Duration::from_secs(1), Duration::from_secs(2)];
 
 pub(super) async fn invoke(

@@ -1,7 +1,7 @@
 //! The function `restock`: the inventory service's way in. It takes a stock update over HTTP
 //! (`PUT /products/{productId}/stock`), or one or up to [`MAX_UPDATES`] of them by direct
 //! invocation, and writes each to the topic of stock updates. What an update means is decided by
-//! whoever reads the topic; the only state is which requests came under an `Idempotency-Key`.
+//! the topic's consumers; the only state is which requests came under an `Idempotency-Key`.
 
 use std::time::Duration;
 

@@ -14,7 +14,7 @@ use crate::subscribe::backoff;
 use crate::words::{self, Words};
 use crate::{App, unavailable};
 
-/// A shopper who asks again at the same moment gets in the way a few times at most.
+/// A shopper who subscribes again at the same moment conflicts with this a few times at most.
 const ROUNDS: u32 = 10;
 
 /// The page that asks.
@@ -31,7 +31,7 @@ pub(crate) async fn ask(
     show(StatusCode::OK, words, question, &form)
 }
 
-/// Ends the subscription that the mail was for.
+/// Ends the subscription that the email was for.
 pub(crate) async fn answer(
     app: &App,
     request: &ApiGatewayV2httpRequest,
@@ -58,7 +58,7 @@ async fn words(store: &Store, request: &ApiGatewayV2httpRequest, ticket: &Ticket
         Ok(Some(entry)) => words::of(entry.locale.language()).unwrap_or(words::preferred(None)),
         Ok(None) => words::preferred(header(request, "accept-language")),
         Err(error) => {
-            tracing::warn!(error = %lambda::error_chain(&error), "the language of a mail is not known");
+            tracing::warn!(error = %lambda::error_chain(&error), "the language of an email is not known");
             words::preferred(header(request, "accept-language"))
         }
     }

@@ -122,7 +122,7 @@ async fn subscribe(
         true => StatusCode::CREATED,
         false => StatusCode::OK,
     };
-    // The same body whether somebody is new or not, so that nobody can find out who waits.
+    // The same body for a new and a repeated subscription, so that the API does not reveal subscribers.
     let mut body = json!({ "productId": product, "status": "waiting", "inStock": subscribed.in_stock });
     if !wish.ignored.is_empty() {
         body["ignored"] = json!(wish.ignored);

@@ -28,7 +28,7 @@ struct Known<'a> {
 }
 
 impl<'a> Known<'a> {
-    /// A product of which no stock update was read is not in stock, as far as anybody here knows;
+    /// A product of which no stock update was read is not in stock, as far as is known here;
     /// people can wait for it, so it is not 404.
     fn new(product_id: &'a ProductId, product: Option<&Product>, waiting: Count) -> Self {
         Self {

@@ -1,6 +1,6 @@
 //! What a shopper asks for: `{"email", "userId"?, "locale"?, "name"?}`. The address alone decides;
 //! an optional field that is empty or not understood is as if it were absent, and the answer names
-//! it: nobody goes unsubscribed for a detail of their email.
+//! it: no shopper is refused for a detail of their email.
 
 use domain::address::ACCEPTED_ADDRESS;
 use domain::fields::Fields;

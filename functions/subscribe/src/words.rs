@@ -1,5 +1,5 @@
 //! The words of the unsubscribe pages in each language that emails have. To add a language, add it
-//! here; whoever reads none of these reads English.
+//! here; a shopper with another language gets English.
 
 /// The pages' words.
 #[derive(Debug, PartialEq, Eq)]

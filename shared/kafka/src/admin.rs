@@ -1,5 +1,5 @@
-//! Who asks for topics and makes them, with every login that a [`super::Publisher`] has. Functions need none: it is for the
-//! operator's program.
+//! A client that lists topics and makes them, with every login that a [`super::Publisher`] has. Functions need none: it
+//! is for the operator's program.
 
 use std::sync::Arc;
 use std::time::Duration;

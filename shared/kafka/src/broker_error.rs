@@ -18,7 +18,7 @@ pub struct BrokerError {
 pub enum BrokerErrorKind {
     /// The broker does not know the user or the password is another.
     Password,
-    /// The broker refused the token: expired, for another region, or of somebody without the right
+    /// The broker refused the token: expired, for another region, or of a principal without the right
     /// to connect.
     Token,
     /// No token could be made.

@@ -69,7 +69,7 @@ struct Cluster {
     topics: Vec<(String, usize)>,
 }
 
-/// Who asks.
+/// The client's name in each request.
 pub(super) struct ByToken {
     servers: String,
     region: String,
@@ -250,7 +250,7 @@ fn cluster(answer: &[u8]) -> Option<Cluster> {
         answer.take(1)?;
         let partitions = answer.several(|answer| {
             answer.take(2 + 4 + 4)?;
-            // Who has copies, and whose are up to date.
+            // The replicas, and those in sync.
             answer.several(Answer::long)?;
             answer.several(Answer::long)
         })?;

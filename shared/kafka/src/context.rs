@@ -119,7 +119,7 @@ impl ProducerContext for Context {
             Ok(message) => Ok(Written { partition: message.partition(), offset: message.offset() }),
             Err((error, _)) => Err(error.clone()),
         };
-        // Whoever waited for it may be gone.
+        // The receiver may be gone.
         let _ = tell.send(written);
     }
 }

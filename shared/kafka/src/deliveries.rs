@@ -62,8 +62,8 @@ impl Drop for Deliveries {
 /// A producer, and a new one when a fatal error has ended it.
 ///
 /// With a fatal error an idempotent producer takes no record any more (librdkafka's introduction, "Fatal producer errors"), and a
-/// warm sandbox outlives what caused it: a right that was given late, a broker that had lost its state. What is in flight is still
-/// told of, so the old one goes on for as long as somebody waits for that.
+/// warm sandbox outlives what caused it: a right that was given late, a broker that had lost its state. Deliveries in
+/// flight are still reported, so the old one goes on for as long as a caller waits for one.
 pub(super) struct Renewed {
     config: ClientConfig,
     context: Context,

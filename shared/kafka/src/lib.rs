@@ -154,7 +154,7 @@ pub enum ClientError {
     /// The thread that waits for its deliveries cannot be started.
     #[error("the Kafka client has no thread")]
     Thread(#[from] std::io::Error),
-    /// The login is MSK's by IAM, and there is nobody to sign for it.
+    /// The login is MSK's by IAM, and there is no signer.
     #[error("the login msk-iam needs AWS credentials")]
     NoSigner,
 }
@@ -327,7 +327,7 @@ mod tests {
     async fn after_a_fatal_error_the_next_record_is_taken() {
         let cluster = MockCluster::new(1).unwrap();
         cluster.create_topic("item-restocked", 1, 1).unwrap();
-        // As a broker answers whoever lacks the right to write idempotently, once.
+        // As a broker answers a producer without the right to write idempotently, once.
         let denied = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_CLUSTER_AUTHORIZATION_FAILED];
         cluster.request_errors(RDKafkaApiKey::InitProducerId, &denied);
         let servers = cluster.bootstrap_servers();

@@ -1,5 +1,5 @@
-//! Tokens for Amazon MSK's IAM login. A token is a presigned request to connect, in base64: whoever
-//! has it can log in until it expires, so it is a secret.
+//! Tokens for Amazon MSK's IAM login. A token is a presigned request to connect, in base64: its
+//! bearer can log in until it expires, so it is a secret.
 //!
 //! AWS's own crate for this pulls in a second TLS stack; the signature is the SDK's all the same.
 
@@ -22,7 +22,7 @@ const CREDENTIALS_LIMIT: Duration = Duration::from_secs(5);
 /// Appended after the signing; MSK writes it into its logs.
 const USER_AGENT: &str = concat!("&User-Agent=notify-me%2F", env!("CARGO_PKG_VERSION"));
 
-/// Signs tokens with somebody's credentials.
+/// Signs tokens with the provider's credentials.
 #[derive(Debug, Clone)]
 pub struct Signer {
     credentials: SharedCredentialsProvider,
@@ -64,7 +64,7 @@ impl Signer {
         Self { credentials, clock, validity: VALIDITY }
     }
 
-    /// The same with tokens that last for another time, 15 min at most: for whoever has less patience.
+    /// The same with tokens that last for another time, 15 min at most: for tests.
     pub fn lasting(self, validity: Duration) -> Self {
         Self { validity, ..self }
     }
@@ -193,8 +193,8 @@ mod tests {
     #[test]
     fn credentials_that_do_not_come_are_a_clear_error() {
         #[derive(Debug)]
-        struct Nobody;
-        impl ProvideCredentials for Nobody {
+        struct NoCredentials;
+        impl ProvideCredentials for NoCredentials {
             fn provide_credentials<'a>(
                 &'a self,
             ) -> aws_credential_types::provider::future::ProvideCredentials<'a>
@@ -206,7 +206,8 @@ mod tests {
                 ))
             }
         }
-        let refusal = Signer::new(SharedCredentialsProvider::new(Nobody)).token("eu-west-1").unwrap_err();
+        let refusal =
+            Signer::new(SharedCredentialsProvider::new(NoCredentials)).token("eu-west-1").unwrap_err();
         let refusal = lambda::error_chain(&refusal).to_string();
         assert!(refusal.contains("no usable AWS credentials"), "{refusal}");
         assert!(refusal.contains("AWS_ACCESS_KEY_ID is not set"), "{refusal}");

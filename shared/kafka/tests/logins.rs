@@ -53,7 +53,7 @@ fn publisher(
     Publisher::new(kafka, signer, delivery, Duration::ZERO)
 }
 
-/// Who signs, with which key, by which clock.
+/// The signer, its key and its clock.
 fn signer(broker: &Broker, secret: &str, clock: fn() -> SystemTime) -> Option<Signer> {
     let credentials = Credentials::new(broker.file("access-key-id"), secret, None, None, "test");
     Some(Signer::with_clock(SharedCredentialsProvider::new(credentials), clock))
@@ -93,7 +93,7 @@ fn msk_iam(broker: &Broker, region: &str) -> Vec<(&'static str, String)> {
     ]
 }
 
-/// A record goes in by this login, and somebody else reads it.
+/// A record goes in by this login, and another client reads it.
 async fn publishes(broker: &Broker, kafka: KafkaConfig, signer: Option<Signer>) {
     let value = format!("{:?} of {:?}", kafka.security.mode(), SystemTime::now());
     let publisher = publisher(&kafka, signer, LONG).unwrap();
@@ -339,17 +339,17 @@ async fn a_token_signed_with_another_key_is_named() {
 #[tokio::test]
 async fn missing_aws_credentials_are_named() {
     #[derive(Debug)]
-    struct Nobody;
-    impl ProvideCredentials for Nobody {
+    struct NoCredentials;
+    impl ProvideCredentials for NoCredentials {
         fn provide_credentials<'a>(&'a self) -> future::ProvideCredentials<'a>
         where
             Self: 'a,
         {
-            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("nobody has signed in")))
+            future::ProvideCredentials::ready(Err(CredentialsError::not_loaded("no credentials")))
         }
     }
     let broker = broker!();
-    let signer = Signer::new(SharedCredentialsProvider::new(Nobody));
+    let signer = Signer::new(SharedCredentialsProvider::new(NoCredentials));
     let kafka = kafka(&broker.oauth, &msk_iam(broker, &broker.file("region")));
     is_refused(broker, kafka, Some(signer), BrokerErrorKind::NoToken).await;
 }
@@ -372,7 +372,7 @@ async fn a_port_that_wants_another_login_is_named() {
 #[tokio::test]
 async fn a_broker_that_is_away_is_named() {
     let broker = broker!();
-    // Bound and not listening, so that nobody else takes the port meanwhile.
+    // Bound and not listening, so that no other process takes the port meanwhile.
     let away = std::net::UdpSocket::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
     is_refused(broker, kafka(&away.to_string(), &[]), None, BrokerErrorKind::Connection).await;
 }

@@ -16,7 +16,7 @@ const ATTEMPT: Duration = Duration::from_secs(3);
 /// How long a call to the table may take with its retries.
 const OPERATION: Duration = Duration::from_secs(8);
 
-/// How long a connection is kept that nobody uses: a function that thaws finds older ones dead.
+/// How long an idle connection is kept: a function that thaws finds older ones dead.
 const IDLE: Duration = Duration::from_secs(20);
 
 /// What every client of this project begins with. Region, credentials and endpoints come from the SDK's usual environment

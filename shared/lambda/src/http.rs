@@ -93,7 +93,7 @@ pub fn json(status: StatusCode, body: &impl Serialize) -> ApiGatewayV2httpRespon
     answer(status, "application/json", body)
 }
 
-/// The same answer, which whoever passes it on may give again for so many seconds.
+/// The same answer, which a cache may give again for so many seconds.
 #[must_use]
 pub fn cacheable(mut response: ApiGatewayV2httpResponse, seconds: u32) -> ApiGatewayV2httpResponse {
     set(&mut response.headers, header::CACHE_CONTROL, &format!("public, max-age={seconds}"));
@@ -107,7 +107,7 @@ pub fn without_body(mut response: ApiGatewayV2httpResponse) -> ApiGatewayV2httpR
     response
 }
 
-/// An HTML page in a language. It may load nothing and be framed by nobody.
+/// An HTML page in a language. It may load nothing and be framed by no page.
 pub fn page(status: StatusCode, language: &str, html: String) -> ApiGatewayV2httpResponse {
     let mut response = answer(status, "text/html; charset=utf-8", html);
     let policy = "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'; frame-ancestors 'none'";

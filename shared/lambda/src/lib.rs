@@ -11,7 +11,7 @@ pub mod settings;
 use std::fmt;
 
 /// An error's causes in one line: `Display` of each, outermost first. Unlike `{:?}`, it never
-/// prints a response's body, where the table would show somebody's address.
+/// prints a response's body, where the table would show a subscriber's address.
 pub fn error_chain(error: &(dyn std::error::Error + 'static)) -> impl fmt::Display {
     let mut line = error.to_string();
     let mut next = error.source();

@@ -54,12 +54,12 @@ pub struct Subscription {
     pub consent: String,
     /// The language of the email.
     pub locale: Locale,
-    /// The shop's id of the shopper, as the request had it. Anybody can write one into a request,
+    /// The shop's id of the shopper, as the request had it. Any client can write one into a request,
     /// so no subscriber is known by it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub user_id: Option<UserId>,
     /// The request that speaks for its place: the one that wrote it, or the last repeat. Only that may move it. `None` in
-    /// one that an earlier version wrote and no repeat has taken over since: nobody moves it before one does.
+    /// one that an earlier version wrote and no repeat has taken over since: no request moves it before one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<RequestId>,
     /// When the table may forget it, in Unix seconds.
@@ -168,7 +168,7 @@ impl Subscriptions<'_> {
     /// for it, or where the product is not as it was looked at, if that is asked for.
     ///
     /// The old entry stays because an email may have gone out for it, or be on its way, whose link must find its
-    /// subscriber. All who read entries pass it.
+    /// subscriber. Every reader of entries passes it.
     ///
     /// # Errors
     /// Every kind of [`StoreError`].
@@ -205,7 +205,7 @@ impl Subscriptions<'_> {
 
     /// Deletes the entry at `mailed`, the one that an email was sent for, and the `subscription` as it was found with
     /// its entry, which may be another one by then. Refused where the subscription does not point there any more, so
-    /// that a subscriber who asks again at the same moment is not left with half a subscription.
+    /// that a subscriber who subscribes again at the same moment is not left with half a subscription.
     ///
     /// # Errors
     /// Every kind of [`StoreError`].

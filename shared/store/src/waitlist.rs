@@ -64,7 +64,7 @@ pub struct Entry {
     /// The name that the email greets.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub name: Option<String>,
-    /// Whether its subscriber stands elsewhere by now. It is delivered to nobody, and stays only so that the link of an
+    /// Whether its subscriber stands elsewhere by now. It is never delivered, and stays only so that the link of an
     /// email that went out for it finds its subscriber.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub moved: bool,

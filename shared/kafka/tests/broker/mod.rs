@@ -35,7 +35,7 @@ pub(crate) struct Broker {
 }
 
 impl Broker {
-    /// The broker of this program, started by whoever asks first.
+    /// The broker of this program, started by the first test that asks for it.
     pub(crate) fn shared() -> Option<&'static Self> {
         static SHARED: OnceLock<Option<Broker>> = OnceLock::new();
         SHARED.get_or_init(Self::start).as_ref()

@@ -23,7 +23,7 @@ const ROUNDS: u32 = 20;
 pub(crate) struct Budget {
     shared: SendBudget,
     configured: Option<Rate>,
-    /// The share of the account's rate that is left to other mail.
+    /// The share of the account's rate that is left to other email.
     reserved: f64,
     account: Mutex<Option<(Rate, u64)>>,
     cut: std::sync::Mutex<Option<Cut>>,
@@ -47,7 +47,7 @@ impl Budget {
     }
 
     /// The rate that holds now: as configured, else as the account says (`ask`) without the share
-    /// kept for other mail; less what a throttle has cut.
+    /// kept for other email; less what a throttle has cut.
     pub(crate) async fn rate<E>(&self, ask: impl AsyncFnOnce() -> Result<Rate, E>) -> Result<Rate, E> {
         let now = clock::now_us();
         let full = match self.configured {

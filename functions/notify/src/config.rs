@@ -96,7 +96,7 @@ pub struct Config {
     pub(crate) key: Key,
     pub(crate) configuration_set: Option<String>,
     pub(crate) rate: Option<Rate>,
-    /// The share of the account's rate that is left to other mail, 0 to 0.9.
+    /// The share of the account's rate that is left to other email, 0 to 0.9.
     pub(crate) reserved: f64,
     pub(crate) on_unknown: OnUnknown,
     pub(crate) slice: Duration,

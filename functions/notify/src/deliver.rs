@@ -153,7 +153,7 @@ async fn hand_over(app: &App, job: &Job, end: End) -> Result<(), Failed> {
             metrics::sending_stopped();
             tracing::error!(
                 product = %job.product_id, shard = %job.shard, reason,
-                "SES takes no mail; nobody is lost, the sweep tries again"
+                "SES takes no email; no subscriber is lost, the sweep tries again"
             );
         }
     }

@@ -41,7 +41,7 @@ pub(crate) async fn close_delivered(store: &Store, job: &Job) -> Result<(), Stor
 ///
 /// The ticket is written first and the job published then: the other way round, the job could come to a worker before its
 /// ticket is there, and be dropped. So a crash between the two loses the job until the next sweep. A publication that
-/// fails gives the old ticket back, so that whoever tries again, with the record of the old job or with a sweep, may.
+/// fails gives the old ticket back, so that a retry, with the record of the old job or with a sweep, may.
 pub(crate) async fn put_in_line(app: &App, jobs: &[Job]) -> Result<usize, Failed> {
     let passed = jobs.iter().map(|job| async move {
         Ok::<_, StoreError>(pass_on(&app.store, job, clock::now()).await?.map(|next| (job, next)))

@@ -1,4 +1,4 @@
-//! The function `notify`: reads stock updates, plans who is told of each, and tells them.
+//! The function `notify`: reads stock updates, plans the fan-out of each, and delivers it.
 //!
 //! It is invoked with records of two topics, by an event source mapping, and by a schedule:
 //! `item-restocked` → [`plan`], `notification-batches` → [`deliver`], the schedule → [`sweep`].
@@ -104,7 +104,7 @@ pub const LEAST_TIMEOUT: Duration = LAST_CALL.saturating_add(LEAST_WORK);
 /// How long an invocation may work: its time-out, less [`LAST_CALL`]. Lambda tells the time-out with each invocation only.
 ///
 /// # Errors
-/// When nothing would be left: each job would go back in line at once, for ever, and nobody would be told.
+/// When nothing would be left: each job would go back in line at once, for ever, and no email would be sent.
 fn time_limit(context: &Context) -> Result<Instant, event::Failed> {
     let left = Duration::from_millis(context.deadline.saturating_sub(lambda::clock::now_ms()));
     // Lambda's clock is this one, but some of the time-out has passed by now.

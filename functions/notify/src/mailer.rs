@@ -1,5 +1,5 @@
 //! SES: one `SendBulkEmail` call, and what came of it. There are no retries here: SES has no
-//! idempotency token, so a call that may have left must not be repeated by anybody who does not
+//! idempotency token, so a call that may have left must not be repeated by a worker that does not
 //! write that down.
 
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,7 +37,7 @@ const SILENCE: Duration = Duration::from_secs(20);
 /// The longest that is waited for that.
 const GREETING: Duration = Duration::from_secs(3);
 
-/// SES, with the shop that mails.
+/// SES, and the shop in whose name it sends.
 pub(crate) struct Mailer {
     client: Client,
     sender: String,

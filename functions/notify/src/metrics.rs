@@ -4,7 +4,7 @@
 //!
 //! | metric | unit | counts |
 //! |---|---|---|
-//! | `Sent` | count | mails that SES accepted |
+//! | `Sent` | count | emails that SES accepted |
 //! | `Failed` | count | recipients that SES rejected; they are written down |
 //! | `InDoubt` | count | recipients of calls whose fate a crash or a time-out left open |
 //! | `Throttled` | count | calls that SES throttled, in part or as a whole |

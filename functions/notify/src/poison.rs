@@ -15,8 +15,8 @@ pub(crate) struct PoisonPolicy {
 const MANY: usize = 20;
 
 impl PoisonPolicy {
-    /// Whether a batch of `poison` unreadable and `others` other records is to fail as a whole. Tombstones are others: who
-    /// compacts a topic writes them on purpose.
+    /// Whether a batch of `poison` unreadable and `others` other records is to fail as a whole. Tombstones are others: the
+    /// producer of a compacted topic writes them on purpose.
     pub(crate) fn fails_loudly(self, poison: usize, others: usize) -> bool {
         self.mapping_gives_up && others == 0 && poison >= MANY
     }

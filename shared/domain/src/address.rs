@@ -36,8 +36,8 @@ const MAX_LABEL: usize = 63;
 pub struct Address(String);
 
 impl Address {
-    /// Reads an address that somebody gives; white space around it is dropped, and a domain of
-    /// another script is converted to its `xn--` form (RFC 5891), which is the one that is mailed.
+    /// Parses an address from outside; white space around it is dropped, and a domain of
+    /// another script is converted to its `xn--` form (RFC 5891), which is the one that is emailed.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         let refuse = |problem: &str| Invalid::new("email", problem, ACCEPTED_ADDRESS);
         let text = text.trim();
@@ -70,7 +70,7 @@ impl Address {
         }
     }
 
-    /// The address itself, for the mail and the table only.
+    /// The address itself, for the email and the table only.
     pub fn reveal(&self) -> &str {
         &self.0
     }
@@ -109,7 +109,7 @@ fn is_plain(byte: u8) -> bool {
     byte.is_ascii_graphic() && !b"\"(),:;<>[\\]".contains(&byte)
 }
 
-/// A dot-atom, RFC 5321, 4.1.2. Quoted local parts are nobody's in practice, and SES refuses some.
+/// A dot-atom, RFC 5321, 4.1.2. Quoted local parts are not used in practice, and SES refuses some.
 fn check_local(local: &str) -> Result<(), &'static str> {
     let is_atom = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-/=?^_`{|}~".contains(&byte);
     if local.is_empty() {
@@ -146,8 +146,8 @@ fn ascii(domain: &str) -> Result<Option<String>, &'static str> {
     }
 }
 
-/// RFC 5321, 4.1.2, with two labels at least: nobody's mail is delivered to a top-level domain, or
-/// to an IP address as a shopper's. No top-level domain is all digits (RFC 3696, 2).
+/// RFC 5321, 4.1.2, with two labels at least: no shopper has a mailbox at a top-level domain or
+/// an IP address. No top-level domain is all digits (RFC 3696, 2).
 fn check_domain(domain: &str) -> Result<(), &'static str> {
     if domain.is_empty() {
         return Err("has no domain");

@@ -1,6 +1,6 @@
 //! The send budget: SES takes so many recipients per second from an account, and says nothing of
 //! when to come back. So slots are reserved before a call, by moving one theoretical arrival time
-//! (GCRA, ITU-T I.371): whoever moves it knows when to send, without polling or a coordinator.
+//! (GCRA, ITU-T I.371): the worker that moves it knows when to send, without polling or a coordinator.
 
 /// Recipients per second.
 #[derive(Debug, Clone, Copy, PartialEq, PartialOrd)]
@@ -50,7 +50,7 @@ impl Rate {
         Self((self.0 * (1.0 - share).max(0.5)).max(1.0).min(self.0))
     }
 
-    /// The rate that is left where this share of it, 0 to 1, is kept for other mail.
+    /// The rate that is left where this share of it, 0 to 1, is kept for other email.
     #[must_use]
     pub fn without(self, share: f64) -> Self {
         Self(self.0 * (1.0 - share))

@@ -1,5 +1,5 @@
-//! What an update says of its product beside the stock. Each detail is usable or left out by itself: a mail without a
-//! picture is better than a mail without a name.
+//! What an update says of its product beside the stock. Each detail is usable or left out by itself: an email without a
+//! picture is better than an email without a name.
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -13,7 +13,7 @@ const ACCEPTED_NAME: &str = "1 to 200 characters, no control characters";
 const ACCEPTED_URL: &str = "an absolute http or https URL of at most 2048 characters";
 const ACCEPTED_PRICE: &str = "text such as \"999.00 €\" of at most 64 characters, or a number";
 
-/// What a mail says of a product beyond its id, as far as it is known.
+/// What an email says of a product beyond its id, as far as it is known.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct ProductInfo {
@@ -80,7 +80,7 @@ fn given<'a>(field: &'static str, value: &'a Value, accepted: &'static str) -> R
 }
 
 /// A link. One that begins with `//` leaves the scheme to the page that it stands on, as the picture links of some shop
-/// systems do; a mail stands on none, so it is `https:`.
+/// systems do; an email stands on none, so it is `https:`.
 fn link(field: &'static str, value: &Value) -> Result<String, Invalid> {
     let text = given(field, value, ACCEPTED_URL)?.trim();
     if text.is_empty() {

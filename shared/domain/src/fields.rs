@@ -1,5 +1,5 @@
 //! Reading untrusted JSON objects field by field, so that a refusal names the field and says what
-//! is accepted. It never repeats the value it refuses: that may be somebody's address.
+//! is accepted. It never repeats the value it refuses: that may be an address.
 
 use serde_json::{Map, Value};
 

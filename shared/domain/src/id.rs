@@ -53,7 +53,7 @@ fn is_blank(c: char) -> bool {
         || matches!(c, '\u{fe00}'..='\u{fe0f}' | '\u{ffa0}' | '\u{e0020}'..='\u{e007f}' | '\u{e0100}'..='\u{e01ef}')
 }
 
-/// Whether a character shows as itself in a link, a log and a mail. Controls, line and paragraph separators, what turns
+/// Whether a character shows as itself in a link, a log and an email. Controls, line and paragraph separators, what turns
 /// the direction of a line or shows nothing at all, private use, and noncharacters do not. U+FFFD is what text became
 /// that was no text. Joiners and tags are taken: words of Persian and families and flags of emoji are made with them.
 fn is_printable(c: char) -> bool {

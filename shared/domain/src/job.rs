@@ -11,7 +11,7 @@ use crate::{Position, ProductId, RestockId, Shard};
 /// The version of the wire form that this code writes and reads.
 pub const JOB_VERSION: u64 = 1;
 
-/// Tell everybody in a shard up to the bound.
+/// Deliver a shard's entries up to the bound.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Job {

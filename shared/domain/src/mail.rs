@@ -1,4 +1,4 @@
-//! What a shopper is mailed: one layout for everybody, and the values that fill it, per call and
+//! The email to a subscriber: one layout for all, and the values that fill it, per call and
 //! per recipient. SES puts values in for `{{name}}` and escapes nothing, so every value that
 //! goes into HTML is escaped here, under a name that ends in `Html`.
 
@@ -12,7 +12,7 @@ mod tests;
 mod words;
 
 const SUBJECT: &str = "{{subject}}";
-/// The plain text part, with `%price%` for what only some mails have.
+/// The plain text part, with `%price%` for what only some emails have.
 const TEXT: &str = include_str!("mail/layout.txt");
 /// The HTML part, with `%image%` and `%price%` likewise.
 const HTML: &str = include_str!("mail/layout.html");
@@ -20,7 +20,7 @@ const IMAGE_HTML: &str = include_str!("mail/image.html");
 const PRICE_HTML: &str = include_str!("mail/price.html");
 const PRICE_TEXT: &str = "{{price}}\n";
 
-/// The layout of an offer's mails. SES takes an inline template only with simple substitutions ("Amazon SES supports only
+/// The layout of an offer's emails. SES takes an inline template only with simple substitutions ("Amazon SES supports only
 /// simple substitutions ... when you provide the full template content in the request": `Template` in its API reference)
 /// and answers 400 "Template contains unsupported operations." to any block, so whether there is a picture and a price is
 /// decided here.
@@ -56,7 +56,7 @@ pub struct Shop {
     pub unsubscribe_url: String,
 }
 
-/// The product as mails show it.
+/// The product as emails show it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Offer {
     name: String,
@@ -111,7 +111,7 @@ pub fn recipient_data(
     data
 }
 
-/// Whom a mail goes to.
+/// The recipient of an email.
 #[derive(Debug, Clone, Copy)]
 pub struct Recipient<'a> {
     /// The language they read.

@@ -1,5 +1,5 @@
-//! What a shopper likes to be called. Anybody can ask for an email to a stranger's address, so
-//! whoever asks would choose the first words of an email from the shop's domain: a name therefore
+//! What a shopper likes to be called. Any client can ask for an email to a stranger's address, and
+//! would choose the first words of an email from the shop's domain: a name therefore
 //! holds nothing that a mail program makes a link of, no address and no line break.
 
 use icu_properties::CodePointMapData;

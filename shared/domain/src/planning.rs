@@ -1,5 +1,5 @@
-//! Planning a restock: who gets an email of it. The order of the steps is what loses no subscriber. A subscriber who was
-//! answered "you wait" had written their entry and then read "not in stock", so the entry was there before step 1,
+//! Planning a restock: which subscribers get an email of it. The order of the steps is what loses no subscriber. A
+//! subscriber who was answered "you wait" had written their entry and then read "not in stock", so the entry was there before step 1,
 //! step 2 sees it, and the bound covers it.
 //!
 //! A machine without I/O: [`Planning::next`] names the one thing to do, and the `on_` method of that step takes what came
@@ -106,7 +106,7 @@ pub enum Outcome {
     Stale,
     /// The product is sold out; the subscribers go on waiting.
     SoldOut,
-    /// Some were sold of what is planned already; nobody is told anew.
+    /// Some were sold of what is planned already; no email is sent for it.
     Sale,
     /// Another restock became the current one before the bound was fixed.
     Overtaken,

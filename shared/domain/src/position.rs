@@ -24,13 +24,13 @@ impl Position {
     /// After every position that is ever given out.
     pub const END: Self = Self(Ulid(u128::MAX));
 
-    /// The place of somebody who asks at `now_ms` (Unix milliseconds); of `random` the low
+    /// The position of a subscriber who asks at `now_ms` (Unix milliseconds); of `random` the low
     /// 80 bits count.
     pub const fn new(now_ms: u64, random: u128) -> Self {
         Self(Ulid::from_parts(now_ms, random))
     }
 
-    /// A place for somebody who asks at `now_ms` and must stand past `bound`, whatever this
+    /// A position for a subscriber who asks at `now_ms` and must stand past `bound`, whatever this
     /// clock says. Where the clock is behind the bound, 64 random bits keep two such places apart.
     pub fn past(bound: Option<Self>, now_ms: u64, random: u128) -> Self {
         let asked = Self::new(now_ms, random);

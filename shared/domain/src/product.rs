@@ -29,8 +29,8 @@ pub struct Product {
 pub enum UpdateOrder {
     /// Newer than what is recorded: it is to be recorded.
     Newer,
-    /// Newer, but a sale: fewer units than are recorded, of a product that is in stock and planned. It is recorded, and nobody
-    /// is told anew.
+    /// Newer, but a sale: fewer units than are recorded, of a product that is in stock and planned. It is recorded, and no
+    /// email is sent for it.
     Sale,
     /// The update that is recorded already, delivered once more: planning goes on from where it is.
     Duplicate,

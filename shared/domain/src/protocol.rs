@@ -1,10 +1,10 @@
-//! The protocol of joining, planning and delivering, checked in every interleaving at small
-//! sizes: a few requests of one or two shoppers, made by them or by strangers who know their addresses, one shard, calls of one, two workers, two or
-//! three stock events, a crash, a redelivery, a throttled call or the end of a slice at any step, and clocks that give
-//! any position. The decisions are the crate's own; only the table, the topics and the processes
+//! The protocol of subscribing, planning and delivering, checked in every interleaving at small
+//! sizes: a few requests of one or two shoppers, made by them or by strangers who know their addresses, one shard, calls
+//! of one, two workers, two or three stock events, a crash, a redelivery, a throttled call or the end of a slice at any
+//! step, and clocks that give any position. The decisions are the crate's own; only the table, the topics and the processes
 //! around them are modelled, each access to the table being one step.
 //!
-//! Each mistake in [`Mistake`] makes the checker find somebody lost or told twice, which shows
+//! Each mistake in [`Mistake`] makes the checker find a subscriber lost or notified twice, which shows
 //! that it could.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -34,7 +34,7 @@ enum Mistake {
     /// One of a worker's.
     Delivery(delivery::Mutant),
     /// A place is moved also by a request that does not speak for it.
-    MoveByAnybody,
+    MoveByAny,
     /// A job whose ticket is old is worked on.
     KeepSuperseded,
     /// The rest of a job is published before its ticket is written.
@@ -338,35 +338,37 @@ impl Model for Protocol {
     fn properties(&self) -> Vec<Property<Self>> {
         vec![
             Property::always(
-                "nobody who was answered \"you wait\" is lost",
+                "no subscriber who was answered \"you wait\" is lost",
                 |model: &Self, world: &World| !(has_delivered(model, world) && world.owed.contains(&true)),
             ),
             Property::always(
-                "nobody who was answered is passed over by the restocks to come",
+                "no subscriber who was answered is passed over by the restocks to come",
                 |model: &Self, world: &World| !(has_delivered(model, world) && model.passes_over(world)),
             ),
-            Property::always("nobody is told twice, but by a call in doubt", |_: &Self, world: &World| {
-                world.told.iter().flatten().all(|times| *times <= 1 + world.doubts)
-            }),
             Property::always(
-                "nobody finds the bound of a restock fixed twice, or gone back",
+                "no subscriber is told twice, but by a call in doubt",
+                |_: &Self, world: &World| world.told.iter().flatten().all(|times| *times <= 1 + world.doubts),
+            ),
+            Property::always(
+                "no bound of a restock is fixed twice, or goes back",
                 |_: &Self, world: &World| !world.refixed,
             ),
             Property::always(
-                "nobody is told past the bound or without a look at the stock, or loses their turn's mark",
+                "no subscriber is told past the bound or without a look at the stock, or loses their turn's mark",
                 |_: &Self, world: &World| !world.unlawful,
             ),
             Property::always(
-                "nobody works on a shard whose job another one has taken the place of",
+                "no worker works on a shard whose job another one has taken the place of",
                 |_: &Self, world: &World| !world.superseded,
             ),
-            Property::always("nobody has two living jobs, but by a redelivery", |_: &Self, world: &World| {
-                world.living_jobs() <= 1 + usize::from(world.redelivered)
-            }),
-            Property::always("nobody waits for a sweep, but after a crash", |_: &Self, world: &World| {
+            Property::always(
+                "no shard has two living jobs, but by a redelivery",
+                |_: &Self, world: &World| world.living_jobs() <= 1 + usize::from(world.redelivered),
+            ),
+            Property::always("no shard waits for a sweep, but after a crash", |_: &Self, world: &World| {
                 world.crashed || !world.stands_still()
             }),
-            Property::sometimes("somebody is told", |_: &Self, world: &World| {
+            Property::sometimes("a subscriber is told", |_: &Self, world: &World| {
                 world.told.iter().flatten().any(|times| *times == 1)
             }),
             Property::sometimes("everything comes to rest", at_rest),
@@ -492,12 +494,12 @@ fn each_mistake_is_found() {
         planned(Mistake::Subscribing(subscribing::Mutant::RepeatFromStart)),
         at(Mistake::Subscribing(subscribing::Mutant::NoNoteOfConsumed), TWICE, 0),
         stranger(Mistake::Subscribing(subscribing::Mutant::NoTakeOver)),
-        stranger(Mistake::MoveByAnybody),
+        stranger(Mistake::MoveByAny),
         sold_out(Mistake::Subscribing(subscribing::Mutant::MoveUnchecked)),
     ] {
         let mistake = protocol.mistake;
         let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);
         let found = checker.spawn_bfs().join().discoveries();
-        assert!(found.keys().any(|name| name.starts_with("nobody")), "{mistake:?} goes unnoticed");
+        assert!(found.keys().any(|name| name.starts_with("no ")), "{mistake:?} goes unnoticed");
     }
 }

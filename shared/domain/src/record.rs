@@ -16,11 +16,11 @@ const ACCEPTED: &str = "a record with an offset and a base64 value";
 pub struct Record {
     /// Its topic.
     pub topic: String,
-    /// Its partition; -1 where nobody knows.
+    /// Its partition; -1 where it is unknown.
     pub partition: i64,
-    /// Its offset; -1 where nobody knows.
+    /// Its offset; -1 where it is unknown.
     pub offset: i64,
-    /// When it was written, in Unix milliseconds; not to be trusted further than its writer. -1 where nobody knows.
+    /// When it was written, in Unix milliseconds; not to be trusted further than its writer. -1 where it is unknown.
     pub written_ms: i64,
     /// Its key.
     pub key: Option<Vec<u8>>,

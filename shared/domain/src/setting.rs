@@ -55,7 +55,7 @@ pub fn whole_number(text: &str, range: RangeInclusive<u64>) -> Result<u64, Strin
 }
 
 /// Reads the pattern of an http or https URL: one with `place`, such as `{token}`, in it. It comes back as a browser would
-/// send it, all in ASCII (a domain of other letters as Punycode), because it goes into the headers of mails as it is.
+/// send it, all in ASCII (a domain of other letters as Punycode), because it goes into the headers of emails as it is.
 ///
 /// # Errors
 /// What is accepted.

@@ -35,7 +35,7 @@ impl ShardCount {
     }
 
     /// The shard in which `subscriber` waits: SipHash 1-3 with a zero key, modulo the count. It is
-    /// stored with the subscription, so a later count moves nobody who waits.
+    /// stored with the subscription, so a later count moves no waiting subscriber.
     pub fn of(self, subscriber: &Subscriber) -> Shard {
         let mut hasher = SipHasher13::new();
         hasher.write(subscriber.as_key().as_bytes());
@@ -74,7 +74,7 @@ mod tests {
 
     #[test]
     fn a_subscriber_stays_in_its_shard_for_ever() {
-        // Fixed numbers: another hash would lose everybody who waits already.
+        // Fixed numbers: another hash would lose every waiting subscriber.
         let shards: Vec<u16> = (0..8).map(|n| ShardCount::DEFAULT.of(&subscriber(n)).0).collect();
         assert_eq!(shards, [1, 5, 2, 4, 7, 1, 2, 6]);
     }

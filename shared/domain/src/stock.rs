@@ -1,4 +1,4 @@
-//! Stock updates: what arrives on the topic `item-restocked`, whoever wrote it, and what the HTTP
+//! Stock updates: what arrives on the topic `item-restocked`, from any producer, and what the HTTP
 //! API takes. The wire form is JSON in camelCase with RFC 3339 times; plain text that is just a
 //! product id, or `productId=` and one, is taken as well.
 //!
@@ -37,7 +37,7 @@ pub struct StockUpdate {
     /// When the stock changed, where its sender said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<Timestamp>,
-    /// What a mail can say of the product.
+    /// What an email can say of the product.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<ProductInfo>,
 }
@@ -53,8 +53,8 @@ pub struct Received {
 
 impl StockUpdate {
     /// Reads a record's value; `None` is a tombstone. Its sender is unknown and reads no answer, so a quantity may be
-    /// missing, which means some, or be a number in a text. It may not be `null` or empty: that says that nobody knows,
-    /// and nobody is told that something can be bought because of it.
+    /// missing, which means some, or be a number in a text. It may not be `null` or empty: that says "unknown",
+    /// and no email must say that something can be bought because of it.
     pub fn from_record(value: Option<&[u8]>) -> Result<Received, Invalid> {
         let whole = |problem: &str| Invalid::new("value", problem, ACCEPTED_RECORD);
         let bytes = value.ok_or_else(|| whole("is missing (a tombstone)"))?;

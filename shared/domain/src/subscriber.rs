@@ -1,25 +1,25 @@
-//! Who waits: one person is one address.
+//! The subscriber: one person is one address.
 //!
-//! A user id is nobody's name here: anybody can write one into a request, so whoever wrote
-//! another's first would keep them from being told; and whoever asks as a guest and again with an
-//! account would be two people and get two emails (woocommerce/woocommerce#68354).
+//! A user id identifies no subscriber: any client can write one into a request, so the first to write
+//! a shopper's id would keep that shopper from being notified; and a shopper who subscribes as a guest and
+//! again with an account would be two subscribers and get two emails (woocommerce/woocommerce#68354).
 
 use std::fmt;
 
 use crate::{Address, UserId};
 
-/// The identity under which somebody waits once per product.
+/// The identity under which a shopper waits once per product.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct Subscriber(String);
 
 impl Subscriber {
-    /// Whoever reads the emails to this address, in its [normalised](Address::normalised) form.
+    /// The reader of the emails to this address, in its [normalised](Address::normalised) form.
     pub fn of(address: &Address) -> Self {
         Self(format!("a:{}", address.normalised()))
     }
 
-    /// A user of an earlier version, which knew those who gave a user id by that alone. Their
-    /// subscriptions stay as they are; nobody new is known so.
+    /// A user of an earlier version, which identified a subscriber by the user id alone where there was one. Their
+    /// subscriptions stay as they are; no new one is known so.
     pub fn of_user(user: &UserId) -> Self {
         Self(format!("u:{}", user.as_str()))
     }

@@ -200,7 +200,7 @@ enum State {
 type CommittedPosition = Position;
 
 impl Subscribing {
-    /// Begins a request of a subscriber who waits in `shard`.
+    /// Begins a request of a subscriber whose entry goes into `shard`.
     pub fn new(shard: Shard) -> Self {
         Self {
             shard,

@@ -1,4 +1,4 @@
-//! The token in a mail's unsubscribe link: which waitlist entry the mail came from, and a proof
+//! The token in an email's unsubscribe link: which waitlist entry the email came from, and a proof
 //! that we wrote it (HMAC-SHA256, RFC 2104, cut to 128 bits). It holds no address, so it may pass
 //! through proxies and access logs.
 
@@ -44,7 +44,7 @@ impl std::str::FromStr for Key {
     }
 }
 
-/// The waitlist entry that a mail came from.
+/// The waitlist entry that an email came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ticket {
     /// The product.

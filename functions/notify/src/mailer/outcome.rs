@@ -44,13 +44,13 @@ fn recipient_outcome(status: Option<&BulkEmailStatus>, said: Option<&str>) -> Re
     match status {
         BulkEmailStatus::Success => RecipientOutcome::Accepted,
         BulkEmailStatus::AccountThrottled => RecipientOutcome::Retry(Refusal::Throttled),
-        // FAILED is "SES was unable to process your request": nobody's own fault for certain, so it is tried again too.
+        // FAILED is "SES was unable to process your request": not the recipient's fault for certain, so it is retried too.
         BulkEmailStatus::TransientFailure | BulkEmailStatus::Failed => {
             RecipientOutcome::Retry(Refusal::Unavailable(word))
         }
         // They fail this recipient, not the account: a second try would fail as well.
         BulkEmailStatus::MessageRejected => RecipientOutcome::Rejected(word),
-        // The account, the sender, the template or the configuration set: nobody's own fault.
+        // The account, the sender, the template or the configuration set: no recipient's fault.
         BulkEmailStatus::AccountDailyQuotaExceeded
         | BulkEmailStatus::AccountSendingPaused
         | BulkEmailStatus::AccountSuspended
@@ -103,7 +103,7 @@ fn refusal(status: u16, error: &SendBulkEmailError) -> CallOutcome {
         return CallOutcome::InDoubt(format!("status {status} without a code"));
     };
     let said = if message.is_empty() { code.to_owned() } else { format!("{code}: {message}") };
-    // 408 is of whoever waited for the request, and says nothing of what came of it.
+    // 408 comes from the server that waited for the request, and says nothing of its outcome.
     if !(400..500).contains(&status) || status == 408 {
         return CallOutcome::InDoubt(said);
     }
@@ -172,7 +172,7 @@ mod tests {
         config.set_http_client(aws.http_client());
         config = match credentials {
             Some(credentials) => config.credentials_provider(credentials),
-            None => config.credentials_provider(SharedCredentialsProvider::new(Nobody)),
+            None => config.credentials_provider(SharedCredentialsProvider::new(NoCredentials)),
         };
         let content = BulkEmailContent::builder().template(Template::builder().build()).build();
         let request = Client::from_conf(config.build())
@@ -187,9 +187,9 @@ mod tests {
 
     /// Has no credentials.
     #[derive(Debug)]
-    struct Nobody;
+    struct NoCredentials;
 
-    impl aws_credential_types::provider::ProvideCredentials for Nobody {
+    impl aws_credential_types::provider::ProvideCredentials for NoCredentials {
         fn provide_credentials<'a>(&'a self) -> aws_credential_types::provider::future::ProvideCredentials<'a>
         where
             Self: 'a,
@@ -199,7 +199,7 @@ mod tests {
         }
     }
 
-    fn somebody() -> Option<Credentials> {
+    fn credentials() -> Option<Credentials> {
         Some(Credentials::new("id", "secret", None, None, "test"))
     }
 
@@ -224,7 +224,7 @@ mod tests {
         let kind = if code.is_empty() { String::new() } else { format!("x-amzn-errortype: {code}\r\n") };
         let head =
             format!("HTTP/1.1 {status} X\r\n{kind}content-length: {}\r\nconnection: close", body.len());
-        called(&ses(Some(format!("{head}\r\n\r\n{body}"))).await, somebody()).await
+        called(&ses(Some(format!("{head}\r\n\r\n{body}"))).await, credentials()).await
     }
 
     /// The kind of an outcome, in a word.
@@ -275,22 +275,22 @@ mod tests {
     async fn a_call_did_not_leave_only_where_it_provably_had_no_connection() {
         let closed = TcpListener::bind("127.0.0.1:0").await.unwrap().local_addr().unwrap();
         for (case, endpoint, credentials, expected) in [
-            ("refused", format!("http://{closed}"), somebody(), "unavailable"),
+            ("refused", format!("http://{closed}"), credentials(), "unavailable"),
             // It takes the connection and says nothing of TLS.
-            ("no TLS", ses(None).await.replace("http:", "https:"), somebody(), "unavailable"),
+            ("no TLS", ses(None).await.replace("http:", "https:"), credentials(), "unavailable"),
             ("no credentials", format!("http://{closed}"), None, "unavailable"),
-            ("closed after the request", ses(Some(String::new())).await, somebody(), "in doubt"),
+            ("closed after the request", ses(Some(String::new())).await, credentials(), "in doubt"),
             (
                 "half an answer",
                 ses(Some("HTTP/1.1 200 OK\r\nconte".to_owned())).await,
-                somebody(),
+                credentials(),
                 "in doubt",
             ),
-            ("no answer", ses(None).await, somebody(), "in doubt"),
+            ("no answer", ses(None).await, credentials(), "in doubt"),
             (
                 "no JSON",
                 ses(Some("HTTP/1.1 200 OK\r\ncontent-length: 1\r\n\r\n{".to_owned())).await,
-                somebody(),
+                credentials(),
                 "in doubt",
             ),
         ] {

@@ -71,8 +71,8 @@ fn a_call_in_doubt_is_sent_again_or_passed_as_the_setting_says_and_counted() {
 }
 
 proptest! {
-    /// Any course of calls, answers, refusals and crashes tells everybody, in doubt or not,
-    /// and nobody twice but those in doubt.
+    /// Any course of calls, answers, refusals and crashes delivers every entry, in doubt or not,
+    /// and none twice but those in doubt.
     #[test]
     fn everybody_is_told_and_only_those_in_doubt_twice(
         course in prop::collection::vec((1usize..6, 0u8..4, any::<u8>()), 1..60),

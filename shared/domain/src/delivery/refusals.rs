@@ -123,8 +123,8 @@ mod tests {
         Position::new(n, 0)
     }
 
-    /// Works off `people`, of whom SES refuses the `bad`: whole calls where `whole`, else one by one. Gives who was taken, who
-    /// was rejected, whether it was stopped, and after how many calls.
+    /// Works off `people`, of whom SES refuses the `bad`: whole calls where `whole`, else one by one. Gives how many were
+    /// taken, how many rejected, whether it was stopped, and after how many calls.
     fn worked_off(people: u64, bad: &[u64], whole: bool) -> (usize, usize, bool, usize) {
         let (mut refusals, mut left) = (Refusals::default(), (0..people).collect::<Vec<_>>());
         let (mut taken, mut rejected, mut calls) = (0, 0, 0);

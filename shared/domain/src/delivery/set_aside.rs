@@ -8,7 +8,7 @@ use crate::Position;
 use crate::cursor::Answer;
 
 impl<R> Delivery<R> {
-    /// SES refused a whole call for something that may be one recipient's: it is halved until that one stands alone, who is set
+    /// SES refused a whole call for something that may be one recipient's: it is halved until that one stands alone, and is set
     /// aside then, so that the others come first.
     pub(super) fn narrow_down(&mut self, mut call: Call<R>, reason: String) {
         if call.recipients.len() > 1 {

@@ -98,7 +98,7 @@ pub enum Written {
 /// What stands at a position of a waitlist.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Row<R> {
-    /// A subscriber who waits.
+    /// A waiting subscriber.
     Waiting(R),
     /// An entry whose time is over: passed without an email.
     Expired,

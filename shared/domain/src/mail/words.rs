@@ -1,7 +1,7 @@
-//! The words of a mail in each language. To add a language, add it here; a locale of any other
+//! The words of an email in each language. To add a language, add it here; a locale of any other
 //! language reads English.
 
-/// A mail's words. `{product}`, `{shop}` and `{name}` stand for what they say.
+/// An email's words. `{product}`, `{shop}` and `{name}` stand for what they say.
 pub(super) struct Words {
     pub(super) language: &'static str,
     pub(super) subject: &'static str,

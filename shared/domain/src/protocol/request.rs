@@ -12,7 +12,7 @@ use crate::subscribing::{Found, Insertion, Outcome, Step, Subscribed, Subscribin
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Asker {
     pub(super) shopper: usize,
-    /// Whether it is the shopper. A stranger's answer is a promise to nobody, and tells the shopper nothing.
+    /// Whether it is the shopper. A stranger's answer is no promise, and tells the shopper nothing.
     owner: bool,
 }
 
@@ -165,7 +165,7 @@ impl Protocol {
             Step::ReadProduct => subscribing.on_product(world.product.as_ref()),
             Step::Move { from, to, looked, .. } => {
                 let speaks =
-                    self.mistake == Mistake::MoveByAnybody || known.is_some_and(|known| known.by == index);
+                    self.mistake == Mistake::MoveByAny || known.is_some_and(|known| known.by == index);
                 let stands = looked.is_none_or(|looked| {
                     world
                         .product
@@ -174,7 +174,7 @@ impl Protocol {
                 });
                 let applied = points_to(from) && speaks && stands;
                 if applied {
-                    // Its mark: whoever reads entries passes it.
+                    // Its mark: every reader of entries passes it.
                     world.entries.remove(&from);
                     world.enter(shopper, to, index);
                 }

@@ -68,7 +68,7 @@ impl Subscribing {
     }
 
     /// The cursor of the found subscription's shard, read at `now`. A repeated request waits on as before, whatever name,
-    /// language or user id it brings, for anybody can send one for any address; or, where its turn is over, it takes a
+    /// language or user id it brings, for any client can send one for any address; or, where its turn is over, it takes a
     /// new position past the bound, so that one restock sends it one email.
     pub fn on_cursor(&mut self, cursor: &Cursor, now: Timestamp) {
         let State::ReadCursor(found) = self.state else { out_of_turn() };

@@ -9,7 +9,7 @@
 ARCH ?= arm64
 TARGET_DIR ?= target
 FUNCTIONS := -p notify-me-subscribe -p notify-me-restock -p notify-me-notify
-# OpenSSL and librdkafka, small: by size, and in sections, so that the linker can leave out what nobody calls.
+# OpenSSL and librdkafka, small: by size, and in sections, so that the linker can leave out what is never called.
 export CFLAGS ?= -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 
 .PHONY: binaries native build-SubscribeFunction build-RestockFunction build-NotifyFunction

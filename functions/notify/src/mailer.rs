@@ -3,7 +3,7 @@
 //! write that down.
 
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::atomic::{AtomicBool, AtomicU64, Ordering},
     time::Duration,
 };
 
@@ -49,6 +49,8 @@ pub(crate) struct Mailer {
     key: Key,
     /// When SES last answered, in Unix milliseconds; 0: never, so that there is no connection yet.
     heard_ms: AtomicU64,
+    /// Whether it was said that the account is in the sandbox: once a start is enough.
+    sandbox_said: AtomicBool,
 }
 
 /// Asking SES for the account's rate failed.
@@ -83,6 +85,7 @@ impl Mailer {
             shop: config.shop.clone(),
             key: config.key.clone(),
             heard_ms: AtomicU64::new(0),
+            sandbox_said: AtomicBool::new(false),
         }
     }
 
@@ -99,6 +102,13 @@ impl Mailer {
             denied: error.code().is_some_and(|code| code.contains("AccessDenied")),
             said: error.code().map_or_else(|| lambda::error_chain(&error).to_string(), str::to_owned),
         })?;
+        // No reason to stop: SES refuses those who are not verified, and no entry is consumed for that (`domain::delivery`).
+        if !account.production_access_enabled() && !self.sandbox_said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the account is in the SES sandbox (ProductionAccessEnabled: false): SES accepts verified recipients only; all \
+                 others keep waiting until the account has production access"
+            );
+        }
         let rate = account.send_quota().map(|quota| quota.max_send_rate()).and_then(Rate::new);
         rate.ok_or_else(|| NoRate { said: "the account has none".to_owned(), denied: true })
     }

@@ -30,6 +30,8 @@ struct Ses {
     failing: Mutex<usize>,
     /// Whether every recipient is refused by itself, as in the sandbox, but those verified.
     sandbox: Mutex<bool>,
+    /// Whether the sandbox refuses a call as a whole for one of its recipients, as it refuses a single email.
+    whole_calls: Mutex<bool>,
 }
 
 fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
@@ -44,7 +46,8 @@ async fn account(State(ses): State<Arc<Ses>>) -> Response {
         return refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalServiceErrorException", "");
     }
     let quota = json!({ "Max24HourSend": 1e6, "MaxSendRate": 1000.0, "SentLast24Hours": 0.0 });
-    json!({ "SendQuota": quota, "SendingEnabled": true, "ProductionAccessEnabled": true })
+    let production = !*ses.sandbox.lock().unwrap();
+    json!({ "SendQuota": quota, "SendingEnabled": true, "ProductionAccessEnabled": production })
         .to_string()
         .into_response()
 }
@@ -76,9 +79,13 @@ async fn send(State(ses): State<Arc<Ses>>, body: String) -> Response {
         return refused(StatusCode::BAD_REQUEST, "BadRequestException", "Domain contains illegal character");
     }
     let sandbox = *ses.sandbox.lock().unwrap();
+    let unverified = |one: &String| sandbox && !one.starts_with("verified");
+    if *ses.whole_calls.lock().unwrap() && to.iter().any(unverified) {
+        return refused(StatusCode::BAD_REQUEST, "MessageRejected", "Email address is not verified.");
+    }
     let mut results = Vec::new();
     for one in to {
-        if sandbox && !one.starts_with("verified") {
+        if unverified(&one) {
             results.push(json!({ "Status": "MESSAGE_REJECTED", "Error": "Email address is not verified." }));
             continue;
         }
@@ -162,6 +169,7 @@ async fn a_sandbox_consumes_nobody_and_everybody_is_told_once_it_is_left() {
     assert_eq!(taken(&ses).len(), 0);
     assert!(*ses.calls.lock().unwrap() <= 20, "a handful of calls");
     assert!(system.log().contains("not verified"), "SES's own words are in the log");
+    assert!(system.log().contains("ProductionAccessEnabled: false"), "and what the account says");
     *ses.sandbox.lock().unwrap() = false;
     let sweep = json!({ "detail-type": "Scheduled Event", "detail": { "olderThanSeconds": 0 } });
     shop.invoke("notify", &sweep).await.unwrap();
@@ -185,21 +193,24 @@ async fn a_throttle_and_a_lost_answer_of_get_account_delay_an_email_without_a_sw
 
 #[tokio::test]
 async fn a_sandbox_tells_those_verified_and_keeps_the_others_for_later() {
-    let (ses, system) = system("1").await;
-    let shop = system.shop();
-    *ses.sandbox.lock().unwrap() = true;
-    let name = |n: usize| if n.is_multiple_of(4) { format!("verified{n}") } else { format!("other{n}") };
-    wait_for(&shop, "mixed", (0..40).map(name).collect()).await;
-    shop.stock("mixed", json!({ "quantity": 5 })).await;
-    until("the 10 verified are told", async || (taken(&ses).len() >= 10).then_some(())).await;
-    shop.rest().await;
-    assert_eq!(taken(&ses).len(), 10);
-    *ses.sandbox.lock().unwrap() = false;
-    let sweep = json!({ "detail-type": "Scheduled Event", "detail": { "olderThanSeconds": 0 } });
-    shop.invoke("notify", &sweep).await.unwrap();
-    until("all 40 told", async || (taken(&ses).len() >= 40).then_some(())).await;
-    shop.rest().await;
-    assert!(taken(&ses).values().all(|times| *times == 1));
+    for whole_calls in [false, true] {
+        let (ses, system) = system("1").await;
+        let shop = system.shop();
+        *ses.sandbox.lock().unwrap() = true;
+        *ses.whole_calls.lock().unwrap() = whole_calls;
+        let name = |n: usize| if n.is_multiple_of(4) { format!("verified{n}") } else { format!("other{n}") };
+        wait_for(&shop, "mixed", (0..40).map(name).collect()).await;
+        shop.stock("mixed", json!({ "quantity": 5 })).await;
+        until("the 10 verified are told", async || (taken(&ses).len() >= 10).then_some(())).await;
+        shop.rest().await;
+        assert_eq!(taken(&ses).len(), 10);
+        *ses.sandbox.lock().unwrap() = false;
+        let sweep = json!({ "detail-type": "Scheduled Event", "detail": { "olderThanSeconds": 0 } });
+        shop.invoke("notify", &sweep).await.unwrap();
+        until("all 40 told", async || (taken(&ses).len() >= 40).then_some(())).await;
+        shop.rest().await;
+        assert!(taken(&ses).values().all(|times| *times == 1), "whole calls: {whole_calls}");
+    }
 }
 
 #[tokio::test]

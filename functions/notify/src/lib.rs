@@ -89,7 +89,7 @@ pub async fn run() -> Result<(), Error> {
 pub async fn handle(app: &App, payload: Value, until: Instant) -> Result<Value, event::Failed> {
     match event::Trigger::read(payload)? {
         event::Trigger::Records(records) => batch::work(app, records, until).await,
-        event::Trigger::Schedule { older_than } => sweep::sweep(app, older_than).await,
+        event::Trigger::Schedule { older_than } => sweep::sweep(app, older_than, until).await,
     }
 }
 

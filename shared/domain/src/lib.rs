@@ -23,6 +23,7 @@ pub mod stock;
 pub mod subscriber;
 pub mod subscribing;
 pub mod unsubscribe;
+pub mod version;
 
 #[cfg(test)]
 mod protocol;

@@ -2,6 +2,8 @@
 
 use std::mem;
 
+use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 use aws_sdk_dynamodb::operation::query::QueryOutput;
 use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
@@ -135,6 +137,17 @@ pub(crate) async fn apply(
                 Ok(Outcome::Refused(failed.item.clone()))
             }
             _ => Err(StoreError::of("UpdateItem", &error)),
+        },
+    }
+}
+
+/// Sends a conditional removal.
+pub(crate) async fn remove(delete: DeleteItemFluentBuilder) -> Result<Outcome, StoreError> {
+    match delete.send().await {
+        Ok(_) => Ok(Outcome::Applied(())),
+        Err(error) => match error.as_service_error() {
+            Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(Outcome::Refused(())),
+            _ => Err(StoreError::of("DeleteItem", &error)),
         },
     }
 }

@@ -54,7 +54,7 @@ impl Switch {
 fn is_recorded(state: &State) -> bool {
     !matches!(
         state,
-        State::TakeName | State::ReadDetails | State::RecordStockUpdate(_) | State::RecordSale { .. }
+        State::TakeName | State::ReadProduct | State::RecordStockUpdate(_) | State::RecordSale(_)
     )
 }
 

@@ -9,9 +9,9 @@ use jiff::Timestamp;
 use super::{Job, Mistake, Protocol, SHARD, World, restock};
 use crate::job::Ticket;
 use crate::planning::{BoundWrite, Mutant, Planning, ShardEnd, Step};
-use crate::product::{Product, UpdateOrder};
+use crate::product::Product;
 use crate::record::Record;
-use crate::stock::StockUpdate;
+use crate::stock::{StockUpdate, Version};
 use crate::{Position, ProductId, RestockId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,6 +73,7 @@ impl Protocol {
             product_id: ProductId::parse("p").unwrap(),
             quantity: Some(u64::from(self.events[event])),
             occurred_at: Timestamp::from_second(offset).ok(),
+            received_at: None,
             product: None,
         };
         let mutant = match self.mistake {
@@ -101,32 +102,35 @@ impl Protocol {
     /// Does the next step of `planning`, an access of the table or a publication, and answers it.
     fn access(&self, world: &mut World, event: usize, planning: &mut Planning) {
         match planning.next() {
-            Step::ReadDetails => planning.on_details(None),
-            Step::RecordStockUpdate { version, restock, quantity, details } => {
+            Step::ReadProduct => planning.on_product(world.product.clone()),
+            Step::RecordStockUpdate(update) => {
                 // As the condition of the table's write decides.
-                match Product::update_order(world.product.as_ref(), version, restock, quantity) {
-                    UpdateOrder::Newer => {
-                        let before = world.product.take();
-                        let (bound, bound_of) = before
-                            .as_ref()
-                            .map_or((None, None), |known| (known.bound, known.bound_of.clone()));
-                        let (version, restock_id) = (version.clone(), restock.clone());
-                        let product = details.cloned();
-                        world.product =
-                            Some(Product { quantity, version, restock_id, bound, bound_of, product });
-                        planning.on_recorded(before);
-                    }
-                    UpdateOrder::Sale | UpdateOrder::Duplicate | UpdateOrder::Stale => {
-                        planning.on_refused(world.product.clone());
-                    }
+                if world.product.as_ref().map(|known| &known.version) == update.seen.as_ref() {
+                    let update = update.clone();
+                    let before = world.product.take();
+                    let (bound, bound_of) =
+                        before.as_ref().map_or((None, None), |known| (known.bound, known.bound_of.clone()));
+                    world.product = Some(Product {
+                        quantity: update.quantity,
+                        version: update.version,
+                        restock_id: update.restock,
+                        recent: update.recent,
+                        bound,
+                        bound_of,
+                        planned: before.as_ref().and_then(|known| known.planned.clone()),
+                        product: update.details,
+                    });
+                    planning.on_recorded(before);
+                } else {
+                    planning.on_refused(world.product.clone());
                 }
             }
             Step::ReadEnds => {
                 let last = world.entries.last_key_value().map(|(position, _)| *position);
                 planning.on_ends(vec![ShardEnd { shard: SHARD, last, used: true }]);
             }
-            Step::FixBound { restock, bound } => {
-                planning.on_bound(self.fix_bound(world, restock, bound));
+            Step::FixBound { restock, version, bound } => {
+                planning.on_bound(self.fix_bound(world, restock, version, bound));
             }
             Step::ReadCursors(_) => planning.on_cursors(|_| Some(&world.cursor)),
             Step::CloseDelivered(jobs) => {
@@ -158,15 +162,22 @@ impl Protocol {
     }
 
     /// As the condition of the table's write decides.
-    fn fix_bound(&self, world: &mut World, restock: &RestockId, bound: Option<Position>) -> BoundWrite {
+    fn fix_bound(
+        &self,
+        world: &mut World,
+        restock: &RestockId,
+        version: &Version,
+        bound: Option<Position>,
+    ) -> BoundWrite {
         let unconditional = matches!(self.mistake, Mistake::Planning(Mutant::FixAgain | Mutant::FixTwice));
         let Some(known) = world.product.as_mut() else { return BoundWrite::Overtaken };
-        if known.restock_id != *restock || (known.is_planned() && !unconditional) {
+        if known.version != *version || (known.is_planned() && !unconditional) {
             return BoundWrite::refused(Some(known), restock);
         }
         world.refixed |= known.is_planned() || bound.or(known.bound) < known.bound;
         known.bound = bound.or(known.bound);
         known.bound_of = Some(restock.clone());
+        known.planned = Some(version.clone());
         BoundWrite::Fixed
     }
 }

@@ -4,7 +4,7 @@ use super::*;
 use crate::RestockId;
 use crate::cursor::Cursor;
 use crate::product::Product;
-use crate::stock::Version;
+use crate::stock::{Place, Version};
 
 fn at(n: u64) -> Position {
     Position::new(n, 0)
@@ -17,10 +17,12 @@ fn second(n: i64) -> Timestamp {
 fn product(bound: Option<u64>, quantity: u64) -> Product {
     Product {
         quantity: Some(quantity),
-        version: Version::new(None, None, second(1), 0, 0),
+        version: Version::following(None, Place { partition: 0, offset: 0 }),
         restock_id: RestockId::parse("r").unwrap(),
+        recent: vec![],
         bound: bound.map(at),
         bound_of: None,
+        planned: None,
         product: None,
     }
 }

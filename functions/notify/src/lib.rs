@@ -6,7 +6,6 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_config::SdkConfig;
-use domain::ShardCount;
 use kafka::{ClientError, KafkaConfig, Publisher, Signer};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -54,10 +53,6 @@ impl App {
     fn kafka(&self) -> &KafkaConfig {
         &self.config.kafka
     }
-
-    fn shards(&self) -> ShardCount {
-        self.config.shards
-    }
 }
 
 /// Serves invocations until the runtime stops.
@@ -67,6 +62,7 @@ pub async fn run() -> Result<(), Error> {
     let metrics = metrics::start(config.function_name.clone())?;
     let aws = lambda::aws::config().await;
     let store = Store::new(&aws, config.table.clone());
+    store.prepare().await;
     let app = Arc::new(App::new(config, &aws, store)?);
     // Not waited for: most restocks are told without a word to Kafka, and it may be away.
     let (warmed, topic) = (app.publisher.clone(), app.kafka().batches.clone());

@@ -8,8 +8,8 @@ use domain::cursor::Cursor;
 use domain::job::Job;
 use domain::planning::{BoundWrite, Outcome as Planned, Planning, ShardEnd, Step};
 use domain::record::Record;
-use domain::stock::{ProductInfo, StockUpdate};
-use domain::{Position, ProductId, RestockId, Shard};
+use domain::stock::StockUpdate;
+use domain::{Position, ProductId, RestockId, Shard, ShardCount};
 use futures::future::{join_all, try_join_all};
 use lambda::clock;
 use store::cursor::StoredCursor;
@@ -46,7 +46,7 @@ pub(crate) async fn plan(
         let id = planning.product();
         match planning.next() {
             Step::TakeName(name) => planning.on_name(take_name(store, id, name).await?),
-            Step::ReadDetails => planning.on_details(read_details(store, id).await?),
+            Step::ReadDetails => planning.on_details(store.products().read(id).await?),
             Step::RecordStockUpdate { version, restock, quantity, details } => {
                 let state = StockState { version, restock, quantity, details };
                 match store.products().record_stock_update(id, state).await? {
@@ -61,7 +61,7 @@ pub(crate) async fn plan(
                     Outcome::Refused(known) => planning.on_refused(known),
                 }
             }
-            Step::ReadEnds => planning.on_ends(read_ends(app, id).await?),
+            Step::ReadEnds(shards) => planning.on_ends(read_ends(store, id, shards).await?),
             Step::FixBound { restock, bound } => {
                 planning.on_bound(fix_bound(store, id, restock, bound).await?);
             }
@@ -73,8 +73,9 @@ pub(crate) async fn plan(
                 try_join_all(jobs.iter().map(|job| fanout::close_delivered(store, job))).await?;
                 planning.on_closed();
             }
-            Step::RecordPlan { restock, bound, jobs } => {
-                record_plan(app, id, restock, bound, jobs).await?;
+            Step::RecordPlan { restock, bound, shards, jobs } => {
+                let of = (id.clone(), restock.clone());
+                store.summaries().record_plan(&planned(of, bound, shards, jobs)).await?;
                 planning.on_plan_recorded();
             }
             Step::OpenFanOuts(jobs) => {
@@ -114,13 +115,13 @@ async fn take_name(store: &Store, product: &ProductId, name: &RestockId) -> Resu
     Ok(store.names().take(name, &Named::new(product, None, now), now).await?.0)
 }
 
-async fn read_details(store: &Store, product: &ProductId) -> Result<Option<ProductInfo>, StoreError> {
-    Ok(store.products().get(product).await?.and_then(|known| known.product))
-}
-
-async fn read_ends(app: &App, product: &ProductId) -> Result<Vec<ShardEnd>, StoreError> {
-    let reads = app.shards().all().map(|shard| async move {
-        let end = app.store.waitlist(product, shard).end().await?;
+async fn read_ends(
+    store: &Store,
+    product: &ProductId,
+    shards: ShardCount,
+) -> Result<Vec<ShardEnd>, StoreError> {
+    let reads = shards.all().map(|shard| async move {
+        let end = store.waitlist(product, shard).end().await?;
         Ok(ShardEnd { shard, last: end.last, used: end.used })
     });
     try_join_all(reads).await
@@ -158,23 +159,16 @@ fn cursor_of(cursors: &BTreeMap<Shard, StoredCursor>, shard: Shard) -> Option<&C
     cursors.get(&shard).map(|stored| &stored.cursor)
 }
 
-/// Records a plan, for operators.
-async fn record_plan(
-    app: &App,
-    product: &ProductId,
-    restock: &RestockId,
+/// What is recorded of a plan, for operators.
+fn planned(
+    (product_id, restock_id): (ProductId, RestockId),
     bound: Option<Position>,
+    shards: ShardCount,
     jobs: &[Job],
-) -> Result<(), StoreError> {
-    let planned = PlanRecord {
-        restock_id: restock.clone(),
-        product_id: product.clone(),
-        bound,
-        shard_count: u16::try_from(app.shards().all().count()).unwrap_or(u16::MAX),
-        shards: jobs.iter().map(|job| job.shard).collect(),
-        planned_at: clock::now(),
-    };
-    app.store.summaries().record_plan(&planned).await
+) -> PlanRecord {
+    let shard_count = shards.get();
+    let shards = jobs.iter().map(|job| job.shard).collect();
+    PlanRecord { restock_id, product_id, bound, shard_count, shards, planned_at: clock::now() }
 }
 
 /// Begins these jobs for a moment, and gives the shards that could not be begun, because another worker has them or for a

@@ -8,7 +8,7 @@ use domain::job::Job;
 use jiff::Timestamp;
 use lambda::clock;
 use serde_json::{Value, json};
-use store::fanout::BUCKETS;
+use store::fanout::{BUCKETS, FanOut};
 
 use crate::event::Failed;
 use crate::{App, fanout, unreadable};
@@ -21,7 +21,7 @@ pub(crate) async fn sweep(app: &App, older_than: Option<Duration>) -> Result<Val
     let older_than = older_than.unwrap_or(app.config.sweep_after);
     let before = clock::now().checked_sub(older_than).unwrap_or(Timestamp::MIN);
     let (mut open, mut put_back) = (0, 0);
-    for number in 0..BUCKETS {
+    for number in 0..BUCKETS.get() {
         let mut bucket = app.store.fan_outs().bucket(number);
         while let Some(page) = bucket.next().await? {
             let mut still: Vec<Job> = Vec::new();
@@ -29,7 +29,11 @@ pub(crate) async fn sweep(app: &App, older_than: Option<Duration>) -> Result<Val
                 match row {
                     Ok(found) => {
                         open += 1;
-                        still.extend((found.moved_at <= before).then_some(found.job));
+                        if found.is_astray() {
+                            app.store.fan_outs().bring_home(&found).await?;
+                        }
+                        let FanOut { job, moved_at } = found.fan_out;
+                        still.extend((moved_at <= before).then_some(job));
                     }
                     // It keeps none of the others back.
                     Err(row) => unreadable::write_down(&app.store, &row.key, &row.error).await?,

@@ -12,7 +12,7 @@ use crate::job::Job;
 use crate::product::Product;
 use crate::record::Record;
 use crate::stock::{ProductInfo, StockUpdate, Version};
-use crate::{Position, ProductId, RestockId, Shard};
+use crate::{Position, ProductId, RestockId, Shard, ShardCount};
 
 mod bound;
 #[cfg(test)]
@@ -58,8 +58,9 @@ pub enum Step<'a> {
         /// What emails are to say of the product from this update on.
         details: Option<&'a ProductInfo>,
     },
-    /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`].
-    ReadEnds,
+    /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`]. There are as many as step 1 found recorded:
+    /// a number that was read before could lack the shard of a subscriber who was answered "you wait" since.
+    ReadEnds(ShardCount),
     /// Step 3. Fix the bound for this restock, on condition that it is the current one still and has no bound yet:
     /// [`Planning::on_bound`].
     FixBound {
@@ -79,6 +80,8 @@ pub enum Step<'a> {
         restock: &'a RestockId,
         /// Its bound.
         bound: Option<Position>,
+        /// How many shards were looked at.
+        shards: ShardCount,
         /// The shards with entries to deliver.
         jobs: &'a [Job],
     },
@@ -157,6 +160,8 @@ pub struct Planning {
     news: Option<ProductInfo>,
     /// Whether a fan-out of the product may have been under way when the update was recorded.
     under_way: bool,
+    /// The number of shards that step 1 found.
+    shards: ShardCount,
     state: State,
     #[cfg(test)]
     mutant: mutant::Switch,
@@ -183,6 +188,7 @@ impl Planning {
             quantity: update.quantity,
             news: update.product,
             under_way: false,
+            shards: ShardCount::ONE,
             state,
             #[cfg(test)]
             mutant: mutant::Switch::default(),

@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::shard::WaitlistShards;
 use crate::stock::{ProductInfo, Version};
 use crate::{Position, RestockId};
 
@@ -22,6 +23,15 @@ pub struct Product {
     pub bound_of: Option<RestockId>,
     /// What emails say of the product.
     pub product: Option<ProductInfo>,
+}
+
+/// A product as it was read from the table. Its number of shards may be recorded before its first stock update is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredProduct {
+    /// The product; `None` before its first stock update.
+    pub product: Option<Product>,
+    /// The shards of its waitlist.
+    pub shards: WaitlistShards,
 }
 
 /// A stock update in the order of its product's updates.

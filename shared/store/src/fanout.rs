@@ -5,6 +5,8 @@
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
+use std::num::NonZeroU16;
+
 use domain::job::{Job, Ticket};
 use domain::{ProductId, Shard};
 use jiff::Timestamp;
@@ -22,15 +24,17 @@ const TICKET: &str = "ticket";
 const NOT_LATER: &str = "attribute_not_exists(pk) OR #bound <= :bound";
 
 /// The number of partitions over which the unfinished fan-outs are spread.
-pub const BUCKETS: u16 = 16;
+pub const BUCKETS: NonZeroU16 = NonZeroU16::new(16).unwrap();
 
-fn bucket(bucket: u16) -> String {
+pub(crate) fn bucket(bucket: u16) -> String {
     format!("OPEN#{bucket}")
 }
 
-/// The key of a shard's fan-out. In a bucket by the shard, so that the shards of one restock are not one hot partition.
+/// The key of a shard's fan-out. In a [bucket](Shard::bucket) by product and shard, so that neither the shards of one
+/// restock nor all the products with one shard are one hot partition.
 pub fn key(product: &ProductId, shard: Shard) -> ItemKey {
-    ItemKey::new(bucket(shard.0 % BUCKETS), format!("{}#{shard}", product.key_part()))
+    let number = shard.bucket(product, BUCKETS);
+    ItemKey::new(bucket(number), format!("{}#{shard}", product.key_part()))
 }
 
 /// A shard that is being delivered.
@@ -51,6 +55,22 @@ pub struct UnreadableFanOut {
     pub key: ItemKey,
     /// The error of reading it.
     pub error: StoreError,
+}
+
+/// A fan-out as it was found in its bucket.
+#[derive(Debug)]
+pub struct Found {
+    /// The fan-out.
+    pub fan_out: FanOut,
+    key: ItemKey,
+}
+
+impl Found {
+    /// Whether it lies where an earlier edition put it, by the shard alone. No job of it lives there:
+    /// [bring it home](FanOuts::bring_home).
+    pub fn is_astray(&self) -> bool {
+        self.key != key(&self.fan_out.job.product_id, self.fan_out.job.shard)
+    }
 }
 
 /// The unfinished fan-outs.
@@ -120,6 +140,19 @@ impl FanOuts<'_> {
         self.closed(delete.expression_attribute_values(":bound", string(job.bound))).await
     }
 
+    /// Moves a fan-out that lies astray to its key, as it is: unless a later one of its shard is open there, which covers
+    /// everything that this one does. A process that dies between the two writes leaves it in both places, and to the next
+    /// sweep.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn bring_home(self, found: &Found) -> Result<(), StoreError> {
+        let Found { fan_out, key } = found;
+        let (Outcome::Applied(()) | Outcome::Refused(())) = self.open(&fan_out.job, fan_out.moved_at).await?;
+        let delete = self.0.client.delete_item().table_name(&self.0.table).set_key(Some(key.attributes()));
+        delete.send().await.map(drop).map_err(|error| StoreError::of("DeleteItem", &error))
+    }
+
     fn delete(self, job: &Job) -> DeleteItemFluentBuilder {
         let key = key(&job.product_id, job.shard).attributes();
         self.0.client.delete_item().table_name(&self.0.table).set_key(Some(key))
@@ -157,19 +190,18 @@ impl Bucket {
     ///
     /// # Errors
     /// `Unavailable` and `Denied`.
-    pub async fn next(&mut self) -> Result<Option<Vec<Result<FanOut, UnreadableFanOut>>>, StoreError> {
+    pub async fn next(&mut self) -> Result<Option<Vec<Result<Found, UnreadableFanOut>>>, StoreError> {
         let page = self.0.items().await?;
         page.map(|items| items.into_iter().map(row).collect()).transpose()
     }
 }
 
-fn row(item: Item) -> Result<Result<FanOut, UnreadableFanOut>, StoreError> {
-    let key = ItemKey::of(&item);
-    match (from_item(item, KIND), key) {
-        (Ok(fan_out), _) => Ok(Ok(fan_out)),
-        (Err(error), Some(key)) => Ok(Err(UnreadableFanOut { key, error })),
-        (Err(error), None) => Err(error),
-    }
+fn row(item: Item) -> Result<Result<Found, UnreadableFanOut>, StoreError> {
+    let Some(key) = ItemKey::of(&item) else { return Err(StoreError::unreadable(KIND)) };
+    Ok(match from_item(item, KIND) {
+        Ok(fan_out) => Ok(Found { fan_out, key }),
+        Err(error) => Err(UnreadableFanOut { key, error }),
+    })
 }
 
 #[cfg(test)]
@@ -202,7 +234,19 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, [BOUND, "movedMs", "pk", "productId", "restockId", "shard", "sk", TICKET]);
         assert_eq!(parsed::<u64>(&item, "movedMs"), Some(1_700_000_000_123));
-        assert_eq!(row(item).unwrap().unwrap(), fan_out);
+        let found = row(item).unwrap().unwrap();
+        assert!(!found.is_astray());
+        assert_eq!(found.fan_out, fan_out);
+    }
+
+    #[test]
+    fn a_fan_out_in_the_bucket_of_its_shard_alone_is_astray() {
+        let (fan_out, mut item) = stored();
+        let home = key(&fan_out.job.product_id, Shard(3));
+        item.insert("pk".to_owned(), string("OPEN#3"));
+        let found = row(item).unwrap().unwrap();
+        assert!(home.pk() != "OPEN#3" && found.is_astray());
+        assert_eq!(found.fan_out, fan_out);
     }
 
     #[test]
@@ -210,17 +254,18 @@ mod tests {
         let (fan_out, mut item) = stored();
         item.remove(TICKET);
         let job = Job { ticket: None, ..fan_out.job };
-        assert_eq!(row(item).unwrap().unwrap(), FanOut { job, ..fan_out });
+        assert_eq!(row(item).unwrap().unwrap().fan_out, FanOut { job, ..fan_out });
     }
 
     #[test]
     fn an_item_that_is_no_fan_out_is_a_row_of_its_own() {
         for (name, odd) in [(BOUND, number(7)), (BOUND, string("x")), ("movedMs", string("x"))] {
-            let (_, mut item) = stored();
+            let (fan_out, mut item) = stored();
             item.insert(name.to_owned(), odd);
             let unreadable = row(item).unwrap().unwrap_err();
             assert!(unreadable.error.is_corrupt());
-            assert_eq!((unreadable.key.pk(), unreadable.key.sk()), ("OPEN#3", "p#3"));
+            assert!(unreadable.key == key(&fan_out.job.product_id, Shard(3)));
+            assert_eq!(unreadable.key.sk(), "p#3");
         }
     }
 }

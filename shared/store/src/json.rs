@@ -2,12 +2,12 @@
 //! embedded one so, past everything that they measure.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{Position, ProductId, Shard};
+use domain::{Position, ProductId, Shard, ShardCount};
 use serde_json::{Map, Value, json};
 
-use crate::item::{Item, to_item};
+use crate::item::{Item, number, to_item};
 use crate::waitlist::{self, Entry};
-use crate::{StoreError, product};
+use crate::{StoreError, edition, product};
 
 /// A waitlist entry's item.
 ///
@@ -25,6 +25,21 @@ pub fn entry(
 /// The key of a product.
 pub fn product_key(product: &ProductId) -> Value {
     item(&product::key(product).attributes())
+}
+
+/// The item of a product whose waitlist has so many shards, before its first stock update.
+pub fn shards(product: &ProductId, shards: ShardCount) -> Value {
+    let mut found = product::key(product).attributes();
+    found.insert(product::SHARDS.to_owned(), number(shards.get()));
+    item(&found)
+}
+
+/// The item of a new table that says how many shards its lists have: one, unless their products say otherwise.
+///
+/// # Errors
+/// `Corrupt` where it does not fit into an item.
+pub fn edition() -> Result<Value, StoreError> {
+    Ok(item(&edition::item()?))
 }
 
 /// The bound in a product's item; `None` where it has none.

@@ -13,6 +13,7 @@
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` | [`fanout`] |
 //! | send budget | `RATE#<sender>` | `TAT` | [`budget`] |
 //! | name of a restock | `I#<restock>` | `NAME` | [`name`] |
+//! | edition of the table | `EDITION` | `SHARDS` | [`edition`] |
 //! | an item that cannot be read | `UNREADABLE` | `<pk>\|<sk>` of it | [`unreadable`] |
 //!
 //! A product or restock stands in a key as [`ProductId::key_part`] writes it, without `#`: so no two of them meet in
@@ -25,12 +26,15 @@
 //! A record that `domain` decides with (a product, a cursor, a tally) is `domain`'s; every other one is its module's.
 //! The crate has no clock and no dice: times and tokens are handed in.
 
+use std::sync::{Arc, OnceLock};
+
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
-use domain::{ProductId, Shard};
+use domain::{ProductId, Shard, ShardCount};
 
 pub mod budget;
 pub mod cursor;
+pub mod edition;
 pub mod error;
 pub mod fanout;
 mod item;
@@ -66,12 +70,14 @@ use waitlist::Waitlist;
 pub struct Store {
     client: Client,
     table: String,
+    /// The number of shards of a list whose product has none recorded, once it is known.
+    unrecorded: Arc<OnceLock<ShardCount>>,
 }
 
 impl Store {
     /// The table `table` where `aws` says: its region, or the endpoint that it or the environment names.
     pub fn new(aws: &SdkConfig, table: impl Into<String>) -> Self {
-        Self { client: Client::new(aws), table: table.into() }
+        Self { client: Client::new(aws), table: table.into(), unrecorded: Arc::default() }
     }
 
     /// The table `table` at `endpoint`; `None`: where `aws` says.
@@ -80,7 +86,8 @@ impl Store {
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
         }
-        Self { client: Client::from_conf(config.build()), table: table.into() }
+        let client = Client::from_conf(config.build());
+        Self { client, table: table.into(), unrecorded: Arc::default() }
     }
 
     /// The products.

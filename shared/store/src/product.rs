@@ -2,11 +2,11 @@
 //! [`domain::product::Product`].
 
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use domain::product::Product;
+use domain::product::{Product, StoredProduct};
 use domain::stock::{ProductInfo, Version};
-use domain::{Position, ProductId, RestockId};
+use domain::{Position, ProductId, RestockId, ShardCount};
 
-use crate::item::{Item, from_item, number, string};
+use crate::item::{Item, from_item, number, parsed, string};
 use crate::request::apply;
 use crate::{ItemKey, Outcome, Store, StoreError};
 
@@ -19,6 +19,8 @@ const RESTOCK: &str = "restockId";
 pub(crate) const BOUND: &str = "bound";
 const BOUND_OF: &str = "boundOf";
 const DETAILS: &str = "product";
+/// The number of shards of the product's waitlist, which is no part of the record: it may be there before it.
+pub(crate) const SHARDS: &str = "shards";
 
 /// The partition of a product and its plans.
 pub(crate) fn partition(product: &ProductId) -> String {
@@ -66,7 +68,36 @@ impl Products<'_> {
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
     pub async fn get(self, product: &ProductId) -> Result<Option<Product>, StoreError> {
-        self.0.get(&key(product), KIND).await
+        product_of(self.0.get_item(&key(product)).await?)
+    }
+
+    /// The product and the number of shards of its waitlist, strongly consistent.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn read(self, product: &ProductId) -> Result<StoredProduct, StoreError> {
+        self.stored(self.0.get_item(&key(product)).await?).await
+    }
+
+    /// Records the number of shards of a waitlist, unless the item has it or a larger one: it only ever grows, so that a
+    /// plan reads every shard that a place was ever put into. Refused, a larger one stands.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`, and `Contended` where a transaction was in the way.
+    pub async fn raise_shards(self, product: &ProductId, shards: ShardCount) -> Result<Outcome, StoreError> {
+        let update = self
+            .0
+            .update(&key(product), "attribute_not_exists(#shards) OR #shards <= :shards")
+            .update_expression("SET #shards = :shards")
+            .expression_attribute_names("#shards", SHARDS)
+            .expression_attribute_values(":shards", number(shards.get()));
+        Ok(apply(update).await?.plain())
+    }
+
+    /// The item as a product and its shards.
+    async fn stored(self, item: Option<Item>) -> Result<StoredProduct, StoreError> {
+        let recorded = item.as_ref().map(shards_of).transpose()?.flatten();
+        Ok(StoredProduct { product: product_of(item)?, shards: self.0.shards(recorded).await? })
     }
 
     /// Writes a stock update, unless the item holds a newer one, or this restock was planned before and another update
@@ -74,7 +105,7 @@ impl Products<'_> {
     /// twice, the newer one stands in the end, and a late retry of a restock does not undo the sell-out after it.
     ///
     /// A sale, which [`Products::record_sale`] is for, is refused too. Applied or refused, it gives the product as it stood
-    /// before.
+    /// before, and the number of shards, which it leaves as it is.
     ///
     /// # Errors
     /// Every kind of [`StoreError`]; `Contended` where a [move](crate::subscription::Move) was just checking the product.
@@ -82,8 +113,8 @@ impl Products<'_> {
         self,
         product: &ProductId,
         state: StockState<'_>,
-    ) -> Result<Outcome<Option<Product>, Option<Product>>, StoreError> {
-        let newer = "attribute_not_exists(pk) OR (#version < :version AND \
+    ) -> Result<Outcome<StoredProduct, StoredProduct>, StoreError> {
+        let newer = "attribute_not_exists(#version) OR (#version < :version AND \
                      (attribute_not_exists(#boundOf) OR #boundOf <> :restock OR #restock = :restock)";
         let condition = match state.quantity {
             Some(quantity) if quantity > 0 => {
@@ -122,9 +153,8 @@ impl Products<'_> {
             set.push_str(&format!(" REMOVE {}", gone.join(", ")));
         }
         Ok(match apply(update.update_expression(set)).await? {
-            // Of an item that was not there, DynamoDB gives nothing, and other tables give its key.
-            Outcome::Applied(item) => Outcome::Applied(read(item.filter(|item| item.contains_key(VERSION)))?),
-            Outcome::Refused(item) => Outcome::Refused(read(item)?),
+            Outcome::Applied(item) => Outcome::Applied(self.stored(item).await?),
+            Outcome::Refused(item) => Outcome::Refused(self.stored(item).await?),
         })
     }
 
@@ -138,7 +168,7 @@ impl Products<'_> {
         self,
         product: &ProductId,
         sale: Sale<'_>,
-    ) -> Result<Outcome<(), Option<Product>>, StoreError> {
+    ) -> Result<Outcome<(), StoredProduct>, StoreError> {
         let mut update = self
             .0
             .update(&key(product), "#version = :seen")
@@ -157,7 +187,10 @@ impl Products<'_> {
             }
             None => format!("{set} REMOVE #product"),
         };
-        or_as_it_stands(apply(update.update_expression(expression)).await?)
+        Ok(match apply(update.update_expression(expression)).await? {
+            Outcome::Applied(_) => Outcome::Applied(()),
+            Outcome::Refused(item) => Outcome::Refused(self.stored(item).await?),
+        })
     }
 
     /// Fixes the bound of a restock, as long as that is the product's current one and has no bound yet: with any number of
@@ -190,7 +223,10 @@ impl Products<'_> {
                 .expression_attribute_values(":bound", string(bound)),
             None => update.update_expression("SET #boundOf = :restock"),
         };
-        or_as_it_stands(apply(update).await?)
+        Ok(match apply(update).await? {
+            Outcome::Applied(_) => Outcome::Applied(()),
+            Outcome::Refused(item) => Outcome::Refused(product_of(item)?),
+        })
     }
 }
 
@@ -198,18 +234,19 @@ fn value_of(details: &ProductInfo) -> Result<AttributeValue, StoreError> {
     serde_dynamo::to_attribute_value(details).map_err(|_| StoreError::unwritable(KIND))
 }
 
-fn read(item: Option<Item>) -> Result<Option<Product>, StoreError> {
-    item.map(|item| from_item(item, KIND)).transpose()
+/// The product in an item; `None` where no stock update is recorded in it. Of an item that was not there before a write,
+/// DynamoDB gives nothing, and other tables give its key.
+fn product_of(item: Option<Item>) -> Result<Option<Product>, StoreError> {
+    item.filter(|item| item.contains_key(VERSION)).map(|item| from_item(item, KIND)).transpose()
 }
 
-/// Applied, or refused with the product as it stands.
-fn or_as_it_stands(
-    outcome: Outcome<Option<Item>, Option<Item>>,
-) -> Result<Outcome<(), Option<Product>>, StoreError> {
-    Ok(match outcome {
-        Outcome::Applied(_) => Outcome::Applied(()),
-        Outcome::Refused(item) => Outcome::Refused(read(item)?),
-    })
+/// The number of shards in an item; `None` where it has none.
+fn shards_of(item: &Item) -> Result<Option<ShardCount>, StoreError> {
+    if !item.contains_key(SHARDS) {
+        return Ok(None);
+    }
+    let shards = parsed(item, SHARDS).and_then(ShardCount::new);
+    shards.map(Some).ok_or_else(|| StoreError::unreadable(KIND))
 }
 
 #[cfg(test)]

@@ -36,7 +36,7 @@ impl Store {
     /// # Errors
     /// The first step that failed; a new table that is not active after 60 seconds.
     pub async fn create_if_missing(&self) -> Result<(), SchemaError> {
-        let Self { client, table } = self;
+        let Self { client, table, .. } = self;
         if self.status().await?.is_none() {
             self.create().await?;
         }
@@ -48,6 +48,7 @@ impl Store {
         };
         let late = |_| self.failed("use", Cause::new(format!("it is not active after {TABLE_LIMIT:?}")));
         tokio::time::timeout(TABLE_LIMIT, active).await.map_err(late)??;
+        self.mark_if_new().await.map_err(|e| self.failed("mark", Cause::of(&e)))?;
         let described = client.describe_time_to_live().table_name(table).send().await;
         let described = described.map_err(|e| self.failed("describe the TTL of", Cause::of_request(&e)))?;
         let ttl = described.time_to_live_description.and_then(|ttl| ttl.time_to_live_status);
@@ -63,7 +64,7 @@ impl Store {
         update.send().await.map(drop).map_err(|e| self.failed("set the TTL of", Cause::of_request(&e)))
     }
 
-    async fn create(&self) -> Result<(), SchemaError> {
+    pub(crate) async fn create(&self) -> Result<(), SchemaError> {
         let built = |error: BuildError| self.failed("create", Cause::of(&error));
         let key = |name, kind| KeySchemaElement::builder().attribute_name(name).key_type(kind).build();
         let attribute = |name| {

@@ -37,6 +37,11 @@ pub(crate) fn partition(product: &ProductId, shard: Shard) -> String {
     format!("W#{}#{shard}", product.key_part())
 }
 
+/// Whether a partition is a shard's.
+pub(crate) fn is_partition(pk: &str) -> bool {
+    pk.starts_with("W#")
+}
+
 pub(crate) fn sort_key(position: Position) -> String {
     format!("E#{position}")
 }

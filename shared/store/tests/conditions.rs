@@ -8,9 +8,10 @@ use domain::job::{Job, Ticket};
 use domain::product::{Product, UpdateOrder};
 use domain::stock::Version;
 use domain::subscribing::Looked;
-use domain::{Address, Locale, Position, ProductId, RestockId, Shard, Subscriber};
+use domain::{Address, Locale, Position, ProductId, RestockId, Shard, ShardCount, Subscriber};
 use jiff::Timestamp;
 use notify_me_store::budget::BudgetState;
+use notify_me_store::fanout::BUCKETS;
 use notify_me_store::name::Named;
 use notify_me_store::product::{Sale, StockState};
 use notify_me_store::subscription::{Move, RequestId, Subscription};
@@ -22,9 +23,12 @@ const APPLIED: Outcome = Outcome::Applied(());
 const REFUSED: Outcome = Outcome::Refused(());
 const SHARD: Shard = Shard(3);
 
+async fn aws() -> aws_config::SdkConfig {
+    lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await
+}
+
 async fn store() -> Store {
-    let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
-    let store = test_util::store(&aws).await.unwrap();
+    let store = test_util::store(&aws().await).await.unwrap();
     store.create_if_missing().await.unwrap();
     store
 }
@@ -93,6 +97,11 @@ async fn a_stock_update_is_recorded_exactly_where_it_is_newer() {
         {
             number += 1;
             let id = product(&format!("p{number}"));
+            // The number of shards may be there before anything else, and decides nothing.
+            let shards = (number % 2 == 0).then(|| ShardCount::new(4).unwrap());
+            if let Some(shards) = shards {
+                assert_eq!(store.products().raise_shards(&id, shards).await.unwrap(), APPLIED);
+            }
             if let Some((name, second, quantity, planned)) = known {
                 let planned = planned.map(restock);
                 if let Some(planned) = &planned {
@@ -115,6 +124,8 @@ async fn a_stock_update_is_recorded_exactly_where_it_is_newer() {
             let order = Product::update_order(stands.as_ref(), &version, &name, Some(quantity));
             match store.products().record_stock_update(&id, state).await.unwrap() {
                 Outcome::Applied(before) => {
+                    assert_eq!(before.shards.recorded, shards, "as it was, and stays");
+                    let before = before.product;
                     assert_eq!((order, &before), (UpdateOrder::Newer, &stands), "{known:?} {state:?}");
                     let product = store.products().get(&id).await.unwrap().unwrap();
                     assert_eq!((&product.version, product.quantity), (&version, Some(quantity)));
@@ -123,7 +134,7 @@ async fn a_stock_update_is_recorded_exactly_where_it_is_newer() {
                 }
                 Outcome::Refused(found) => {
                     assert_ne!(order, UpdateOrder::Newer, "{known:?} {state:?}");
-                    assert_eq!(found, stands);
+                    assert_eq!((found.product, found.shards.recorded), (stands, shards));
                 }
             }
         }
@@ -144,7 +155,10 @@ async fn a_sale_is_recorded_of_the_version_that_was_seen_and_leaves_the_restock(
     assert_eq!((&sold.version, sold.quantity), (&second, Some(4)));
     assert!(sold.is_planned() && sold.bound == Some(at(5)));
     let late = Sale { seen: &first, version: &third, quantity: 3, details: None };
-    assert_eq!(store.products().record_sale(&id, late).await.unwrap(), Outcome::Refused(Some(sold)));
+    let Outcome::Refused(stands) = store.products().record_sale(&id, late).await.unwrap() else {
+        panic!("a sale of an earlier version is recorded");
+    };
+    assert_eq!(stands.product, Some(sold));
 }
 
 #[tokio::test]
@@ -328,9 +342,9 @@ async fn an_earlier_fan_out_neither_opens_nor_closes_a_later_one() {
         assert_eq!(store.fan_outs().open(job, now()).await.unwrap(), outcome, "{job:?}");
     }
     assert_eq!(store.fan_outs().close(&earlier).await.unwrap(), REFUSED);
-    let mut bucket = store.fan_outs().bucket(SHARD.0);
+    let mut bucket = store.fan_outs().bucket(SHARD.bucket(&product("p"), BUCKETS));
     let page = bucket.next().await.unwrap().unwrap();
-    let found: Vec<Job> = page.into_iter().map(|row| row.unwrap().job).collect();
+    let found: Vec<Job> = page.into_iter().map(|row| row.unwrap().fan_out.job).collect();
     assert_eq!(found, std::slice::from_ref(&later));
     assert!(bucket.next().await.unwrap().is_none());
     assert_eq!(store.fan_outs().close(&later).await.unwrap(), APPLIED);
@@ -366,6 +380,68 @@ async fn a_fan_out_is_its_tickets_and_passed_on_and_closed_by_nobody_else() {
     assert_eq!(fan_outs.close_delivered(&before).await.unwrap(), REFUSED);
     assert_eq!(fan_outs.close_delivered(&first).await.unwrap(), APPLIED);
     assert_eq!(stands().await, None);
+}
+
+#[tokio::test]
+async fn the_number_of_shards_only_grows_and_is_there_without_a_stock_update() {
+    let store = store().await;
+    let (id, count) = (product("p"), |count| ShardCount::new(count).unwrap());
+    let read = async || store.products().read(&id).await.unwrap();
+    let unread = read().await;
+    assert_eq!((unread.product, unread.shards.recorded), (None, None));
+    assert_eq!(unread.shards.to_read(), ShardCount::ONE, "a table of this edition");
+    for (raised, outcome, stands) in [(4, APPLIED, 4), (4, APPLIED, 4), (2, REFUSED, 4), (8, APPLIED, 8)] {
+        assert_eq!(store.products().raise_shards(&id, count(raised)).await.unwrap(), outcome, "{raised}");
+        assert_eq!(read().await.shards.to_read(), count(stands), "{raised}");
+    }
+    assert_eq!(store.products().get(&id).await.unwrap(), None, "no stock update was recorded");
+    assert_eq!(read().await.product, None);
+}
+
+/// A table in which an earlier edition has put a place, and one in which it has not.
+#[tokio::test]
+async fn a_list_without_a_number_has_eight_shards_where_an_earlier_edition_may_have_put_a_place() {
+    let (number, id) = (|count| ShardCount::new(count).unwrap(), product("p"));
+    let read = async |store: &Store| store.products().read(&id).await.unwrap().shards;
+    for has_place in [true, false] {
+        let store = test_util::unmarked(&aws().await).await.unwrap();
+        store.names().take(&restock("r"), &Named::new(&id, None, now()), now()).await.unwrap();
+        if has_place {
+            store.seed_entries(&id, [(Shard(5), at(1), entry(1, 9))]).await.unwrap();
+        }
+        store.mark_if_new().await.unwrap();
+        store.create_if_missing().await.unwrap();
+        let shards = read(&store).await;
+        assert_eq!(shards.to_read(), number(if has_place { 8 } else { 1 }));
+        assert_eq!(shards.to_write(), ShardCount::ONE);
+        store.products().raise_shards(&id, number(16)).await.unwrap().is_applied();
+        assert_eq!(read(&store).await.to_read(), number(16));
+    }
+}
+
+#[tokio::test]
+async fn a_fan_out_that_lies_astray_is_brought_home_with_its_ticket_unless_a_later_one_is_open() {
+    let store = store().await;
+    let (fan_outs, id) = (store.fan_outs(), product("p"));
+    let job = |bound, ticket: &str| Job {
+        restock_id: restock("r"),
+        product_id: id.clone(),
+        shard: SHARD,
+        bound: at(bound),
+        ticket: Some(Ticket::parse(ticket).unwrap()),
+    };
+    for (open, stands) in [(None, job(5, "old")), (Some(job(9, "new")), job(9, "new"))] {
+        if let Some(open) = &open {
+            assert_eq!(fan_outs.open(open, now()).await.unwrap(), APPLIED);
+        }
+        test_util::put_astray(&store, &job(5, "old"), now()).await.unwrap();
+        let mut bucket = fan_outs.bucket(SHARD.0);
+        let found = bucket.next().await.unwrap().unwrap().into_iter().find_map(Result::ok).unwrap();
+        assert!(found.is_astray());
+        fan_outs.bring_home(&found).await.unwrap();
+        assert_eq!(fan_outs.get(&id, SHARD).await.unwrap().unwrap().job, stands);
+        assert!(fan_outs.bucket(SHARD.0).next().await.unwrap().unwrap().is_empty());
+    }
 }
 
 #[tokio::test]

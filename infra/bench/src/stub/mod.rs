@@ -43,6 +43,7 @@ impl Stub {
         let (acceptor, trust) = tls::make(directory)?;
         let tables = Tables::new()?;
         tables.create(TABLE, "pk", "sk")?;
+        tables.fill(TABLE, &[store::json::edition()?])?;
         tables.create(SUBSCRIPTIONS, "productId", "userId")?;
         let ses = Ses::new();
         let servers = [

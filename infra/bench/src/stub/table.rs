@@ -111,7 +111,7 @@ impl Tables {
             Err(_) => 1.0,
         };
         if let Some(units) = lock(&self.meter).as_mut() {
-            let reads = matches!(operation, "GetItem" | "BatchGetItem" | "Query");
+            let reads = matches!(operation, "GetItem" | "BatchGetItem" | "Query" | "Scan");
             *(if reads { &mut units.read } else { &mut units.write }) += consumed;
         }
         answered
@@ -161,6 +161,7 @@ fn dispatch(database: &Database, operation: &str, body: &[u8]) -> Result<String,
         "GetItem" => run(body, |request| database.get_item(request)),
         "PutItem" => run(body, |request| database.put_item(request)),
         "Query" => run(body, |request| database.query(request)),
+        "Scan" => run(body, |request| database.scan(request)),
         "TransactWriteItems" => run(body, |request| database.transact_write_items(request)),
         "UpdateItem" => run(body, |request| database.update_item(request)),
         other => Err(DynoxideError::ValidationException(format!("{other:?} is not served here"))),

@@ -2,7 +2,7 @@
 //! meanwhile, so two numbers of one answer may be a moment apart.
 
 use domain::cursor::{Cursor, Tally};
-use domain::product::Product;
+use domain::product::StoredProduct;
 use domain::{Position, ProductId, RestockId, Shard, ShardCount};
 use jiff::Timestamp;
 use store::waitlist::{Count, Counting};
@@ -39,21 +39,12 @@ pub(super) async fn tally(
     Ok((cursor, tally))
 }
 
-/// The shards of a waitlist, and the source of their number: `argument`, `lastPlan` (the plan of the product's last
-/// planned restock) or `default`.
-pub(super) async fn shards(
-    store: &Store,
-    product: Option<&Product>,
-    asked: Option<ShardCount>,
-) -> Result<(ShardCount, &'static str), StoreError> {
-    if let Some(asked) = asked {
-        return Ok((asked, "argument"));
+/// The shards of a waitlist, and the source of their number: `argument`, `product` (its item has it) or `table` (the number
+/// of all lists whose products' items have none).
+pub(super) fn shards(stored: &StoredProduct, asked: Option<ShardCount>) -> (ShardCount, &'static str) {
+    match (asked, stored.shards.recorded) {
+        (Some(asked), _) => (asked, "argument"),
+        (None, Some(recorded)) => (recorded, "product"),
+        (None, None) => (stored.shards.to_read(), "table"),
     }
-    if let Some(restock) = product.and_then(|product| product.bound_of.as_ref()) {
-        let planned = store.summaries().plan(restock).await?;
-        if let Some(count) = planned.and_then(|planned| ShardCount::new(planned.shard_count)) {
-            return Ok((count, "lastPlan"));
-        }
-    }
-    Ok((ShardCount::DEFAULT, "default"))
 }

@@ -5,7 +5,7 @@ use super::state::{Plan, State};
 use super::{BoundWrite, Outcome, Planning, ShardEnd, Step};
 use crate::cursor::Cursor;
 use crate::job::Job;
-use crate::product::{Product, UpdateOrder};
+use crate::product::{Product, StoredProduct, UpdateOrder};
 use crate::stock::ProductInfo;
 use crate::{RestockId, Shard};
 
@@ -36,12 +36,13 @@ impl Planning {
                 quantity: *quantity,
                 details: details.as_ref(),
             },
-            State::ReadEnds(_) => Step::ReadEnds,
+            State::ReadEnds(_) => Step::ReadEnds(self.shards),
             State::FixBound { bound, .. } => Step::FixBound { restock, bound: *bound },
             State::ReadCursors(_, ends) => Step::ReadCursors(ends),
             State::CloseDelivered(_, delivered) => Step::CloseDelivered(delivered),
             State::RecordPlan(plan) => {
-                Step::RecordPlan { restock, bound: plan.bound.position(), jobs: &plan.jobs }
+                let (bound, shards) = (plan.bound.position(), self.shards);
+                Step::RecordPlan { restock, bound, shards, jobs: &plan.jobs }
             }
             State::OpenFanOuts(plan) => Step::OpenFanOuts(&plan.jobs),
             State::DeliverInline(Plan { product, jobs, .. }) => Step::DeliverInline { product, jobs },
@@ -57,15 +58,21 @@ impl Planning {
         self.state = State::of_details(self.news.as_ref());
     }
 
-    /// What emails say of the product so far.
-    pub fn on_details(&mut self, known: Option<ProductInfo>) {
+    /// The product so far, and with it what emails say of it.
+    pub fn on_details(&mut self, known: StoredProduct) {
         let State::ReadDetails = self.take() else { out_of_turn() };
-        self.state = State::RecordStockUpdate(ProductInfo::after(known, self.news.as_ref()));
+        #[cfg(test)]
+        self.mutant.note_shards(known.shards.to_read());
+        let details = known.product.and_then(|product| product.product);
+        self.state = State::RecordStockUpdate(ProductInfo::after(details, self.news.as_ref()));
     }
 
-    /// The update is recorded, and the product was this before; `None` where it is the first.
-    pub fn on_recorded(&mut self, before: Option<Product>) {
+    /// The update is recorded, and the product was this before; without a product where it is the first. The number of
+    /// shards is as it was before: the update does not touch it.
+    pub fn on_recorded(&mut self, before: StoredProduct) {
         let State::RecordStockUpdate(details) = self.take() else { out_of_turn() };
+        self.shards = before.shards.to_read();
+        let before = before.product;
         // Where its fan-out may be under way, the planner does not stay for it: the next update may be a sell-out.
         self.under_way = before.as_ref().is_some_and(|known| known.in_stock() && known.is_planned());
         let (bound, bound_of) = before.map_or((None, None), |known| (known.bound, known.bound_of));
@@ -79,9 +86,11 @@ impl Planning {
         });
     }
 
-    /// The update is not recorded; the product is this (`None`: never recorded, so that nothing is known of a condition
-    /// that did not hold, and nothing is done).
-    pub fn on_refused(&mut self, known: Option<Product>) {
+    /// The update is not recorded; the product is this (without a product: never recorded, so that nothing is known of a
+    /// condition that did not hold, and nothing is done).
+    pub fn on_refused(&mut self, known: StoredProduct) {
+        self.shards = known.shards.to_read();
+        let known = known.product;
         let (details, was_sale) = match self.take() {
             State::RecordStockUpdate(details) => (details, false),
             State::RecordSale { details, .. } => (details, true),

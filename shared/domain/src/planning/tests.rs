@@ -3,6 +3,8 @@
 use super::*;
 use crate::cursor::Cursor;
 use crate::job::Ticket;
+use crate::product::StoredProduct;
+use crate::shard::WaitlistShards;
 
 fn at(n: u64) -> Position {
     Position::new(n, 0)
@@ -47,6 +49,12 @@ impl Default for Table {
     }
 }
 
+/// The number of shards that the table has recorded at the first step, and another one that was read before.
+fn stored(product: Option<Product>, count: u16) -> StoredProduct {
+    let shards = WaitlistShards { recorded: ShardCount::new(count), unrecorded: ShardCount::ONE };
+    StoredProduct { product, shards }
+}
+
 impl Table {
     /// Answers every step, and gives them as texts.
     fn run(&self, planning: &mut Planning) -> (String, Outcome) {
@@ -63,15 +71,15 @@ impl Table {
     fn answer(&self, planning: &mut Planning) {
         match planning.next() {
             Step::TakeName(name) => planning.on_name(RestockId::parse(&format!("{name}~1")).unwrap()),
-            Step::ReadDetails => planning.on_details(None),
+            Step::ReadDetails => planning.on_details(stored(None, 2)),
             Step::RecordStockUpdate { .. } => match &self.refused {
-                Some(known) => planning.on_refused(Some(known.clone())),
-                None => planning.on_recorded(self.before.clone()),
+                Some(known) => planning.on_refused(stored(Some(known.clone()), 4)),
+                None => planning.on_recorded(stored(self.before.clone(), 4)),
             },
             Step::RecordSale { .. } => planning.on_sale_recorded(),
-            Step::ReadEnds => planning.on_ends(
-                (0..)
-                    .map(Shard)
+            Step::ReadEnds(count) => planning.on_ends(
+                count
+                    .all()
                     .zip(self.shards)
                     .map(|(shard, (last, committed))| {
                         let last = last.map(at);
@@ -111,11 +119,15 @@ fn named(step: Step<'_>) -> String {
         Step::ReadDetails => "details".to_owned(),
         Step::RecordStockUpdate { restock, .. } => format!("record {restock}"),
         Step::RecordSale { quantity, .. } => format!("sale {quantity}"),
-        Step::ReadEnds => "ends".to_owned(),
+        Step::ReadEnds(count) => {
+            assert_eq!(count.get(), 4, "as step 1 found it");
+            "ends".to_owned()
+        }
         Step::FixBound { bound, .. } => format!("fix {}", bound.map_or(0, Position::time_ms)),
         Step::ReadCursors(ends) => format!("cursors {}", ends.len()),
         Step::CloseDelivered(list) => jobs("close", list),
-        Step::RecordPlan { bound, jobs: list, .. } => {
+        Step::RecordPlan { bound, shards, jobs: list, .. } => {
+            assert_eq!(shards.get(), 4);
             jobs(&format!("plan {}", bound.map_or(0, Position::time_ms)), list)
         }
         Step::OpenFanOuts(list) => jobs("open", list),
@@ -214,9 +226,9 @@ fn a_sale_is_recorded_and_nothing_is_planned() {
         (of(Some(7), "before"), "record stock-0-7"),
     ] {
         let mut planning = planning(RESTOCK);
-        planning.on_details(None);
-        planning.on_refused(Some(of(Some(6), "r")));
-        planning.on_refused(Some(known));
+        planning.on_details(stored(None, 2));
+        planning.on_refused(stored(Some(of(Some(6), "r")), 4));
+        planning.on_refused(stored(Some(known), 4));
         assert_eq!(named(planning.next()), next);
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Job, Mistake, Protocol, SHARD, World, restock};
+use super::{Job, Mistake, Protocol, World, restock};
 use crate::job::Ticket;
 use crate::planning::{BoundWrite, Mutant, Planning, ShardEnd, Step};
 use crate::product::{Product, UpdateOrder};
@@ -101,13 +101,14 @@ impl Protocol {
     /// Does the next step of `planning`, an access of the table or a publication, and answers it.
     fn access(&self, world: &mut World, event: usize, planning: &mut Planning) {
         match planning.next() {
-            Step::ReadDetails => planning.on_details(None),
+            Step::ReadDetails => planning.on_details(world.stored()),
             Step::RecordStockUpdate { version, restock, quantity, details } => {
                 // As the condition of the table's write decides.
                 match Product::update_order(world.product.as_ref(), version, restock, quantity) {
                     UpdateOrder::Newer => {
-                        let before = world.product.take();
-                        let (bound, bound_of) = before
+                        let before = world.stored();
+                        let known = world.product.take();
+                        let (bound, bound_of) = known
                             .as_ref()
                             .map_or((None, None), |known| (known.bound, known.bound_of.clone()));
                         let (version, restock_id) = (version.clone(), restock.clone());
@@ -117,30 +118,33 @@ impl Protocol {
                         planning.on_recorded(before);
                     }
                     UpdateOrder::Sale | UpdateOrder::Duplicate | UpdateOrder::Stale => {
-                        planning.on_refused(world.product.clone());
+                        planning.on_refused(world.stored());
                     }
                 }
             }
-            Step::ReadEnds => {
-                let last = world.entries.last_key_value().map(|(position, _)| *position);
-                planning.on_ends(vec![ShardEnd { shard: SHARD, last, used: true }]);
+            Step::ReadEnds(shards) => {
+                let last = |shard| world.line(shard).entries.last_key_value().map(|(at, _)| *at);
+                let end = |shard| ShardEnd { shard, last: last(shard), used: true };
+                planning.on_ends(shards.all().map(end).collect());
             }
             Step::FixBound { restock, bound } => {
                 planning.on_bound(self.fix_bound(world, restock, bound));
             }
-            Step::ReadCursors(_) => planning.on_cursors(|_| Some(&world.cursor)),
+            Step::ReadCursors(_) => planning.on_cursors(|shard| Some(&world.line(shard).cursor)),
             Step::CloseDelivered(jobs) => {
                 for job in jobs {
-                    world.open = world.open.filter(|open| open.bound > job.bound);
+                    let line = world.line_mut(job.shard);
+                    line.open = line.open.filter(|open| open.bound > job.bound);
                 }
                 planning.on_closed();
             }
             Step::OpenFanOuts(jobs) => {
                 let mut opened = Vec::new();
                 for job in jobs {
-                    if world.open.is_none_or(|open| open.bound <= job.bound) {
+                    if world.line(job.shard).open.is_none_or(|open| open.bound <= job.bound) {
                         let ticket = world.new_ticket();
-                        world.open = Some(Job { event, bound: job.bound, ticket });
+                        let open = Job { shard: job.shard, event, bound: job.bound, ticket };
+                        world.line_mut(job.shard).open = Some(open);
                         opened.push(job.with_ticket(Ticket::parse(&ticket.to_string()).unwrap()));
                     }
                 }
@@ -149,7 +153,8 @@ impl Protocol {
             Step::Emit(jobs) => {
                 for job in jobs {
                     debug_assert_eq!(job.restock_id, restock(event));
-                    world.put_in_line(Job { event, bound: job.bound, ticket: number(job) });
+                    let (shard, bound) = (job.shard, job.bound);
+                    world.put_in_line(Job { shard, event, bound, ticket: number(job) });
                 }
                 planning.on_emitted();
             }

@@ -15,8 +15,9 @@ use crate::stub::{Account, Said};
 use notify_me::report::{Goal, Plot, Report};
 
 const MAILS: usize = 1_000;
-/// Lists in one shard: how many wait, and the most calls to the table and to SES for a restock of it.
-const SHORT: [(usize, f64, f64); 4] = [(0, 4.0, 0.0), (3, 16.0, 1.0), (50, 16.0, 1.0), (1_000, 34.0, 20.0)];
+/// Lists in one shard: how many wait, and the most calls to the table and to SES for a restock of it. One call of each is for
+/// the name that the update's sender gave the restock; an update without one takes 4 where nobody waits.
+const SHORT: [(usize, f64, f64); 4] = [(0, 5.0, 0.0), (3, 16.0, 1.0), (50, 16.0, 1.0), (1_000, 34.0, 20.0)];
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// What one invocation took.
@@ -195,7 +196,9 @@ async fn tell(
         }
         Some(topic) => rig.publish(topic, waiting).await?,
     }
-    rig.stub.ses.accepted(waiting.people.len(), LIMIT).await?;
+    if !waiting.people.is_empty() {
+        rig.stub.ses.accepted(waiting.people.len(), LIMIT).await?;
+    }
     if topic.is_some() {
         // Its last write to the table comes after its last mail.
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    Address, ShardCount,
+    Address,
     budget::Rate,
     cursor::OnUnknown,
     mail::Shop,
@@ -11,7 +11,7 @@ use domain::{
     unsubscribe::Key,
 };
 use kafka::{DELIVERY_MS, KafkaConfig};
-use lambda::settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
+use lambda::settings::{TABLE_NAME, UNSUBSCRIBE_KEY};
 
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
@@ -69,7 +69,6 @@ const REPORT_BATCH_ITEM_FAILURES: Setting = Setting::with_default(
 /// Every setting of this function, beside those of logging and [`kafka::SETTINGS`].
 pub const SETTINGS: &[Setting] = &[
     TABLE_NAME,
-    SHARDS,
     DELIVERY_TIMEOUT_MS,
     SENDER,
     SHOP_NAME,
@@ -90,7 +89,6 @@ pub const SETTINGS: &[Setting] = &[
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) table: String,
-    pub(crate) shards: ShardCount,
     pub(crate) kafka: KafkaConfig,
     pub(crate) delivery: Duration,
     pub(crate) sender: Address,
@@ -120,7 +118,6 @@ impl Config {
         let unsubscribe_url = settings.required_by(UNSUBSCRIBE_URL.name, |text| url_pattern(text, "{token}"));
         let key = settings.required(UNSUBSCRIBE_KEY.name);
         let table = settings.or(&TABLE_NAME);
-        let shards = settings.or(&SHARDS);
         let delivery = settings.whole_number(&DELIVERY_TIMEOUT_MS, DELIVERY_MS).map(Duration::from_millis);
         let configuration_set = settings.optional(SES_CONFIGURATION_SET.name);
         let rate = settings.optional_by(SEND_RATE.name, rate);
@@ -134,7 +131,6 @@ impl Config {
         let config = (|| {
             Some(Self {
                 table: table?,
-                shards: shards?,
                 kafka: kafka?,
                 delivery: delivery?,
                 sender: sender?,
@@ -180,7 +176,7 @@ mod tests {
 
     #[test]
     fn settings_that_can_do_no_work_are_refused_all_at_once() {
-        const IDLE: [&str; 4] = ["SLICE_SECONDS", "SLICE_MAILS", "DELIVERY_TIMEOUT_MS", "SHARDS"];
+        const IDLE: [&str; 3] = ["SLICE_SECONDS", "SLICE_MAILS", "DELIVERY_TIMEOUT_MS"];
         let refusal = Config::read(&|name| IDLE.contains(&name).then(|| "0".to_owned()));
         let refusal = refusal.unwrap_err().to_string();
         for name in IDLE {

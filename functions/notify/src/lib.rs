@@ -6,7 +6,6 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_config::SdkConfig;
-use domain::ShardCount;
 use kafka::{ClientError, KafkaConfig, Publisher, Signer};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -53,10 +52,6 @@ impl App {
 
     fn kafka(&self) -> &KafkaConfig {
         &self.config.kafka
-    }
-
-    fn shards(&self) -> ShardCount {
-        self.config.shards
     }
 }
 

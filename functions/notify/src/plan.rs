@@ -9,7 +9,7 @@ use domain::job::Job;
 use domain::planning::{BoundWrite, Outcome as Planned, Planning, ShardEnd, Step};
 use domain::record::Record;
 use domain::stock::StockUpdate;
-use domain::{Position, ProductId, RestockId, Shard};
+use domain::{Position, ProductId, RestockId, Shard, ShardCount};
 use futures::future::{join_all, try_join_all};
 use lambda::clock;
 use store::cursor::StoredCursor;
@@ -62,7 +62,7 @@ async fn carry_out(app: &App, record: &Record, update: StockUpdate, until: Insta
         let id = planning.product();
         match planning.next() {
             Step::TakeName(name) => planning.on_name(take_name(store, id, name).await?),
-            Step::ReadProduct => planning.on_product(store.products().get(id).await?),
+            Step::ReadProduct => planning.on_product(store.products().read(id).await?),
             Step::RecordStockUpdate(update) => {
                 match store.products().record_stock_update(id, update).await? {
                     Outcome::Applied(before) => planning.on_recorded(before),
@@ -73,7 +73,7 @@ async fn carry_out(app: &App, record: &Record, update: StockUpdate, until: Insta
                 Outcome::Applied(()) => planning.on_sale_recorded(),
                 Outcome::Refused(known) => planning.on_refused(known),
             },
-            Step::ReadEnds => planning.on_ends(read_ends(app, id).await?),
+            Step::ReadEnds(shards) => planning.on_ends(read_ends(store, id, shards).await?),
             Step::FixBound { restock, version, bound } => {
                 planning.on_bound(match store.products().fix_bound(id, restock, version, bound).await? {
                     Outcome::Applied(()) => BoundWrite::Fixed,
@@ -88,8 +88,9 @@ async fn carry_out(app: &App, record: &Record, update: StockUpdate, until: Insta
                 try_join_all(jobs.iter().map(|job| fanout::close_delivered(store, job))).await?;
                 planning.on_closed();
             }
-            Step::RecordPlan { restock, bound, jobs } => {
-                record_plan(app, id, restock, bound, jobs).await?;
+            Step::RecordPlan { restock, bound, shards, jobs } => {
+                let of = (id.clone(), restock.clone());
+                store.summaries().record_plan(&planned(of, bound, shards, jobs)).await?;
                 planning.on_plan_recorded();
             }
             Step::OpenFanOuts(jobs) => {
@@ -129,9 +130,13 @@ async fn take_name(store: &Store, product: &ProductId, name: &RestockId) -> Resu
     Ok(store.names().take(name, &Named::new(product, None, now), now).await?.0)
 }
 
-async fn read_ends(app: &App, product: &ProductId) -> Result<Vec<ShardEnd>, StoreError> {
-    let reads = app.shards().all().map(|shard| async move {
-        let end = app.store.waitlist(product, shard).end().await?;
+async fn read_ends(
+    store: &Store,
+    product: &ProductId,
+    shards: ShardCount,
+) -> Result<Vec<ShardEnd>, StoreError> {
+    let reads = shards.all().map(|shard| async move {
+        let end = store.waitlist(product, shard).end().await?;
         Ok(ShardEnd { shard, last: end.last, used: end.used })
     });
     try_join_all(reads).await
@@ -157,23 +162,16 @@ fn cursor_of(cursors: &BTreeMap<Shard, StoredCursor>, shard: Shard) -> Option<&C
     cursors.get(&shard).map(|stored| &stored.cursor)
 }
 
-/// Records a plan, for operators.
-async fn record_plan(
-    app: &App,
-    product: &ProductId,
-    restock: &RestockId,
+/// What is recorded of a plan, for operators.
+fn planned(
+    (product_id, restock_id): (ProductId, RestockId),
     bound: Option<Position>,
+    shards: ShardCount,
     jobs: &[Job],
-) -> Result<(), StoreError> {
-    let planned = PlanRecord {
-        restock_id: restock.clone(),
-        product_id: product.clone(),
-        bound,
-        shard_count: u16::try_from(app.shards().all().count()).unwrap_or(u16::MAX),
-        shards: jobs.iter().map(|job| job.shard).collect(),
-        planned_at: clock::now(),
-    };
-    app.store.summaries().record_plan(&planned).await
+) -> PlanRecord {
+    let shard_count = shards.get();
+    let shards = jobs.iter().map(|job| job.shard).collect();
+    PlanRecord { restock_id, product_id, bound, shard_count, shards, planned_at: clock::now() }
 }
 
 /// Begins these jobs for a moment, and gives the shards that could not be begun, because another worker has them or for a

@@ -27,7 +27,7 @@ pub(crate) async fn sweep(app: &App, older_than: Option<Duration>, until: Instan
     let before = clock::now().checked_sub(older_than).unwrap_or(Timestamp::MIN);
     let planned = plan_failed(app, before, until).await?;
     let (mut open, mut put_back) = (0, 0);
-    for number in 0..BUCKETS {
+    for number in 0..BUCKETS.get() {
         let mut bucket = app.store.fan_outs().bucket(number);
         while let Some(page) = bucket.next().await? {
             let mut still: Vec<Job> = Vec::new();

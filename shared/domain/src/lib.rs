@@ -33,5 +33,5 @@ pub use fields::Invalid;
 pub use id::{ProductId, RestockId, UserId};
 pub use locale::Locale;
 pub use position::Position;
-pub use shard::{Shard, ShardCount};
+pub use shard::{Shard, ShardCount, SubscriberHash};
 pub use subscriber::Subscriber;

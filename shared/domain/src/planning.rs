@@ -12,7 +12,7 @@ use crate::job::Job;
 use crate::product::{Heard, Product, StockEvent};
 use crate::record::Record;
 use crate::stock::{Place, ProductInfo, StockUpdate, Version};
-use crate::{Position, ProductId, RestockId, Shard};
+use crate::{Position, ProductId, RestockId, Shard, ShardCount};
 
 mod bound;
 mod decide;
@@ -41,8 +41,9 @@ pub enum Step<'a> {
     /// Record a sale of a product that is in stock and planned, on the same condition: [`Planning::on_sale_recorded`], or
     /// [`Planning::on_refused`]. Its restock stays the current one, so that nothing of the fan-out under way changes.
     RecordSale(&'a Update),
-    /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`].
-    ReadEnds,
+    /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`]. There are as many as step 1 found recorded:
+    /// a number that was read before could lack the shard of a subscriber who was answered "you wait" since.
+    ReadEnds(ShardCount),
     /// Step 3. Fix the bound for this restock, on condition that this version of the product is the current one still and
     /// has no bound yet: [`Planning::on_bound`].
     FixBound {
@@ -64,6 +65,8 @@ pub enum Step<'a> {
         restock: &'a RestockId,
         /// Its bound.
         bound: Option<Position>,
+        /// How many shards were looked at.
+        shards: ShardCount,
         /// The shards with entries to deliver.
         jobs: &'a [Job],
     },
@@ -157,6 +160,8 @@ pub struct Planning {
     news: Option<ProductInfo>,
     /// Whether a fan-out of the product may have been under way when the update was recorded.
     under_way: bool,
+    /// The number of shards that step 1 found.
+    shards: ShardCount,
     state: State,
     #[cfg(test)]
     mutant: mutant::Switch,
@@ -183,6 +188,7 @@ impl Planning {
             event: StockEvent { restock, quantity: update.quantity, version, place, has_own_time },
             news: update.product,
             under_way: false,
+            shards: ShardCount::ONE,
             state,
             #[cfg(test)]
             mutant: mutant::Switch::default(),

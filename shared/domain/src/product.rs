@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::stock::{Place, ProductInfo, Version};
-use crate::{Position, RestockId};
+use crate::{Position, RestockId, ShardCount};
 
 /// How many restock ids a product remembers.
 const REMEMBERED: usize = 8;
@@ -31,6 +31,15 @@ pub struct Product {
     pub planned: Option<Version>,
     /// What emails say of the product.
     pub product: Option<ProductInfo>,
+}
+
+/// A product as it was read from the table. Its number of shards may be recorded before its first stock update is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredProduct {
+    /// The product; `None` before its first stock update.
+    pub product: Option<Product>,
+    /// The shards of its waitlist: one, unless the item says otherwise.
+    pub shards: ShardCount,
 }
 
 /// An update that a product remembers: its restock, and where its record lay.

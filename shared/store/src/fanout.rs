@@ -3,6 +3,8 @@
 //! The item holds the ticket of the shard's one living job, a new one at each write. Items that an earlier version wrote
 //! have none; the next write gives them one.
 
+use std::num::NonZeroU16;
+
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use domain::job::{Job, Ticket};
 use domain::{ProductId, Shard};
@@ -22,15 +24,17 @@ const TICKET: &str = "ticket";
 const NOT_LATER: &str = "attribute_not_exists(pk) OR #bound <= :bound";
 
 /// The number of partitions over which the unfinished fan-outs are spread.
-pub const BUCKETS: u16 = 16;
+pub const BUCKETS: NonZeroU16 = NonZeroU16::new(16).unwrap();
 
 fn bucket(bucket: u16) -> String {
     format!("OPEN#{bucket}")
 }
 
-/// The key of a shard's fan-out. In a bucket by the shard, so that the shards of one restock are not one hot partition.
+/// The key of a shard's fan-out. In a [bucket](Shard::bucket) by product and shard, so that neither the shards of one
+/// restock nor all the products with one shard are one hot partition.
 pub fn key(product: &ProductId, shard: Shard) -> ItemKey {
-    ItemKey::new(bucket(shard.0 % BUCKETS), format!("{}#{shard}", product.key_part()))
+    let number = shard.bucket(product, BUCKETS);
+    ItemKey::new(bucket(number), format!("{}#{shard}", product.key_part()))
 }
 
 /// A shard that is being delivered.
@@ -188,11 +192,12 @@ mod tests {
     #[test]
     fn an_item_that_is_no_fan_out_is_a_row_of_its_own() {
         for (name, odd) in [(BOUND, number(7)), (BOUND, string("x")), ("movedMs", string("x"))] {
-            let (_, mut item) = stored();
+            let (fan_out, mut item) = stored();
             item.insert(name.to_owned(), odd);
             let unreadable = row::<FanOut>(item, KIND).unwrap().unwrap_err();
             assert!(unreadable.error.is_corrupt());
-            assert_eq!((unreadable.key.pk(), unreadable.key.sk()), ("OPEN#3", "p#3"));
+            assert!(unreadable.key == key(&fan_out.job.product_id, Shard(3)));
+            assert_eq!(unreadable.key.sk(), "p#3");
         }
     }
 }

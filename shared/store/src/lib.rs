@@ -83,7 +83,8 @@ impl Store {
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
         }
-        Self { client: Client::from_conf(config.build()), table: table.into() }
+        let client = Client::from_conf(config.build());
+        Self { client, table: table.into() }
     }
 
     /// The products.

@@ -4,12 +4,12 @@
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::planning::Update;
-use domain::product::Product;
+use domain::product::{Product, StoredProduct};
 use domain::stock::Version;
-use domain::{Position, ProductId, RestockId};
+use domain::{Position, ProductId, RestockId, ShardCount};
 use serde::Serialize;
 
-use crate::item::{Item, from_item, number, string};
+use crate::item::{Item, from_item, number, parsed, string};
 use crate::request::apply;
 use crate::{ItemKey, Outcome, Store, StoreError};
 
@@ -24,6 +24,8 @@ const BOUND_OF: &str = "boundOf";
 const PLANNED: &str = "planned";
 const RECENT: &str = "recent";
 const DETAILS: &str = "product";
+/// The number of shards of the product's waitlist, which is no part of the record: it may be there before it.
+pub(crate) const SHARDS: &str = "shards";
 
 /// The partition of a product and its plans.
 pub(crate) fn partition(product: &ProductId) -> String {
@@ -45,12 +47,35 @@ impl Products<'_> {
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
     pub async fn get(self, product: &ProductId) -> Result<Option<Product>, StoreError> {
-        self.0.get(&key(product), KIND).await
+        product_of(self.0.get_item(&key(product)).await?)
+    }
+
+    /// The product and the number of shards of its waitlist, strongly consistent.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn read(self, product: &ProductId) -> Result<StoredProduct, StoreError> {
+        stored(self.0.get_item(&key(product)).await?)
+    }
+
+    /// Records the number of shards of a waitlist, unless the item has it or a larger one: it only ever grows, so that a
+    /// plan reads every shard that a place was ever put into. Refused, a larger one stands.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`, and `Contended` where a transaction was in the way.
+    pub async fn raise_shards(self, product: &ProductId, shards: ShardCount) -> Result<Outcome, StoreError> {
+        let update = self
+            .0
+            .update(&key(product), "attribute_not_exists(#shards) OR #shards <= :shards")
+            .update_expression("SET #shards = :shards")
+            .expression_attribute_names("#shards", SHARDS)
+            .expression_attribute_values(":shards", number(shards.get()));
+        Ok(apply(update).await?.plain())
     }
 
     /// Writes a stock update, on condition that the product is at the version that the update has seen: so the decision
     /// that the update counts, [`Product::update_order`], holds for what it replaces. Applied or refused, it gives the
-    /// product as it stood before.
+    /// product as it stood before, and the number of shards, which it leaves as it is.
     ///
     /// # Errors
     /// Every kind of [`StoreError`]; `Contended` where a [move](crate::subscription::Move) was just checking the product.
@@ -58,13 +83,11 @@ impl Products<'_> {
         self,
         product: &ProductId,
         update: &Update,
-    ) -> Result<Outcome<Option<Product>, Option<Product>>, StoreError> {
+    ) -> Result<Outcome<StoredProduct, StoredProduct>, StoreError> {
         let write = self.write(product, update, (RESTOCK, string(&update.restock)))?;
-        let written = apply(write.return_values(ReturnValue::AllOld)).await?;
-        Ok(match written {
-            // Of an item that was not there, DynamoDB gives nothing, and other tables give its key.
-            Outcome::Applied(item) => Outcome::Applied(read(item.filter(|item| item.contains_key(VERSION)))?),
-            Outcome::Refused(item) => Outcome::Refused(read(item)?),
+        Ok(match apply(write.return_values(ReturnValue::AllOld)).await? {
+            Outcome::Applied(item) => Outcome::Applied(stored(item)?),
+            Outcome::Refused(item) => Outcome::Refused(stored(item)?),
         })
     }
 
@@ -78,9 +101,12 @@ impl Products<'_> {
         self,
         product: &ProductId,
         sale: &Update,
-    ) -> Result<Outcome<(), Option<Product>>, StoreError> {
+    ) -> Result<Outcome<(), StoredProduct>, StoreError> {
         let write = self.write(product, sale, (PLANNED, string(sale.version.as_str())))?;
-        or_as_it_stands(apply(write).await?)
+        Ok(match apply(write).await? {
+            Outcome::Applied(_) => Outcome::Applied(()),
+            Outcome::Refused(item) => Outcome::Refused(stored(item)?),
+        })
     }
 
     /// The write of what an update makes of a product, on condition that the product is as the update has seen it. A
@@ -155,7 +181,10 @@ impl Products<'_> {
                 .expression_attribute_values(":bound", string(bound)),
             None => update.update_expression("SET #planned = :version, #boundOf = :restock"),
         };
-        or_as_it_stands(apply(update).await?)
+        Ok(match apply(update).await? {
+            Outcome::Applied(_) => Outcome::Applied(()),
+            Outcome::Refused(item) => Outcome::Refused(product_of(item)?),
+        })
     }
 }
 
@@ -163,18 +192,25 @@ fn value_of(part: &impl Serialize) -> Result<AttributeValue, StoreError> {
     serde_dynamo::to_attribute_value(part).map_err(|_| StoreError::unwritable(KIND))
 }
 
-fn read(item: Option<Item>) -> Result<Option<Product>, StoreError> {
-    item.map(|item| from_item(item, KIND)).transpose()
+/// An item as a product and its shards: one, unless it says otherwise.
+fn stored(item: Option<Item>) -> Result<StoredProduct, StoreError> {
+    let shards = item.as_ref().map(shards_of).transpose()?.flatten().unwrap_or(ShardCount::ONE);
+    Ok(StoredProduct { product: product_of(item)?, shards })
 }
 
-/// Applied, or refused with the product as it stands.
-fn or_as_it_stands(
-    outcome: Outcome<Option<Item>, Option<Item>>,
-) -> Result<Outcome<(), Option<Product>>, StoreError> {
-    Ok(match outcome {
-        Outcome::Applied(_) => Outcome::Applied(()),
-        Outcome::Refused(item) => Outcome::Refused(read(item)?),
-    })
+/// The product in an item; `None` where no stock update is recorded in it. Of an item that was not there before a write,
+/// DynamoDB gives nothing, and other tables give its key.
+fn product_of(item: Option<Item>) -> Result<Option<Product>, StoreError> {
+    item.filter(|item| item.contains_key(VERSION)).map(|item| from_item(item, KIND)).transpose()
+}
+
+/// The number of shards in an item; `None` where it has none.
+fn shards_of(item: &Item) -> Result<Option<ShardCount>, StoreError> {
+    if !item.contains_key(SHARDS) {
+        return Ok(None);
+    }
+    let shards = parsed(item, SHARDS).and_then(ShardCount::new);
+    shards.map(Some).ok_or_else(|| StoreError::unreadable(KIND))
 }
 
 #[cfg(test)]

@@ -51,6 +51,11 @@ impl Store {
         key: &ItemKey,
         kind: &'static str,
     ) -> Result<Option<T>, StoreError> {
+        self.get_item(key).await?.map(|item| from_item(item, kind)).transpose()
+    }
+
+    /// Reads one item as it is, strongly consistent.
+    pub(crate) async fn get_item(&self, key: &ItemKey) -> Result<Option<Item>, StoreError> {
         let got = self
             .client
             .get_item()
@@ -60,7 +65,7 @@ impl Store {
             .send()
             .await
             .map_err(|e| StoreError::of("GetItem", &e))?;
-        got.item.map(|item| from_item(item, kind)).transpose()
+        Ok(got.item)
     }
 
     /// A query of one partition, or of the `range` of its sort keys, both ends included.

@@ -6,12 +6,13 @@ use domain::budget::{Cut, Rate};
 use domain::cursor::{Answer, Cursor, Tally};
 use domain::job::{Job, Ticket};
 use domain::planning::Update;
-use domain::product::{Product, StockEvent};
+use domain::product::{Product, StockEvent, StoredProduct};
 use domain::stock::{Place, Version};
 use domain::subscribing::Looked;
-use domain::{Address, Locale, Position, ProductId, RestockId, Shard, Subscriber};
+use domain::{Address, Locale, Position, ProductId, RestockId, Shard, ShardCount, Subscriber};
 use jiff::Timestamp;
 use notify_me_store::budget::BudgetState;
+use notify_me_store::fanout::BUCKETS;
 use notify_me_store::name::Named;
 use notify_me_store::subscription::{Move, RequestId, Subscription};
 use notify_me_store::summary::{IN_DOUBT, Planned, UNREADABLE};
@@ -22,9 +23,12 @@ const APPLIED: Outcome = Outcome::Applied(());
 const REFUSED: Outcome = Outcome::Refused(());
 const SHARD: Shard = Shard(3);
 
+async fn aws() -> aws_config::SdkConfig {
+    lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await
+}
+
 async fn store() -> Store {
-    let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
-    test_util::store(&aws).await.unwrap()
+    test_util::store(&aws().await).await.unwrap()
 }
 
 fn now() -> Timestamp {
@@ -94,7 +98,17 @@ fn update(seen: Option<i64>, second: i64, restock: &RestockId, quantity: Option<
 async fn a_stock_update_is_recorded_where_the_product_is_as_it_was_seen() {
     let store = store().await;
     let (id, r, s) = (product("p"), restock("r"), restock("s"));
-    let record = async |update: &Update| store.products().record_stock_update(&id, update).await.unwrap();
+    // The number of shards may be there before anything else, and decides nothing.
+    let shards = ShardCount::new(4).unwrap();
+    assert_eq!(store.products().raise_shards(&id, shards).await.unwrap(), APPLIED);
+    let record = async |update: &Update| {
+        let recorded = store.products().record_stock_update(&id, update).await.unwrap();
+        let (Outcome::Applied(before) | Outcome::Refused(before)) = &recorded;
+        assert_eq!(before.shards, shards, "as it was, and stays");
+        let applied = recorded.is_applied();
+        let (Outcome::Applied(stored) | Outcome::Refused(stored)) = recorded;
+        if applied { Outcome::Applied(stored.product) } else { Outcome::Refused(stored.product) }
+    };
     assert_eq!(record(&update(Some(1), 2, &r, Some(5))).await, Outcome::Refused(None));
     assert_eq!(record(&update(None, 2, &r, Some(5))).await, Outcome::Applied(None));
     let first = store.products().get(&id).await.unwrap();
@@ -140,7 +154,8 @@ async fn a_sale_is_recorded_of_the_version_that_was_seen_and_leaves_the_restock(
     assert_eq!((&sold.version, sold.quantity, &sold.restock_id), (&version(2), Some(4), &name));
     assert!(sold.is_planned() && sold.bound == Some(at(5)));
     let late = update(Some(1), 3, &of, Some(3));
-    assert_eq!(products.record_sale(&id, &late).await.unwrap(), Outcome::Refused(Some(sold)));
+    let stands = StoredProduct { product: Some(sold), shards: ShardCount::ONE };
+    assert_eq!(products.record_sale(&id, &late).await.unwrap(), Outcome::Refused(stands));
 }
 
 #[tokio::test]
@@ -330,9 +345,9 @@ async fn an_earlier_fan_out_neither_opens_nor_closes_a_later_one() {
         assert_eq!(store.fan_outs().open(job, now()).await.unwrap(), outcome, "{job:?}");
     }
     assert_eq!(store.fan_outs().close(&earlier).await.unwrap(), REFUSED);
-    let mut bucket = store.fan_outs().bucket(SHARD.0);
+    let mut bucket = store.fan_outs().bucket(SHARD.bucket(&product("p"), BUCKETS));
     let page = bucket.next().await.unwrap().unwrap();
-    let found: Vec<Job> = page.into_iter().map(|row| row.unwrap().job).collect();
+    let found: Vec<Job> = page.into_iter().map(|row| row.unwrap().fan_out.job).collect();
     assert_eq!(found, std::slice::from_ref(&later));
     assert!(bucket.next().await.unwrap().is_none());
     assert_eq!(store.fan_outs().close(&later).await.unwrap(), APPLIED);
@@ -368,6 +383,21 @@ async fn a_fan_out_is_its_tickets_and_passed_on_and_closed_by_nobody_else() {
     assert_eq!(fan_outs.close_delivered(&before).await.unwrap(), REFUSED);
     assert_eq!(fan_outs.close_delivered(&first).await.unwrap(), APPLIED);
     assert_eq!(stands().await, None);
+}
+
+#[tokio::test]
+async fn the_number_of_shards_only_grows_and_is_there_without_a_stock_update() {
+    let store = store().await;
+    let (id, count) = (product("p"), |count| ShardCount::new(count).unwrap());
+    let read = async || store.products().read(&id).await.unwrap();
+    let unread = read().await;
+    assert_eq!((unread.product, unread.shards), (None, ShardCount::ONE));
+    for (raised, outcome, stands) in [(4, APPLIED, 4), (4, APPLIED, 4), (2, REFUSED, 4), (8, APPLIED, 8)] {
+        assert_eq!(store.products().raise_shards(&id, count(raised)).await.unwrap(), outcome, "{raised}");
+        assert_eq!(read().await.shards, count(stands), "{raised}");
+    }
+    assert_eq!(store.products().get(&id).await.unwrap(), None, "no stock update was recorded");
+    assert_eq!(read().await.product, None);
 }
 
 #[tokio::test]

@@ -95,9 +95,9 @@ async fn send(State(ses): State<Arc<Ses>>, body: String) -> Response {
     json!({ "BulkEmailEntryResults": results }).to_string().into_response()
 }
 
-/// Such an SES, and a system that sends through it with this many shards.
-async fn system(shards: &str) -> (Arc<Ses>, System) {
-    system_with(&[("SHARDS", shards)]).await
+/// Such an SES, and a system that sends through it.
+async fn system() -> (Arc<Ses>, System) {
+    system_with(&[]).await
 }
 
 /// The same, with these settings.
@@ -134,9 +134,10 @@ fn taken(ses: &Ses) -> BTreeMap<String, usize> {
 
 #[tokio::test]
 async fn four_of_160_whom_ses_refuses_call_by_call_are_found_and_the_others_told_once() {
-    for shards in ["1", "8"] {
-        let (ses, system) = system(shards).await;
+    for shards in [1, 8] {
+        let (ses, system) = system().await;
         let shop = system.shop();
+        system.raise_shards("spoiled", shards).await;
         let names = (0..160).map(|n| if n % 40 == 7 { format!("refused{n}") } else { format!("good{n}") });
         let people = wait_for(&shop, "spoiled", names.collect()).await;
         shop.stock("spoiled", json!({ "quantity": 5 })).await;
@@ -156,8 +157,9 @@ async fn four_of_160_whom_ses_refuses_call_by_call_are_found_and_the_others_told
 
 #[tokio::test]
 async fn a_sandbox_consumes_nobody_and_everybody_is_told_once_it_is_left() {
-    let (ses, system) = system("2").await;
+    let (ses, system) = system().await;
     let shop = system.shop();
+    system.raise_shards("sandbox", 2).await;
     *ses.sandbox.lock().unwrap() = true;
     wait_for(&shop, "sandbox", (0..90).map(|n| format!("a{n}")).collect()).await;
     wait_for(&shop, "one", vec!["alone".to_owned()]).await;
@@ -180,7 +182,7 @@ async fn a_sandbox_consumes_nobody_and_everybody_is_told_once_it_is_left() {
 
 #[tokio::test]
 async fn a_throttle_and_a_lost_answer_of_get_account_delay_an_email_without_a_sweep() {
-    let (ses, system) = system("1").await;
+    let (ses, system) = system().await;
     let shop = system.shop();
     *ses.accounts_lost.lock().unwrap() = 5;
     *ses.throttled.lock().unwrap() = 8;
@@ -194,7 +196,7 @@ async fn a_throttle_and_a_lost_answer_of_get_account_delay_an_email_without_a_sw
 #[tokio::test]
 async fn a_sandbox_tells_those_verified_and_keeps_the_others_for_later() {
     for whole_calls in [false, true] {
-        let (ses, system) = system("1").await;
+        let (ses, system) = system().await;
         let shop = system.shop();
         *ses.sandbox.lock().unwrap() = true;
         *ses.whole_calls.lock().unwrap() = whole_calls;
@@ -215,7 +217,7 @@ async fn a_sandbox_tells_those_verified_and_keeps_the_others_for_later() {
 
 #[tokio::test]
 async fn a_call_at_which_ses_fails_is_in_doubt_whatever_the_failure_is_called_and_waits_for_no_sweep() {
-    let (ses, system) = system("1").await;
+    let (ses, system) = system().await;
     let shop = system.shop();
     *ses.failing.lock().unwrap() = 1;
     wait_for(&shop, "failing", vec!["a".to_owned()]).await;

@@ -222,6 +222,7 @@ async fn a_level_feed_during_a_fan_out_leaves_no_jobs_and_holds_up_no_sell_out()
     // 200 people are told in 10 seconds, in slices of 2.
     let system = System::start(&[], &[("SEND_RATE", "20"), ("SLICE_SECONDS", "2")]);
     let shop = system.shop();
+    system.raise_shards("feed", 8).await;
     join_all((0..200).map(async |n| shop.subscribe("feed", &format!("feed-{n}@example.com")).await)).await;
     shop.stock("feed", json!({ "quantity": 1_000 })).await;
     until("the first told", async || (!shop.everything().await.is_empty()).then_some(())).await;

@@ -2,12 +2,15 @@
 
 use super::state::State;
 use super::{Outcome, Planning, Update};
-use crate::product::{Product, StockEvent, UpdateOrder};
+use crate::product::{Product, StockEvent, StoredProduct, UpdateOrder};
 use crate::stock::{ProductInfo, Version};
 
 impl Planning {
     /// What to do with the update, by the product as it stands.
-    pub(super) fn decide(&mut self, known: Option<Product>) {
+    pub(super) fn decide(&mut self, known: StoredProduct) {
+        let StoredProduct { product: known, shards } = known;
+        // Of an update that is recorded already, this look comes after step 1 too.
+        self.shards = shards;
         self.state = match (Product::update_order(known.as_ref(), &self.event), known) {
             (UpdateOrder::Newer, known) => State::RecordStockUpdate(self.update(known)),
             (UpdateOrder::Sale, known) => State::RecordSale(self.update(known)),

@@ -5,7 +5,7 @@ use super::state::{Plan, State};
 use super::{BoundWrite, Outcome, Planning, ShardEnd, Step};
 use crate::cursor::Cursor;
 use crate::job::Job;
-use crate::product::Product;
+use crate::product::{Product, StoredProduct};
 use crate::{RestockId, Shard};
 
 /// Each answer must be to the step that [`Planning::next`] gives.
@@ -25,14 +25,15 @@ impl Planning {
             State::ReadProduct => Step::ReadProduct,
             State::RecordStockUpdate(update) => Step::RecordStockUpdate(update),
             State::RecordSale(update) => Step::RecordSale(update),
-            State::ReadEnds(_) => Step::ReadEnds,
+            State::ReadEnds(_) => Step::ReadEnds(self.shards),
             State::FixBound { product, bound, .. } => {
                 Step::FixBound { restock, version: &product.version, bound: *bound }
             }
             State::ReadCursors(_, ends) => Step::ReadCursors(ends),
             State::CloseDelivered(_, delivered) => Step::CloseDelivered(delivered),
             State::RecordPlan(plan) => {
-                Step::RecordPlan { restock, bound: plan.bound.position(), jobs: &plan.jobs }
+                let (bound, shards) = (plan.bound.position(), self.shards);
+                Step::RecordPlan { restock, bound, shards, jobs: &plan.jobs }
             }
             State::OpenFanOuts(plan) => Step::OpenFanOuts(&plan.jobs),
             State::DeliverInline(Plan { product, jobs, .. }) => Step::DeliverInline { product, jobs },
@@ -48,15 +49,20 @@ impl Planning {
         self.state = State::ReadProduct;
     }
 
-    /// The product as it stands; `None` where it was never recorded.
-    pub fn on_product(&mut self, known: Option<Product>) {
+    /// The product as it stands; without a product where no update was ever recorded.
+    pub fn on_product(&mut self, known: StoredProduct) {
         let State::ReadProduct = self.take() else { out_of_turn() };
+        #[cfg(test)]
+        self.mutant.note_shards(known.shards);
         self.decide(known);
     }
 
-    /// The update is recorded, and the product was this before; `None` where it is the first.
-    pub fn on_recorded(&mut self, before: Option<Product>) {
+    /// The update is recorded, and the product was this before; without a product where it is the first. The number of
+    /// shards is as it was before: the update does not touch it.
+    pub fn on_recorded(&mut self, before: StoredProduct) {
         let State::RecordStockUpdate(update) = self.take() else { out_of_turn() };
+        let StoredProduct { product: before, shards } = before;
+        self.shards = shards;
         // Where its fan-out may be under way, the planner does not stay for it: the next update may be a sell-out.
         self.under_way = before.as_ref().is_some_and(|known| known.in_stock() && known.is_planned());
         let (bound, bound_of) = before.map_or((None, None), |known| (known.bound, known.bound_of));
@@ -73,7 +79,7 @@ impl Planning {
     }
 
     /// The update, or the sale, is not recorded: another update came in between, and the product is this.
-    pub fn on_refused(&mut self, known: Option<Product>) {
+    pub fn on_refused(&mut self, known: StoredProduct) {
         let (State::RecordStockUpdate(_) | State::RecordSale(_)) = self.take() else { out_of_turn() };
         self.decide(known);
     }

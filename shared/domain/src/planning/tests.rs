@@ -3,6 +3,7 @@
 use super::*;
 use crate::cursor::Cursor;
 use crate::job::Ticket;
+use crate::product::StoredProduct;
 
 fn at(n: u64) -> Position {
     Position::new(n, 0)
@@ -47,6 +48,11 @@ impl Default for Table {
     }
 }
 
+/// The number of shards that the table has recorded at the first step, and another one that was read before.
+fn stored(product: Option<Product>, count: u16) -> StoredProduct {
+    StoredProduct { product, shards: ShardCount::new(count).unwrap() }
+}
+
 impl Table {
     /// Answers every step, and gives them as texts.
     fn run(&self, planning: &mut Planning) -> (String, Outcome) {
@@ -63,15 +69,20 @@ impl Table {
     fn answer(&self, planning: &mut Planning) {
         match planning.next() {
             Step::TakeName(name) => planning.on_name(RestockId::parse(&format!("{name}~1")).unwrap()),
-            Step::ReadProduct => planning.on_product(self.before.clone()),
+            Step::ReadProduct => {
+                // Of an update that is recorded already, this look comes after step 1; of another one, before.
+                let recorded =
+                    self.before.as_ref().is_some_and(|known| known.restock_id == *planning.restock());
+                planning.on_product(stored(self.before.clone(), if recorded { 4 } else { 2 }));
+            }
             Step::RecordStockUpdate(_) => match &self.refused {
-                Some(known) => planning.on_refused(Some(known.clone())),
-                None => planning.on_recorded(self.before.clone()),
+                Some(known) => planning.on_refused(stored(Some(known.clone()), 4)),
+                None => planning.on_recorded(stored(self.before.clone(), 4)),
             },
             Step::RecordSale(_) => planning.on_sale_recorded(),
-            Step::ReadEnds => planning.on_ends(
-                (0..)
-                    .map(Shard)
+            Step::ReadEnds(count) => planning.on_ends(
+                count
+                    .all()
                     .zip(self.shards)
                     .map(|(shard, (last, committed))| {
                         let last = last.map(at);
@@ -111,11 +122,15 @@ fn named(step: Step<'_>) -> String {
         Step::ReadProduct => "product".to_owned(),
         Step::RecordStockUpdate(update) => format!("record {}", update.restock),
         Step::RecordSale(sale) => format!("sale {}", sale.quantity.unwrap()),
-        Step::ReadEnds => "ends".to_owned(),
+        Step::ReadEnds(count) => {
+            assert_eq!(count.get(), 4, "as step 1 found it");
+            "ends".to_owned()
+        }
         Step::FixBound { bound, .. } => format!("fix {}", bound.map_or(0, Position::time_ms)),
         Step::ReadCursors(ends) => format!("cursors {}", ends.len()),
         Step::CloseDelivered(list) => jobs("close", list),
-        Step::RecordPlan { bound, jobs: list, .. } => {
+        Step::RecordPlan { bound, shards, jobs: list, .. } => {
+            assert_eq!(shards.get(), 4);
             jobs(&format!("plan {}", bound.map_or(0, Position::time_ms)), list)
         }
         Step::OpenFanOuts(list) => jobs("open", list),
@@ -128,7 +143,7 @@ fn named(step: Step<'_>) -> String {
 /// The product as [`RESTOCK`] leaves it, planned with this bound or not yet.
 fn recorded(planned: Option<Option<Position>>, before: Option<Position>) -> Product {
     let mut planning = planning(RESTOCK);
-    planning.on_product(None);
+    planning.on_product(stored(None, 4));
     let Step::RecordStockUpdate(update) = planning.next() else { unreachable!() };
     let update = update.clone();
     Product {
@@ -225,8 +240,8 @@ fn a_sale_is_recorded_and_nothing_is_planned() {
         (other(9, Some(7), false), "record stock-0-7"),
     ] {
         let mut planning = planning(RESTOCK);
-        planning.on_product(before.clone());
-        planning.on_refused(Some(known));
+        planning.on_product(stored(before.clone(), 2));
+        planning.on_refused(stored(Some(known), 4));
         assert_eq!(named(planning.next()), next);
     }
 }
@@ -234,13 +249,13 @@ fn a_sale_is_recorded_and_nothing_is_planned() {
 #[test]
 fn an_update_without_a_time_follows_what_is_recorded() {
     let mut planning = planning(RESTOCK);
-    planning.on_product(Some(other(9, Some(0), false)));
+    planning.on_product(stored(Some(other(9, Some(0), false)), 4));
     let Step::RecordStockUpdate(update) = planning.next() else { unreachable!() };
     let (known, update) = (other(9, None, false).version, update.clone());
     assert_eq!(update.seen.as_ref(), Some(&known));
     assert!(known < update.version && update.version.at() < Timestamp::from_second(10).ok());
     // And what came in between.
-    planning.on_refused(Some(other(99, Some(0), false)));
+    planning.on_refused(stored(Some(other(99, Some(0), false)), 4));
     let Step::RecordStockUpdate(update) = planning.next() else { unreachable!() };
     assert!(other(99, None, false).version < update.version);
 }

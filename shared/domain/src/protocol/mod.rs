@@ -1,6 +1,6 @@
 //! The protocol of joining, planning and delivering, checked in every interleaving at small
-//! sizes: a few requests of one or two shoppers, made by them or by strangers who know their addresses, one shard, calls of one, two workers, two or
-//! three stock events, a crash, a redelivery, a throttled call or the end of a slice at any step, and clocks that give
+//! sizes: a few requests of one or two shoppers, made by them or by strangers who know their addresses, one shard that may be
+//! raised to two at any moment, calls of one, two workers, two or three stock events, a crash, a redelivery, a throttled call or the end of a slice at any step, and clocks that give
 //! any position. The decisions are the crate's own; only the table, the topics and the processes
 //! around them are modelled, each access to the table being one step.
 //!
@@ -9,7 +9,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{Position, RestockId, Shard, cursor::Cursor, delivery, planning, product::Product, subscribing};
+use crate::product::StoredProduct;
+use crate::{
+    Position, RestockId, Shard, ShardCount, cursor::Cursor, delivery, planning, product::Product, subscribing,
+};
 
 mod planner;
 mod request;
@@ -40,6 +43,8 @@ enum Mistake {
     SweepWithoutTicket,
     /// A job that has nothing more to do closes the fan-out whosever ticket it has.
     CloseAnothers,
+    /// The number of shards is set to a smaller one as well.
+    LowerShards,
 }
 
 #[derive(Debug, Clone)]
@@ -53,6 +58,8 @@ struct Protocol {
     troubles: u8,
     /// How many events may come to a second planner beside the first.
     twins: u8,
+    /// The number of shards that the list may be raised to, from one.
+    shards: ShardCount,
     begins: Begins,
 }
 
@@ -65,18 +72,19 @@ struct Begins {
 }
 
 const SHOPPERS: usize = 2;
-const SHARD: Shard = Shard(0);
+const SHARDS: usize = 2;
+const TWO_SHARDS: ShardCount = match ShardCount::new(2) {
+    Some(two) => two,
+    None => ShardCount::ONE,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
     // The table.
     subscriptions: [Option<Subscription>; SHOPPERS],
-    /// Whose they are.
-    entries: BTreeMap<Position, usize>,
-    cursor: Cursor,
-    token: u8,
-    /// The shard's open fan-out: the job with its ticket is the living one.
-    open: Option<Job>,
+    lines: [Line; SHARDS],
+    /// The number of shards on the product's item.
+    shards: ShardCount,
     tickets: u8,
     product: Option<Product>,
     // The topics: the next event to be planned, and the jobs in line.
@@ -91,7 +99,7 @@ struct World {
     troubles: u8,
     twins: u8,
     // What happened.
-    mailed: BTreeSet<(usize, Position)>,
+    mailed: BTreeSet<(usize, Shard, Position)>,
     /// Which shoppers were answered "you wait" and got no email after that, and no answer "in stock".
     owed: [bool; SHOPPERS],
     /// How often each shopper was told of each event.
@@ -109,8 +117,20 @@ struct World {
     superseded: bool,
 }
 
+/// One shard of the waitlist.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Line {
+    /// Whose they are.
+    entries: BTreeMap<Position, usize>,
+    cursor: Cursor,
+    token: u8,
+    /// The open fan-out: the job with its ticket is the living one.
+    open: Option<Job>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Job {
+    shard: Shard,
     event: usize,
     bound: Position,
     /// Its number; a job of an earlier version has none, which is 0.
@@ -121,8 +141,13 @@ struct Job {
 enum Act {
     /// A request takes its next step; its clock says this.
     Request(usize, i64),
+    /// A request begins with a number of shards that it has read earlier, and its clock says this.
+    Begin(usize, ShardCount, i64),
     /// A request ends without an answer.
     RequestDies(usize),
+    /// Another shopper's request has found the list long.
+    Raise,
+    LowerShards,
     Plan,
     PlannerDies,
     /// An event that is being planned, or is planned, is delivered again to another planner.
@@ -132,9 +157,9 @@ enum Act {
     Work(usize, Trouble),
     WorkerDies(usize),
     /// A sweep puts the fan-out that stands still back in line.
-    Sweep,
+    Sweep(usize),
     /// A sweep takes a fan-out for one that stands still.
-    EarlySweep,
+    EarlySweep(usize),
     /// A job is delivered again while its worker works on.
     Zombie(usize),
 }
@@ -144,20 +169,35 @@ fn restock(event: usize) -> RestockId {
 }
 
 impl World {
-    fn write_cursor(&mut self, cursor: &Cursor, seen: Option<&str>) -> bool {
-        let won = seen.unwrap_or("0") == self.token.to_string();
+    fn line(&self, shard: Shard) -> &Line {
+        &self.lines[usize::from(shard.0)]
+    }
+
+    fn line_mut(&mut self, shard: Shard) -> &mut Line {
+        &mut self.lines[usize::from(shard.0)]
+    }
+
+    /// What a read of the product's item gives.
+    fn stored(&self) -> StoredProduct {
+        StoredProduct { product: self.product.clone(), shards: self.shards }
+    }
+
+    fn write_cursor(&mut self, shard: Shard, cursor: &Cursor, seen: Option<&str>) -> bool {
+        let line = self.line_mut(shard);
+        let won = seen.unwrap_or("0") == line.token.to_string();
         if won {
-            self.unlawful |= cursor.committed < self.cursor.committed;
-            self.cursor = cursor.clone();
-            self.token += 1;
+            let back = cursor.committed < line.cursor.committed;
+            line.cursor = cursor.clone();
+            line.token += 1;
+            self.unlawful |= back;
         }
         won
     }
 
     /// Whether the worker that announced the call in flight lives and has not committed it yet: it
     /// does so long before the call looks old.
-    fn flies(&self) -> bool {
-        self.workers.iter().any(|worker| worker.has_written(self.token))
+    fn flies(&self, shard: Shard) -> bool {
+        self.workers.iter().any(|worker| worker.has_written(shard, self.line(shard).token))
     }
 
     fn new_ticket(&mut self) -> u8 {
@@ -165,22 +205,22 @@ impl World {
         self.tickets
     }
 
-    /// Whether the open fan-out has this ticket.
-    fn is_current(&self, ticket: u8) -> bool {
-        self.open.is_some_and(|open| open.ticket == ticket)
+    /// Whether the job has the ticket of its shard's open fan-out.
+    fn is_current(&self, job: Job) -> bool {
+        self.line(job.shard).open.is_some_and(|open| open.ticket == job.ticket)
     }
 
-    /// The jobs in line or being worked on that will not be dropped.
-    fn living_jobs(&self) -> usize {
+    /// The jobs of a shard in line or being worked on that will not be dropped.
+    fn living_jobs(&self, shard: Shard) -> usize {
         let jobs = self.jobs.iter().copied().chain(self.workers.iter().filter_map(Worker::living_job));
-        jobs.filter(|job| job.ticket == 0 || self.is_current(job.ticket)).count()
+        jobs.filter(|job| job.shard == shard && (job.ticket == 0 || self.is_current(*job))).count()
     }
 
-    /// Whether a fan-out is open, and no job of it is anywhere.
-    fn stands_still(&self) -> bool {
-        let Some(Job { ticket, .. }) = self.open else { return false };
+    /// Whether a fan-out of the shard is open, and no job of it is anywhere.
+    fn stands_still(&self, shard: Shard) -> bool {
+        let Some(Job { ticket, .. }) = self.line(shard).open else { return false };
         let second = self.second.as_ref().is_some_and(|(_, planner)| planner.publishes(ticket));
-        self.living_jobs() == 0 && !second && !self.planner.publishes(ticket)
+        self.living_jobs(shard) == 0 && !second && !self.planner.publishes(ticket)
     }
 
     fn put_in_line(&mut self, job: Job) {
@@ -193,7 +233,7 @@ impl World {
 fn at_rest(protocol: &Protocol, world: &World) -> bool {
     world.next_event == protocol.events.len()
         && world.second.is_none()
-        && world.open.is_none()
+        && world.lines.iter().all(|line| line.open.is_none())
         && world.jobs.is_empty()
         && world.workers == [Worker::Idle, Worker::Idle]
         && world.requests.iter().all(|request| matches!(request, Request::Done(_) | Request::Idle))
@@ -211,10 +251,8 @@ impl Model for Protocol {
     fn init_states(&self) -> Vec<World> {
         let mut world = World {
             subscriptions: [None; SHOPPERS],
-            entries: BTreeMap::new(),
-            cursor: Cursor::default(),
-            token: 0,
-            open: None,
+            lines: Default::default(),
+            shards: ShardCount::ONE,
             tickets: 0,
             product: None,
             next_event: 0,
@@ -237,7 +275,7 @@ impl Model for Protocol {
         };
         for index in 0..self.begins.answered {
             while !matches!(world.requests[index], Request::Done(_)) {
-                self.request(&mut world, index, if index == 0 { EARLY } else { LATE });
+                self.request(&mut world, index, ShardCount::ONE, if index == 0 { EARLY } else { LATE });
             }
         }
         while world.next_event < self.begins.planned {
@@ -249,9 +287,14 @@ impl Model for Protocol {
     fn actions(&self, world: &World, acts: &mut Vec<Act>) {
         for (index, request) in world.requests.iter().enumerate() {
             let Some(chooses) = self.chooses_position(request) else { continue };
-            acts.push(Act::Request(index, EARLY));
-            if chooses {
-                acts.push(Act::Request(index, LATE));
+            for clock in [EARLY, LATE].into_iter().take(1 + usize::from(chooses)) {
+                if *request == Request::Idle {
+                    let read = [ShardCount::ONE, world.shards].into_iter();
+                    let read = read.take(1 + usize::from(world.shards > ShardCount::ONE));
+                    acts.extend(read.map(|known| Act::Begin(index, known, clock)));
+                } else {
+                    acts.push(Act::Request(index, clock));
+                }
             }
             // A request that ends is its shopper's own matter: two requests are enough to see what comes of it.
             if world.troubles > 0 && world.requests.len() <= 2 && matches!(request, Request::Asks(..)) {
@@ -264,10 +307,18 @@ impl Model for Protocol {
                 acts.push(Act::PlannerDies);
             }
         }
-        if world.stands_still() {
-            acts.push(Act::Sweep);
-        } else if world.open.is_some() && world.troubles > 0 {
-            acts.push(Act::EarlySweep);
+        if world.shards < self.shards {
+            acts.push(Act::Raise);
+        } else if self.mistake == Mistake::LowerShards && world.shards > ShardCount::ONE {
+            acts.push(Act::LowerShards);
+        }
+        for shard in self.shards.all() {
+            let index = usize::from(shard.0);
+            if world.stands_still(shard) {
+                acts.push(Act::Sweep(index));
+            } else if world.line(shard).open.is_some() && world.troubles > 0 {
+                acts.push(Act::EarlySweep(index));
+            }
         }
         if world.second.is_some() {
             acts.push(Act::PlanSecond);
@@ -293,7 +344,14 @@ impl Model for Protocol {
         let mut next = world.clone();
         let ordinary = matches!(
             act,
-            Act::Request(..) | Act::Plan | Act::Take(..) | Act::Work(_, Trouble::None) | Act::Sweep
+            Act::Request(..)
+                | Act::Begin(..)
+                | Act::Raise
+                | Act::LowerShards
+                | Act::Plan
+                | Act::Take(..)
+                | Act::Work(_, Trouble::None)
+                | Act::Sweep(_)
         );
         if !ordinary && !matches!(act, Act::PlanTwice(_) | Act::PlanSecond) {
             next.troubles -= 1;
@@ -301,7 +359,10 @@ impl Model for Protocol {
         next.crashed |= matches!(act, Act::PlannerDies | Act::WorkerDies(_));
         next.redelivered += u8::from(matches!(act, Act::Zombie(_)));
         match act {
-            Act::Request(index, clock) => self.request(&mut next, index, clock),
+            Act::Request(index, clock) => self.request(&mut next, index, ShardCount::ONE, clock),
+            Act::Begin(index, known, clock) => self.request(&mut next, index, known, clock),
+            Act::Raise => next.shards = self.shards,
+            Act::LowerShards => next.shards = ShardCount::ONE,
             Act::RequestDies(index) => next.requests[index] = Request::Done(None),
             Act::Plan => self.plan(&mut next),
             Act::PlannerDies => next.planner = Planner::Idle,
@@ -312,12 +373,12 @@ impl Model for Protocol {
             Act::PlanSecond => self.plan_second(&mut next),
             Act::Take(index, job) => next.workers[index] = Worker::Open(next.jobs.remove(job)),
             Act::Work(index, trouble) => self.work(&mut next, index, trouble)?,
-            Act::Sweep | Act::EarlySweep => {
-                let swept = next.open?;
+            Act::Sweep(line) | Act::EarlySweep(line) => {
+                let swept = next.lines[line].open?;
                 let without = self.mistake == Mistake::SweepWithoutTicket;
                 let job = Job { ticket: if without { 0 } else { next.new_ticket() }, ..swept };
                 if !without {
-                    next.open = Some(job);
+                    next.lines[line].open = Some(job);
                 }
                 next.put_in_line(job);
             }
@@ -358,10 +419,11 @@ impl Model for Protocol {
                 |_: &Self, world: &World| !world.superseded,
             ),
             Property::always("nobody has two living jobs, but by a redelivery", |_: &Self, world: &World| {
-                world.living_jobs() <= 1 + usize::from(world.redelivered)
+                let most = 1 + usize::from(world.redelivered);
+                [Shard(0), Shard(1)].iter().all(|shard| world.living_jobs(*shard) <= most)
             }),
             Property::always("nobody waits for a sweep, but after a crash", |_: &Self, world: &World| {
-                world.crashed || !world.stands_still()
+                world.crashed || ![Shard(0), Shard(1)].iter().any(|shard| world.stands_still(*shard))
             }),
             Property::sometimes("somebody is told", |_: &Self, world: &World| {
                 world.told.iter().flatten().any(|times| *times == 1)
@@ -396,7 +458,8 @@ const PLANNED: Begins = Begins { answered: 2, planned: 1 };
 
 /// The protocol without a mistake, from the beginning.
 fn right(requests: &'static [Asker], events: &'static [bool], troubles: u8) -> Protocol {
-    Protocol { mistake: Mistake::None, requests, events, troubles, twins: 0, begins: Begins::default() }
+    let (shards, begins) = (ShardCount::ONE, Begins::default());
+    Protocol { mistake: Mistake::None, requests, events, troubles, twins: 0, shards, begins }
 }
 
 #[test]
@@ -454,6 +517,28 @@ fn nor_are_two_for_one_of_whom_a_stranger_asks() {
 }
 
 #[test]
+fn nor_is_one_who_asks_while_the_list_gets_more_shards() {
+    Protocol { shards: TWO_SHARDS, ..right(ONE, BACK_AGAIN, 0) }.checked().assert_properties();
+}
+
+#[test]
+#[ignore = "minutes"]
+fn nor_is_one_who_asks_while_the_list_gets_more_shards_whatever_goes_wrong() {
+    Protocol { shards: TWO_SHARDS, ..right(ONE, BACK_AGAIN, 1) }.checked().assert_properties();
+}
+
+#[test]
+fn nor_are_two_who_ask_while_the_list_gets_more_shards() {
+    Protocol { shards: TWO_SHARDS, ..right(TWO, RESTOCK, 0) }.checked().assert_properties();
+}
+
+#[test]
+#[ignore = "minutes"]
+fn nor_are_two_who_ask_while_the_list_gets_more_shards_and_a_worker_dies() {
+    Protocol { shards: TWO_SHARDS, ..right(TWO, RESTOCK, 1) }.checked().assert_properties();
+}
+
+#[test]
 fn each_mistake_is_found() {
     let at = |mistake, requests, troubles| Protocol { mistake, ..right(requests, BACK_AGAIN, troubles) };
     let once = |mistake, requests| Protocol { mistake, ..right(requests, RESTOCK, 1) };
@@ -462,6 +547,7 @@ fn each_mistake_is_found() {
     let sold_out =
         |mistake| Protocol { mistake, begins: SOLD_OUT_IN_FAN_OUT, ..right(AND_A_STRANGER, BACK_AGAIN, 0) };
     let twins = |mistake| Protocol { twins: 1, mistake, ..right(ONE, RESTOCK, 0) };
+    let raised = |mistake| Protocol { mistake, shards: TWO_SHARDS, ..right(ONE, RESTOCK, 0) };
     for protocol in [
         at(Mistake::Planning(planning::Mutant::EndsBeforeStock), ONE, 1),
         at(Mistake::Planning(planning::Mutant::BoundBeforeEnds), TWO, 0),
@@ -491,6 +577,9 @@ fn each_mistake_is_found() {
         stranger(Mistake::Subscribing(subscribing::Mutant::NoTakeOver)),
         stranger(Mistake::MoveByAnybody),
         sold_out(Mistake::Subscribing(subscribing::Mutant::MoveUnchecked)),
+        raised(Mistake::Planning(planning::Mutant::ShardsBeforeStock)),
+        raised(Mistake::Subscribing(subscribing::Mutant::ShardBeforeRaise)),
+        raised(Mistake::LowerShards),
     ] {
         let mistake = protocol.mistake;
         let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);

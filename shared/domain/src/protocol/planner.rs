@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Job, Mistake, Protocol, SHARD, World, restock};
+use super::{Job, Mistake, Protocol, World, restock};
 use crate::job::Ticket;
 use crate::planning::{BoundWrite, Mutant, Planning, ShardEnd, Step};
 use crate::product::Product;
@@ -102,14 +102,15 @@ impl Protocol {
     /// Does the next step of `planning`, an access of the table or a publication, and answers it.
     fn access(&self, world: &mut World, event: usize, planning: &mut Planning) {
         match planning.next() {
-            Step::ReadProduct => planning.on_product(world.product.clone()),
+            Step::ReadProduct => planning.on_product(world.stored()),
             Step::RecordStockUpdate(update) => {
                 // As the condition of the table's write decides.
                 if world.product.as_ref().map(|known| &known.version) == update.seen.as_ref() {
-                    let update = update.clone();
-                    let before = world.product.take();
-                    let (bound, bound_of) =
-                        before.as_ref().map_or((None, None), |known| (known.bound, known.bound_of.clone()));
+                    let (update, before) = (update.clone(), world.stored());
+                    let (bound, bound_of, planned) = world
+                        .product
+                        .take()
+                        .map_or((None, None, None), |known| (known.bound, known.bound_of, known.planned));
                     world.product = Some(Product {
                         quantity: update.quantity,
                         version: update.version,
@@ -117,34 +118,37 @@ impl Protocol {
                         recent: update.recent,
                         bound,
                         bound_of,
-                        planned: before.as_ref().and_then(|known| known.planned.clone()),
+                        planned,
                         product: update.details,
                     });
                     planning.on_recorded(before);
                 } else {
-                    planning.on_refused(world.product.clone());
+                    planning.on_refused(world.stored());
                 }
             }
-            Step::ReadEnds => {
-                let last = world.entries.last_key_value().map(|(position, _)| *position);
-                planning.on_ends(vec![ShardEnd { shard: SHARD, last, used: true }]);
+            Step::ReadEnds(shards) => {
+                let last = |shard| world.line(shard).entries.last_key_value().map(|(at, _)| *at);
+                let end = |shard| ShardEnd { shard, last: last(shard), used: true };
+                planning.on_ends(shards.all().map(end).collect());
             }
             Step::FixBound { restock, version, bound } => {
                 planning.on_bound(self.fix_bound(world, restock, version, bound));
             }
-            Step::ReadCursors(_) => planning.on_cursors(|_| Some(&world.cursor)),
+            Step::ReadCursors(_) => planning.on_cursors(|shard| Some(&world.line(shard).cursor)),
             Step::CloseDelivered(jobs) => {
                 for job in jobs {
-                    world.open = world.open.filter(|open| open.bound > job.bound);
+                    let line = world.line_mut(job.shard);
+                    line.open = line.open.filter(|open| open.bound > job.bound);
                 }
                 planning.on_closed();
             }
             Step::OpenFanOuts(jobs) => {
                 let mut opened = Vec::new();
                 for job in jobs {
-                    if world.open.is_none_or(|open| open.bound <= job.bound) {
+                    if world.line(job.shard).open.is_none_or(|open| open.bound <= job.bound) {
                         let ticket = world.new_ticket();
-                        world.open = Some(Job { event, bound: job.bound, ticket });
+                        let open = Job { shard: job.shard, event, bound: job.bound, ticket };
+                        world.line_mut(job.shard).open = Some(open);
                         opened.push(job.with_ticket(Ticket::parse(&ticket.to_string()).unwrap()));
                     }
                 }
@@ -153,7 +157,8 @@ impl Protocol {
             Step::Emit(jobs) => {
                 for job in jobs {
                     debug_assert_eq!(job.restock_id, restock(event));
-                    world.put_in_line(Job { event, bound: job.bound, ticket: number(job) });
+                    let (shard, bound) = (job.shard, job.bound);
+                    world.put_in_line(Job { shard, event, bound, ticket: number(job) });
                 }
                 planning.on_emitted();
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Job, Mistake, Protocol, World, restock};
+use crate::Shard;
 use crate::cursor::OnUnknown;
 use crate::delivery::{
     Acquire, CallOutcome, Delivery, End, FLIGHT_LIMIT, Now, Pace, RateAnswer, RecipientOutcome, Refusal, Row,
@@ -85,8 +86,9 @@ impl Worker {
     }
 
     /// Whether it lives and has written the cursor last, so that it commits the call in flight long before that looks old.
-    pub(super) fn has_written(&self, token: u8) -> bool {
-        matches!(self, Self::Hold(hold) if hold.delivery.has_written(named(token).as_deref()))
+    pub(super) fn has_written(&self, shard: Shard, token: u8) -> bool {
+        let has_written = |hold: &Hold| hold.delivery.has_written(named(token).as_deref());
+        matches!(self, Self::Hold(hold) if hold.job.shard == shard && has_written(hold))
     }
 }
 
@@ -108,7 +110,7 @@ impl Protocol {
             }
             Worker::Passed { next, .. } if trouble == Trouble::None => {
                 if self.mistake == Mistake::TicketAfterPublication {
-                    world.open = Some(next);
+                    world.line_mut(next.shard).open = Some(next);
                 } else {
                     world.put_in_line(next);
                 }
@@ -121,31 +123,31 @@ impl Protocol {
 
     /// Each write of the fan-out is conditional on the job's ticket, unless it has none.
     fn hand_over(&self, world: &mut World, index: usize, job: Job, more: bool) {
-        let ours = job.ticket == 0 || world.is_current(job.ticket);
+        let ours = job.ticket == 0 || world.is_current(job);
         world.workers[index] = Worker::Idle;
         if !more {
             if ours || self.mistake == Mistake::CloseAnothers {
-                world.open = None;
+                world.line_mut(job.shard).open = None;
             }
         } else if ours {
             let next = Job { ticket: world.new_ticket(), ..job };
             if self.mistake == Mistake::TicketAfterPublication {
                 world.put_in_line(next);
             } else {
-                world.open = Some(next);
+                world.line_mut(next.shard).open = Some(next);
             }
             world.workers[index] = Worker::Passed { job, next };
         }
     }
 
     fn acquire(&self, world: &mut World, index: usize, job: Job) -> Option<()> {
-        let lives = job.ticket == 0 || world.is_current(job.ticket);
+        let lives = job.ticket == 0 || world.is_current(job);
         if !lives && self.mistake != Mistake::KeepSuperseded {
             world.workers[index] = Worker::Idle;
             return Some(());
         }
         // A call in flight is young as long as its worker lives.
-        let flies = world.flies();
+        let flies = world.flies(job.shard);
         let age = if flies { Duration::ZERO } else { FLIGHT_LIMIT };
         let now = Now { wall: Timestamp::UNIX_EPOCH + age, uptime: Duration::ZERO };
         let terms = Terms {
@@ -160,14 +162,15 @@ impl Protocol {
                 _ => None,
             },
         };
-        let token = named(world.token);
+        let line = world.line(job.shard);
+        let (token, in_flight) = (named(line.token), line.cursor.in_flight.is_some());
         let product = world.product.as_ref()?;
-        world.workers[index] = match Delivery::acquire(terms, product, &world.cursor, token.as_deref(), now) {
+        world.workers[index] = match Delivery::acquire(terms, product, &line.cursor, token.as_deref(), now) {
             Acquire::Busy { .. } => return None,
             Acquire::NotPlanned => Worker::Idle,
             Acquire::Acquired(mut delivery) => {
                 world.superseded |= !lives;
-                if world.cursor.in_flight.is_some() && !flies {
+                if in_flight && !flies {
                     world.doubts += 1;
                 }
                 // The counts are no part of the model.
@@ -215,8 +218,9 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                     Trouble::Throttled => return None,
                     _ => true,
                 };
-                let won = applied && world.write_cursor(write.cursor, write.fencing_token);
-                let token = if won { named(world.token) } else { None }.unwrap_or_else(|| "lost".to_owned());
+                let won = applied && world.write_cursor(job.shard, write.cursor, write.fencing_token);
+                let token = if won { named(world.line(job.shard).token) } else { None };
+                let token = token.unwrap_or_else(|| "lost".to_owned());
                 let answered = !matches!(trouble, Trouble::Unanswered { .. });
                 match (answered, won) {
                     (true, true) => delivery.on_written(token, Written::Won),
@@ -237,7 +241,7 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
             Step::Send(announced) => {
                 let bound = world.product.as_ref().and_then(|product| product.bound);
                 for (position, shopper) in announced.into_recipients() {
-                    world.mailed.insert((*shopper, *position));
+                    world.mailed.insert((*shopper, job.shard, *position));
                     world.owed[*shopper] = false;
                     world.told[job.event][*shopper] += 1;
                     world.unlawful |= !*looked || Some(*position) > bound;
@@ -250,7 +254,7 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                 *looked = true;
             }
             Step::ReadEntries { after, through, limit } => {
-                let mut ahead = world.entries.range(after.next()..=through);
+                let mut ahead = world.line(job.shard).entries.range(after.next()..=through);
                 let entries: Vec<_> = ahead
                     .by_ref()
                     .take(limit)
@@ -261,11 +265,14 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                 delivery.on_entries(entries, last);
             }
             Step::ReadPending(positions) => {
-                let there = |position| Some((position, Row::Waiting(*world.entries.get(&position)?)));
+                let entries = &world.line(job.shard).entries;
+                let there = |position| Some((position, Row::Waiting(*entries.get(&position)?)));
                 let rows = positions.iter().copied().filter_map(there).collect();
                 delivery.on_pending(rows);
             }
-            Step::ReadFencingToken => delivery.on_fencing_token(named(world.token).as_deref()),
+            Step::ReadFencingToken => {
+                delivery.on_fencing_token(named(world.line(job.shard).token).as_deref());
+            }
             Step::ReadTally | Step::WriteFailed(_) | Step::Finished(_) => return None,
         }
         break;

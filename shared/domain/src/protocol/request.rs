@@ -89,11 +89,11 @@ impl Protocol {
         };
         answers().any(|(shopper, answer)| {
             let Some(before) = answer.before else { return false };
-            let emails = world.mailed.iter().filter(|(of, _)| *of == shopper).count();
+            let emails = world.mailed.keys().filter(|(of, _)| *of == shopper).count();
             // Where they asked twice at the same time, the other answer may have told them.
             let is_told =
                 |(of, other): (usize, &Answer)| of == shopper && other.in_stock && other.place > answer.place;
-            emails <= before && !answers().any(is_told)
+            emails <= before && !world.passed[shopper] && !answers().any(is_told)
         })
     }
 
@@ -201,7 +201,7 @@ impl World {
     /// At how many places a shopper has got an email, without those in a call that is not committed: a request that meets
     /// that is as good as one before it.
     fn committed_emails(&self, shopper: usize) -> Emails {
-        self.mailed.iter().filter(|(of, at)| *of == shopper && self.cursor.is_consumed(*at)).count()
+        self.mailed.keys().filter(|(of, at)| *of == shopper && self.cursor.is_consumed(*at)).count()
     }
 
     /// Writes a subscription and its entry.

@@ -182,7 +182,7 @@ impl Pages {
     }
 }
 
-/// The longest pause before what DynamoDB left undone is asked for the first time again; it doubles from then on.
+/// The longest pause before the first repeat of a request that DynamoDB left undone; it doubles from then on.
 const FIRST_PAUSE: Duration = Duration::from_millis(50);
 /// The longest of all.
 const LONGEST_PAUSE: Duration = Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! What DynamoDB leaves undone of a request is asked for again, and not at once.
+//! Keys of a request that DynamoDB leaves undone are asked for again, and not at once.
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 

@@ -243,7 +243,7 @@ fn demand_of(
 ) {
     match mode {
         "resend" => {
-            // Only who was in doubt twice is passed: two kills at the calls to the same people.
+            // Only people who were in doubt twice are passed: two kills at the calls to them.
             report.demand(got.lost <= written_down, || {
                 format!("{}: {} lost, {written_down} written down", place(), got.lost)
             });

@@ -21,9 +21,9 @@ pub(crate) enum Mutant {
     NoSecondLook,
     /// An answer that came late is left for the next announcement.
     NoLateCommit,
-    /// It is not remembered that a call was in doubt.
+    /// The cursor does not remember that a call was in doubt.
     ForgetDoubt,
-    /// Nor of those of its recipients whom SES throttles when they are sent to again.
+    /// The cursor forgets it of recipients whom SES throttles the second time.
     ForgetDoubtOfRetries,
     /// What SES throttled is not kept for a retry.
     ForgetRetries,

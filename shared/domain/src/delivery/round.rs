@@ -144,6 +144,27 @@ impl<R> Delivery<R> {
     }
 }
 
+impl<R> State<R> {
+    /// Whether the next announcement is still to come, and nothing must be written before it that the cursor here presumes.
+    fn leads_to_an_announcement(&self) -> bool {
+        matches!(
+            self,
+            Self::Begin
+                | Self::Look(_)
+                | Self::Depart { .. }
+                | Self::BackOff
+                | Self::Greet
+                | Self::ReadProduct(_)
+                | Self::AskRate
+                | Self::ReadEntries { .. }
+                | Self::ReadPending(_)
+                | Self::Reserve { .. }
+                | Self::Wait { .. }
+                | Self::CutRate { .. }
+        )
+    }
+}
+
 /// Whether it is longer than `limit` from then to now.
 pub(super) fn is_longer(then: Timestamp, now: Timestamp, limit: Duration) -> bool {
     Duration::try_from(now.duration_since(then)).is_ok_and(|passed| passed > limit)

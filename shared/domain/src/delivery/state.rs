@@ -99,27 +99,6 @@ pub(super) enum State<R> {
     Unanswered,
 }
 
-impl<R> State<R> {
-    /// Whether the next announcement is still to come, and nothing must be written before it that the cursor here presumes.
-    pub(super) fn leads_to_an_announcement(&self) -> bool {
-        matches!(
-            self,
-            Self::Begin
-                | Self::Look(_)
-                | Self::Depart { .. }
-                | Self::BackOff
-                | Self::Greet
-                | Self::ReadProduct(_)
-                | Self::AskRate
-                | Self::ReadEntries { .. }
-                | Self::ReadPending(_)
-                | Self::Reserve { .. }
-                | Self::Wait { .. }
-                | Self::CutRate { .. }
-        )
-    }
-}
-
 /// What follows once a call in doubt is resolved.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum AfterDoubt {

@@ -217,7 +217,7 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
         }
         match delivery.next(time(trouble, *looked, *late)) {
             Step::Report(_) => continue,
-            // What was answered late is not committed at once.
+            // The late answer is not committed at once.
             Step::Greet if trouble == Trouble::Late && *late => {}
             Step::Greet | Step::CutRate { .. } | Step::WriteShardSummary(_) => {
                 delivery.on_done();

@@ -234,7 +234,7 @@ mod tests {
         let mut pauses = Pauses::default();
         for (asked, left, random, expected) in [
             (3, 3, 0, Some(25)),
-            (3, 3, u32::MAX / 2, Some(74)),
+            (3, 3, u32::MAX / 2, Some(75)),
             (3, 2, u32::MAX, Some(50)),
             (2, 2, u32::MAX, Some(100)),
             (2, 0, u32::MAX, Some(0)),

@@ -42,7 +42,7 @@ const RESERVED_PERCENT: Setting = Setting::with_default(
 const ON_UNKNOWN: Setting = Setting::with_default(
     "ON_UNKNOWN",
     "resend",
-    "what to do with a call whose outcome is unknown: `resend` or `skip`",
+    "what to do with a call whose outcome is unknown, the first time: `resend` or `skip`",
 );
 const SLICE_SECONDS: Setting = Setting::with_default(
     "SLICE_SECONDS",

@@ -39,6 +39,8 @@ mod outcome;
 const SILENCE: Duration = Duration::from_secs(20);
 /// The longest that is waited for that.
 const GREETING: Duration = Duration::from_secs(3);
+/// How long one attempt of a question that may be repeated may take.
+const QUESTION: Duration = Duration::from_secs(3);
 
 /// SES, with the shop that mails.
 pub(crate) struct Mailer {
@@ -72,6 +74,8 @@ impl Mailer {
     pub(crate) fn new(aws: &SdkConfig, config: &Config) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(2))
+            // There is one attempt; left out, the table's time-out of an attempt would hold.
+            .operation_attempt_timeout(CALL_TIMEOUT)
             .operation_timeout(CALL_TIMEOUT)
             .build();
         let ses = aws_sdk_sesv2::config::Builder::from(aws)
@@ -95,7 +99,14 @@ impl Mailer {
 
     /// The rate that the account may send at.
     pub(crate) async fn account_rate(&self) -> Result<Rate, NoRate> {
-        let patient = aws_sdk_sesv2::config::Builder::new().retry_config(RetryConfig::standard());
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .operation_attempt_timeout(QUESTION)
+            .operation_timeout(CALL_TIMEOUT)
+            .build();
+        let patient = aws_sdk_sesv2::config::Builder::new()
+            .retry_config(RetryConfig::standard())
+            .timeout_config(timeouts);
         let asked = self.client.get_account().customize().config_override(patient).send().await;
         self.heard(&asked);
         let account = asked.map_err(|error: SdkError<GetAccountError>| NoRate {

@@ -688,6 +688,15 @@ async fn asked_for_latency_delays_a_call() {
 }
 
 #[tokio::test]
+async fn a_late_answer_leaves_the_mails_captured() {
+    let bench = Bench::new().await;
+    bench.faults(json!({"answerMs": 60_000})).await;
+    let impatient = tokio::time::timeout(Duration::from_secs(1), bench.send(many(2))).await;
+    assert!(impatient.is_err(), "answered before it was asked to");
+    assert_eq!(bench.messages("").await.len(), 2);
+}
+
+#[tokio::test]
 async fn the_list_filters_by_id_source_and_recipient_and_pages() {
     let bench = Bench::new().await;
     bench.send(many(40)).await.unwrap();

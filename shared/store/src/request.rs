@@ -1,6 +1,7 @@
 //! The requests that more than one module makes.
 
 use std::mem;
+use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
@@ -199,7 +200,65 @@ impl Pages {
     }
 }
 
+/// The longest pause before the first repeat of a request that DynamoDB left undone; it doubles from then on.
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+/// The longest of all.
+const LONGEST_PAUSE: Duration = Duration::from_secs(2);
+/// How often in a row DynamoDB may leave all of a request undone.
+const MOST_IN_VAIN: u32 = 8;
+
+/// The pauses between requests of which DynamoDB leaves a part undone because it is busy: its documentation asks for a growing one,
+/// since a request that comes at once is refused again.
+#[derive(Default)]
+pub(crate) struct Pauses {
+    in_vain: u32,
+}
+
+impl Pauses {
+    /// The pause, made of these `random` bits, after a request for `asked` of which `left` are undone; `None` where so many in a
+    /// row came to nothing that it is an error.
+    pub(crate) fn after(&mut self, asked: usize, left: usize, random: u32) -> Option<Duration> {
+        if left == 0 {
+            self.in_vain = 0;
+            return Some(Duration::ZERO);
+        }
+        self.in_vain = if left < asked { 1 } else { self.in_vain + 1 };
+        if self.in_vain > MOST_IN_VAIN {
+            return None;
+        }
+        let longest = FIRST_PAUSE.saturating_mul(1 << (self.in_vain - 1)).min(LONGEST_PAUSE);
+        // Between a half of it and the whole: workers that were refused together do not come back together.
+        Some(longest.mul_f64(0.5 + f64::from(random) / f64::from(u32::MAX) / 2.0))
+    }
+}
+
 /// A number of items as DynamoDB counts them.
 pub(crate) fn counted(count: i32) -> u64 {
     u64::try_from(count).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_a_limit_while_all_is_left_undone_and_begin_anew_with_progress() {
+        let ms = |pause: Option<Duration>| pause.map(|pause| pause.as_millis());
+        let mut pauses = Pauses::default();
+        let longest: Vec<_> = (0..9).map(|_| ms(pauses.after(3, 3, u32::MAX))).collect();
+        let expected = [50, 100, 200, 400, 800, 1_600, 2_000, 2_000].map(Some);
+        assert_eq!((&longest[..8], longest[8]), (&expected[..], None));
+
+        let mut pauses = Pauses::default();
+        for (asked, left, random, expected) in [
+            (3, 3, 0, Some(25)),
+            (3, 3, u32::MAX / 2, Some(75)),
+            (3, 2, u32::MAX, Some(50)),
+            (2, 2, u32::MAX, Some(100)),
+            (2, 0, u32::MAX, Some(0)),
+            (9, 9, u32::MAX, Some(50)),
+        ] {
+            assert_eq!(ms(pauses.after(asked, left, random)), expected, "{left} of {asked}");
+        }
+    }
 }

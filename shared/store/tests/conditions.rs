@@ -347,7 +347,7 @@ async fn an_earlier_fan_out_neither_opens_nor_closes_a_later_one() {
     assert_eq!(store.fan_outs().close(&earlier).await.unwrap(), REFUSED);
     let mut bucket = store.fan_outs().bucket(SHARD.bucket(&product("p"), BUCKETS));
     let page = bucket.next().await.unwrap().unwrap();
-    let found: Vec<Job> = page.into_iter().map(|row| row.unwrap().fan_out.job).collect();
+    let found: Vec<Job> = page.into_iter().map(|row| row.unwrap().job).collect();
     assert_eq!(found, std::slice::from_ref(&later));
     assert!(bucket.next().await.unwrap().is_none());
     assert_eq!(store.fan_outs().close(&later).await.unwrap(), APPLIED);

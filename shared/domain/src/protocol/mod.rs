@@ -1,13 +1,14 @@
 //! The protocol of joining, planning and delivering, checked in every interleaving at small
 //! sizes: a few requests of one or two shoppers, made by them or by strangers who know their addresses, one shard that may be
-//! raised to two at any moment, calls of one, two workers, two or three stock events, a crash, a redelivery, a throttled call or the end of a slice at any step, and clocks that give
-//! any position. The decisions are the crate's own; only the table, the topics and the processes
+//! raised to two at any moment, calls of one, two workers, two or three stock events, a crash, a redelivery, a throttled call,
+//! one whose answer never comes or comes late, or the end of a slice at any step, and clocks that give any position. The
+//! decisions are the crate's own; only the table, the topics and the processes
 //! around them are modelled, each access to the table being one step.
 //!
 //! Each mistake in [`Mistake`] makes the checker find somebody lost or told twice, which shows
 //! that it could.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use crate::product::StoredProduct;
 use crate::{
@@ -99,7 +100,12 @@ struct World {
     troubles: u8,
     twins: u8,
     // What happened.
-    mailed: BTreeSet<(usize, Shard, Position)>,
+    /// How many emails have gone to whom, at which place.
+    mailed: BTreeMap<(usize, Shard, Position), u8>,
+    /// Who was written down as passed, because their call was in doubt.
+    passed: [bool; SHOPPERS],
+    /// Whether a call got no answer.
+    unheard: bool,
     /// Which shoppers were answered "you wait" and got no email after that, and no answer "in stock".
     owed: [bool; SHOPPERS],
     /// How often each shopper was told of each event.
@@ -194,10 +200,15 @@ impl World {
         won
     }
 
-    /// Whether the worker that announced the call in flight lives and has not committed it yet: it
-    /// does so long before the call looks old.
-    fn flies(&self, shard: Shard) -> bool {
+    /// Whether the worker that announced the call in flight lives and has not committed it yet.
+    fn has_announcer(&self, shard: Shard) -> bool {
         self.workers.iter().any(|worker| worker.has_written(shard, self.line(shard).token))
+    }
+
+    /// Whether it will have done so long before the call looks old.
+    fn flies(&self, shard: Shard) -> bool {
+        let token = self.line(shard).token;
+        self.workers.iter().any(|worker| worker.has_written(shard, token) && !worker.is_late())
     }
 
     fn new_ticket(&mut self) -> u8 {
@@ -263,7 +274,9 @@ impl Model for Protocol {
             workers: [Worker::Idle, Worker::Idle],
             troubles: self.troubles,
             twins: self.twins,
-            mailed: BTreeSet::new(),
+            mailed: BTreeMap::new(),
+            passed: [false; SHOPPERS],
+            unheard: false,
             owed: [false; SHOPPERS],
             told: vec![[0; SHOPPERS]; self.events.len()],
             doubts: 0,
@@ -333,7 +346,7 @@ impl Model for Protocol {
             }
             if world.troubles > 0 && *worker != Worker::Idle {
                 acts.extend([Act::WorkerDies(index), Act::Zombie(index)]);
-                // A lost answer is the worker's own matter: one shopper is enough to see what comes of it.
+                // A lost or late answer is the worker's own matter: one shopper is enough to see what comes of it.
                 let troubles = if world.requests.len() == 1 { &Trouble::ALL[..] } else { Trouble::OF_SES };
                 acts.extend(troubles.iter().map(|trouble| Act::Work(index, *trouble)));
             }
@@ -407,6 +420,18 @@ impl Model for Protocol {
                 world.told.iter().flatten().all(|times| *times <= 1 + world.doubts)
             }),
             Property::always(
+                "nobody is told twice, but after a crash or a call without an answer",
+                |_: &Self, world: &World| {
+                    world.crashed || world.unheard || world.mailed.values().all(|emails| *emails <= 1)
+                },
+            ),
+            Property::always("nobody gets a third email", |_: &Self, world: &World| {
+                world.mailed.values().all(|emails| *emails <= 2)
+            }),
+            Property::always("nobody is passed who was in doubt but once", |model: &Self, world: &World| {
+                !world.passed.contains(&true) || model.troubles - world.troubles >= 2
+            }),
+            Property::always(
                 "nobody finds the bound of a restock fixed twice, or gone back",
                 |_: &Self, world: &World| !world.refixed,
             ),
@@ -455,6 +480,8 @@ const BACK_AGAIN: &[bool] = &[true, false, true];
 const SOLD_OUT_IN_FAN_OUT: Begins = Begins { answered: 1, planned: 2 };
 /// Two wait, and the restock is planned.
 const PLANNED: Begins = Begins { answered: 2, planned: 1 };
+/// One waits, and the restock is planned.
+const ONE_PLANNED: Begins = Begins { answered: 1, planned: 1 };
 
 /// The protocol without a mistake, from the beginning.
 fn right(requests: &'static [Asker], events: &'static [bool], troubles: u8) -> Protocol {
@@ -465,6 +492,11 @@ fn right(requests: &'static [Asker], events: &'static [bool], troubles: u8) -> P
 #[test]
 fn a_shopper_who_asks_once_is_neither_lost_nor_told_twice_whatever_goes_wrong() {
     right(ONE, BACK_AGAIN, 1).checked().assert_properties();
+}
+
+#[test]
+fn nor_does_one_get_three_emails_however_slow_ses_is() {
+    Protocol { begins: ONE_PLANNED, ..right(ONE, RESTOCK, 3) }.checked().assert_properties();
 }
 
 #[test]
@@ -542,6 +574,7 @@ fn nor_are_two_who_ask_while_the_list_gets_more_shards_and_a_worker_dies() {
 fn each_mistake_is_found() {
     let at = |mistake, requests, troubles| Protocol { mistake, ..right(requests, BACK_AGAIN, troubles) };
     let once = |mistake, requests| Protocol { mistake, ..right(requests, RESTOCK, 1) };
+    let slow = |mistake, troubles| Protocol { begins: ONE_PLANNED, mistake, ..right(ONE, RESTOCK, troubles) };
     let planned = |mistake| Protocol { begins: PLANNED, ..once(mistake, AND_AGAIN) };
     let stranger = |mistake| Protocol { mistake, ..right(AND_A_STRANGER, RESTOCK, 0) };
     let sold_out =
@@ -561,6 +594,9 @@ fn each_mistake_is_found() {
         at(Mistake::Delivery(delivery::Mutant::DoubtYoungCall), ONE, 1),
         at(Mistake::Delivery(delivery::Mutant::PassBound), ONE, 1),
         at(Mistake::Delivery(delivery::Mutant::NoSecondLook), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::NoLateCommit), ONE, 1),
+        slow(Mistake::Delivery(delivery::Mutant::ForgetDoubt), 2),
+        slow(Mistake::Delivery(delivery::Mutant::ForgetDoubtOfRetries), 3),
         at(Mistake::Delivery(delivery::Mutant::ForgetRetries), ONE, 1),
         at(Mistake::Delivery(delivery::Mutant::ReleaseUnfenced), ONE, 1),
         at(Mistake::Delivery(delivery::Mutant::CommitUnsureAnnouncement), ONE, 1),

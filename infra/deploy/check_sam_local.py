@@ -195,7 +195,9 @@ def containers():
 
 def every_event_is_used():
     used = {event for event, _ in [*SUBSCRIBE, FIRST_RESTOCK, *NOTIFY, *RESTOCK]}
-    check("every file of events/ was used", sorted({path.name for path in (ROOT / "events").glob("*.json")} - used), [])
+    # A dead letter is a document in a topic, which no function is invoked with.
+    events = {path.name for path in (ROOT / "events").glob("*.json") if not path.name.startswith("dead-letter-")}
+    check("every event of events/ was used", sorted(events - used), [])
 
 
 def a_restock_ends_as_mails(sam, system, processes):
@@ -262,7 +264,7 @@ def main():
             sam.events("SubscribeFunction", SUBSCRIBE)
             a_restock_ends_as_mails(sam, system, processes)
             sam.events("NotifyFunction", NOTIFY)
-            check("what cannot be read is in the dead-letter topics", [system.dead_letters(topic) for topic in ("item-restocked", "notification-batches")], [4, 1])
+            check("what cannot be read is in the dead-letter topics", [system.dead_letters(topic) for topic in ("item-restocked", "notification-batches")], [6, 2])
             sam.events("RestockFunction", RESTOCK)
             every_event_is_used()
             a_shopper_and_the_inventory(sam, system, processes)

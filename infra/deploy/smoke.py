@@ -140,7 +140,9 @@ class Stack:
         return {name: sum(int(shard.get(name, 0)) for shard in shards) for name in ("sent", "failed", "skipped", "inDoubt")}
 
     def clean_up(self):
-        shards = range(int(self.functions.get_function_configuration(FunctionName=self.notify)["Environment"]["Variables"]["SHARDS"]))
+        # A list has one shard until it is long.
+        states = [item for product in self.products for item in self.items(f"P#{product}")]
+        shards = range(max([1] + [int(state.get("shards", 1)) for state in states if state["sk"] == "STATE"]))
         keys = [f"P#{product}" for product in self.products] + [f"R#{restock}" for restock in self.restocks]
         keys += [f"W#{product}#{shard}" for product in self.products for shard in shards]
         gone = 0

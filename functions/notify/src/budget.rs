@@ -1,7 +1,7 @@
 //! The send budget in the table: one item per sender, whose theoretical arrival time every worker
 //! moves before it sends. The arithmetic is `domain::budget`'s.
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{MutexGuard, PoisonError};
 
 use domain::Address;
 use domain::budget::{Cut, Lease, Rate};
@@ -16,7 +16,7 @@ const RATE_AGE_US: u64 = 300_000_000;
 const RATE_RETRY_US: u64 = 10_000_000;
 /// The pause after a cut until the next one, in microseconds.
 const CUT_PAUSE_US: u64 = 1_000_000;
-/// Workers that reserve at the same moment get in each other's way a few times at most.
+/// Processes that reserve at the same moment get in each other's way a few times at most.
 const ROUNDS: u32 = 20;
 
 /// Reserves send slots.
@@ -27,8 +27,9 @@ pub(crate) struct Budget {
     reserved: f64,
     account: Mutex<Option<(Rate, u64)>>,
     cut: std::sync::Mutex<Option<Cut>>,
-    /// Whether the last reservation found all slots free.
-    idle: AtomicBool,
+    /// Held while slots are reserved: the shards of one process would only refuse each other's writes of the one item. It holds
+    /// whether the last reservation found all slots free.
+    idle: Mutex<bool>,
 }
 
 impl Budget {
@@ -42,7 +43,7 @@ impl Budget {
             reserved,
             account: Mutex::new(None),
             cut: std::sync::Mutex::new(None),
-            idle: AtomicBool::new(false),
+            idle: Mutex::new(false),
         }
     }
 
@@ -67,8 +68,7 @@ impl Budget {
                 }
             }
         };
-        let cut = self.cut.lock().map(|cut| *cut).unwrap_or_default();
-        Ok(full.recovering(cut, now))
+        Ok(full.recovering(*self.last_cut(), now))
     }
 
     /// Reserves `slots` that may be used at `latest_us` (Unix microseconds) or before; `None`, and nothing is reserved,
@@ -80,6 +80,7 @@ impl Budget {
         latest_us: u64,
     ) -> Result<Option<Lease>, StoreError> {
         let cost = rate.cost_us(slots);
+        let mut idle = self.idle.lock().await;
         for _ in 0..ROUNDS {
             let now = clock::now_us();
             if now > latest_us {
@@ -87,7 +88,7 @@ impl Budget {
             }
             // While emails are going out: the slots are behind those that are taken. Where the rate
             // was not used up the last time, it hardly is now, and the other request comes first.
-            if !self.idle.load(Ordering::Relaxed)
+            if !*idle
                 && let Outcome::Applied(state) = self.noted(self.shared.queue(cost, now, latest_us).await?)
                 && let Some(arrival) = state.arrival_us
             {
@@ -95,7 +96,7 @@ impl Budget {
             }
             // Otherwise: they begin now.
             let started = self.noted(self.shared.start(cost, now).await?);
-            self.idle.store(started.is_applied(), Ordering::Relaxed);
+            *idle = started.is_applied();
             match started {
                 Outcome::Applied(_) => return Ok(Some(Lease::new(now, now, rate, slots))),
                 Outcome::Refused(state) if state.arrival_us.unwrap_or_default() > latest_us => {
@@ -112,7 +113,7 @@ impl Budget {
     /// so it is not cut again within a second.
     pub(crate) async fn cut(&self, rate: Rate, share: f64) -> Result<(), StoreError> {
         let now = clock::now_us();
-        let last = self.cut.lock().map(|cut| *cut).unwrap_or_default();
+        let last = *self.last_cut();
         if last.is_some_and(|cut| now.saturating_sub(cut.at_us) < CUT_PAUSE_US) {
             return Ok(());
         }
@@ -129,8 +130,59 @@ impl Budget {
     }
 
     fn remember(&self, cut: Option<Cut>) {
-        if let (Some(cut), Ok(mut known)) = (cut, self.cut.lock()) {
-            *known = Some(cut);
+        if cut.is_some() {
+            *self.last_cut() = cut;
         }
+    }
+
+    /// The last cut that is known here. A thread that died with this lock left it whole: it is written in one piece.
+    fn last_cut(&self) -> MutexGuard<'_, Option<Cut>> {
+        self.cut.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
+    use futures::future::join_all;
+
+    use super::*;
+
+    async fn budget() -> Budget {
+        let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
+        let store = store::test_util::store(&aws).await.unwrap();
+        let sender = Address::parse("shop@example.com").unwrap();
+        Budget::new(&store, &sender, Rate::new(100.0), 0.0)
+    }
+
+    #[tokio::test]
+    async fn shards_that_reserve_side_by_side_get_slots_one_after_the_other() {
+        let (budget, rate) = (budget().await, Rate::new(100.0).unwrap());
+        let latest = clock::now_us() + 60_000_000;
+        let leases = join_all((0..8).map(|_| budget.reserve(rate, 10, latest))).await;
+        let starts: Vec<u64> =
+            leases.into_iter().map(|lease| lease.unwrap().unwrap().take(10).unwrap()).collect();
+        assert!(starts.windows(2).all(|pair| pair[1] - pair[0] >= 100_000), "{starts:?}");
+        assert!(budget.reserve(rate, 10, clock::now_us()).await.unwrap().is_none(), "none is free by then");
+    }
+
+    #[tokio::test]
+    async fn a_thread_that_dies_while_it_notes_a_cut_takes_neither_the_cut_nor_the_budget_with_it() {
+        let budget = budget().await;
+        let full = budget.rate(async || Err(())).await.unwrap().per_second();
+        budget.cut(Rate::new(100.0).unwrap(), 1.0).await.unwrap();
+        std::thread::scope(|threads| {
+            let dies = threads.spawn(|| {
+                let _cut = budget.cut.lock();
+                panic!("it dies with the lock");
+            });
+            assert!(dies.join().is_err());
+        });
+        assert!(budget.cut.is_poisoned());
+        let rate = budget.rate(async || Err(())).await.unwrap().per_second();
+        assert!(full == 100.0 && rate < 60.0, "{rate}");
+        budget.remember(Some(Cut { to: Rate::new(10.0).unwrap(), at_us: clock::now_us() }));
+        assert!(budget.rate(async || Err(())).await.unwrap().per_second() < 20.0);
     }
 }

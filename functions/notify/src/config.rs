@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
+use domain::Address;
 use domain::budget::Rate;
 use domain::cursor::OnUnknown;
 use domain::mail::Shop;
 use domain::setting::{BadSettings, Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
-use domain::{Address, ShardCount};
 use kafka::{DELIVERY_MS, KafkaConfig};
-use lambda::settings::{SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
+use lambda::settings::{TABLE_NAME, UNSUBSCRIBE_KEY};
 
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
@@ -40,7 +40,7 @@ const RESERVED_PERCENT: Setting = Setting::with_default(
 const ON_UNKNOWN: Setting = Setting::with_default(
     "ON_UNKNOWN",
     "resend",
-    "what to do with a call whose outcome is unknown: `resend` or `skip`",
+    "what to do with a call whose outcome is unknown, the first time: `resend` or `skip`",
 );
 const SLICE_SECONDS: Setting = Setting::with_default(
     "SLICE_SECONDS",
@@ -67,7 +67,6 @@ const REPORT_BATCH_ITEM_FAILURES: Setting = Setting::with_default(
 /// Every setting of this function, beside those of logging and [`kafka::SETTINGS`].
 pub const SETTINGS: &[Setting] = &[
     TABLE_NAME,
-    SHARDS,
     DELIVERY_TIMEOUT_MS,
     SENDER,
     SHOP_NAME,
@@ -88,7 +87,6 @@ pub const SETTINGS: &[Setting] = &[
 #[derive(Debug, Clone)]
 pub struct Config {
     pub(crate) table: String,
-    pub(crate) shards: ShardCount,
     pub(crate) kafka: KafkaConfig,
     pub(crate) delivery: Duration,
     pub(crate) sender: Address,
@@ -118,7 +116,6 @@ impl Config {
         let unsubscribe_url = settings.required_by(UNSUBSCRIBE_URL.name, |text| url_pattern(text, "{token}"));
         let key = settings.required(UNSUBSCRIBE_KEY.name);
         let table = settings.or(&TABLE_NAME);
-        let shards = settings.or(&SHARDS);
         let delivery = settings.whole_number(&DELIVERY_TIMEOUT_MS, DELIVERY_MS).map(Duration::from_millis);
         let configuration_set = settings.optional(SES_CONFIGURATION_SET.name);
         let rate = settings.optional_by(SEND_RATE.name, rate);
@@ -132,7 +129,6 @@ impl Config {
         let config = (|| {
             Some(Self {
                 table: table?,
-                shards: shards?,
                 kafka: kafka?,
                 delivery: delivery?,
                 sender: sender?,
@@ -178,7 +174,7 @@ mod tests {
 
     #[test]
     fn settings_that_can_do_no_work_are_refused_all_at_once() {
-        const IDLE: [&str; 4] = ["SLICE_SECONDS", "SLICE_MAILS", "DELIVERY_TIMEOUT_MS", "SHARDS"];
+        const IDLE: [&str; 3] = ["SLICE_SECONDS", "SLICE_MAILS", "DELIVERY_TIMEOUT_MS"];
         let refusal = Config::read(&|name| IDLE.contains(&name).then(|| "0".to_owned()));
         let refusal = refusal.unwrap_err().to_string();
         for name in IDLE {

@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_config::SdkConfig;
-use domain::ShardCount;
 use kafka::{ClientError, KafkaConfig, Publisher, Signer};
 use lambda_runtime::{Context, Error, LambdaEvent, service_fn};
 use serde_json::Value;
@@ -55,10 +54,6 @@ impl App {
     fn kafka(&self) -> &KafkaConfig {
         &self.config.kafka
     }
-
-    fn shards(&self) -> ShardCount {
-        self.config.shards
-    }
 }
 
 /// Serves invocations until the runtime stops.
@@ -90,7 +85,7 @@ pub async fn run() -> Result<(), Error> {
 pub async fn handle(app: &App, payload: Value, until: Instant) -> Result<Value, event::Failed> {
     match event::Trigger::read(payload)? {
         event::Trigger::Records(records) => batch::work(app, records, until).await,
-        event::Trigger::Schedule { older_than } => sweep::sweep(app, older_than).await,
+        event::Trigger::Schedule { older_than } => sweep::sweep(app, older_than, until).await,
     }
 }
 

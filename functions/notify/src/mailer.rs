@@ -2,7 +2,7 @@
 //! idempotency token, so a call that may have left must not be repeated by a worker that does not
 //! write that down.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use aws_config::SdkConfig;
@@ -36,6 +36,8 @@ mod outcome;
 const SILENCE: Duration = Duration::from_secs(20);
 /// The longest that is waited for that.
 const GREETING: Duration = Duration::from_secs(3);
+/// How long one attempt of a question that may be repeated may take.
+const QUESTION: Duration = Duration::from_secs(3);
 
 /// SES, and the shop in whose name it sends.
 pub(crate) struct Mailer {
@@ -46,6 +48,8 @@ pub(crate) struct Mailer {
     key: Key,
     /// When SES last answered, in Unix milliseconds; 0: never, so that there is no connection yet.
     heard_ms: AtomicU64,
+    /// Whether it was said that the account is in the sandbox: once a start is enough.
+    sandbox_said: AtomicBool,
 }
 
 /// Asking SES for the account's rate failed.
@@ -67,6 +71,8 @@ impl Mailer {
     pub(crate) fn new(aws: &SdkConfig, config: &Config) -> Self {
         let timeouts = TimeoutConfig::builder()
             .connect_timeout(Duration::from_secs(2))
+            // There is one attempt; left out, the table's time-out of an attempt would hold.
+            .operation_attempt_timeout(CALL_TIMEOUT)
             .operation_timeout(CALL_TIMEOUT)
             .build();
         let ses = aws_sdk_sesv2::config::Builder::from(aws)
@@ -80,6 +86,7 @@ impl Mailer {
             shop: config.shop.clone(),
             key: config.key.clone(),
             heard_ms: AtomicU64::new(0),
+            sandbox_said: AtomicBool::new(false),
         }
     }
 
@@ -89,13 +96,27 @@ impl Mailer {
 
     /// The rate that the account may send at.
     pub(crate) async fn account_rate(&self) -> Result<Rate, NoRate> {
-        let patient = aws_sdk_sesv2::config::Builder::new().retry_config(RetryConfig::standard());
+        let timeouts = TimeoutConfig::builder()
+            .connect_timeout(Duration::from_secs(2))
+            .operation_attempt_timeout(QUESTION)
+            .operation_timeout(CALL_TIMEOUT)
+            .build();
+        let patient = aws_sdk_sesv2::config::Builder::new()
+            .retry_config(RetryConfig::standard())
+            .timeout_config(timeouts);
         let asked = self.client.get_account().customize().config_override(patient).send().await;
         self.heard(&asked);
         let account = asked.map_err(|error: SdkError<GetAccountError>| NoRate {
             denied: error.code().is_some_and(|code| code.contains("AccessDenied")),
             said: error.code().map_or_else(|| lambda::error_chain(&error).to_string(), str::to_owned),
         })?;
+        // No reason to stop: SES refuses those who are not verified, and no entry is consumed for that (`domain::delivery`).
+        if !account.production_access_enabled() && !self.sandbox_said.swap(true, Ordering::Relaxed) {
+            tracing::warn!(
+                "the account is in the SES sandbox (ProductionAccessEnabled: false): SES accepts verified recipients only; all \
+                 others keep waiting until the account has production access"
+            );
+        }
         let rate = account.send_quota().map(|quota| quota.max_send_rate()).and_then(Rate::new);
         rate.ok_or_else(|| NoRate { said: "the account has none".to_owned(), denied: true })
     }

@@ -8,14 +8,14 @@ use domain::cursor::Cursor;
 use domain::job::Job;
 use domain::planning::{BoundWrite, Outcome as Planned, Planning, ShardEnd, Step};
 use domain::record::Record;
-use domain::stock::{ProductInfo, StockUpdate};
-use domain::{Position, ProductId, RestockId, Shard};
+use domain::stock::StockUpdate;
+use domain::{Position, ProductId, RestockId, Shard, ShardCount};
 use futures::future::{join_all, try_join_all};
 use lambda::clock;
 use store::cursor::StoredCursor;
 use store::name::Named;
-use store::product::{Sale, StockState};
 use store::summary::Planned as PlanRecord;
+use store::unplanned::Unplanned;
 use store::{Outcome, Store, StoreError};
 use tokio::time::Instant;
 
@@ -27,7 +27,8 @@ use crate::{App, fanout};
 /// their emails at once, and not after the slices of another with a million.
 const INLINE_BUDGET: Duration = Duration::from_secs(1);
 
-/// Plans a stock update, and begins its deliveries.
+/// Plans a stock update, and begins its deliveries. One that fails is written down, for the sweep to plan where the event
+/// source gives the record up.
 ///
 /// # Errors
 /// When the table or Kafka fails before every shard is begun or has a job on the topic. What was done may be done again.
@@ -37,6 +38,21 @@ pub(crate) async fn plan(
     update: StockUpdate,
     until: Instant,
 ) -> Result<(), Failed> {
+    let planned = carry_out(app, record, update.clone(), until).await;
+    if planned.is_err() {
+        let product = update.product_id.clone();
+        let written = match Unplanned::new(record, &update, clock::now()) {
+            Ok(unplanned) => app.store.unplanned().record(&product, &unplanned).await,
+            Err(error) => Err(error),
+        };
+        if let Err(error) = written {
+            tracing::warn!(%product, error = %lambda::error_chain(&error), "a sweep will not know of this update");
+        }
+    }
+    planned
+}
+
+async fn carry_out(app: &App, record: &Record, update: StockUpdate, until: Instant) -> Result<(), Failed> {
     let mut hands = Hands { app, until, looked: Instant::now(), cursors: BTreeMap::new() };
     let mut planning = Planning::new(record, update, clock::now());
     let outcome = loop {
@@ -64,24 +80,23 @@ impl Hands<'_> {
         let (app, store, id) = (self.app, &self.app.store, planning.product());
         match planning.next() {
             Step::TakeName(name) => planning.on_name(take_name(store, id, name).await?),
-            Step::ReadDetails => planning.on_details(read_details(store, id).await?),
-            Step::RecordStockUpdate { version, restock, quantity, details } => {
-                let state = StockState { version, restock, quantity, details };
-                match store.products().record_stock_update(id, state).await? {
+            Step::ReadProduct => planning.on_product(store.products().read(id).await?),
+            Step::RecordStockUpdate(update) => {
+                match store.products().record_stock_update(id, update).await? {
                     Outcome::Applied(before) => planning.on_recorded(before),
                     Outcome::Refused(known) => planning.on_refused(known),
                 }
             }
-            Step::RecordSale { seen, version, quantity, details } => {
-                let sale = Sale { seen, version, quantity, details };
-                match store.products().record_sale(id, sale).await? {
-                    Outcome::Applied(()) => planning.on_sale_recorded(),
-                    Outcome::Refused(known) => planning.on_refused(known),
-                }
-            }
-            Step::ReadEnds => planning.on_ends(read_ends(app, id).await?),
-            Step::FixBound { restock, bound } => {
-                planning.on_bound(fix_bound(store, id, restock, bound).await?);
+            Step::RecordSale(sale) => match store.products().record_sale(id, sale).await? {
+                Outcome::Applied(()) => planning.on_sale_recorded(),
+                Outcome::Refused(known) => planning.on_refused(known),
+            },
+            Step::ReadEnds(shards) => planning.on_ends(read_ends(store, id, shards).await?),
+            Step::FixBound { restock, version, bound } => {
+                planning.on_bound(match store.products().fix_bound(id, restock, version, bound).await? {
+                    Outcome::Applied(()) => BoundWrite::Fixed,
+                    Outcome::Refused(stands) => BoundWrite::refused(stands.as_ref(), restock),
+                });
             }
             Step::ReadCursors(ends) => {
                 self.cursors = read_cursors(store, id, ends).await?;
@@ -91,8 +106,9 @@ impl Hands<'_> {
                 try_join_all(jobs.iter().map(|job| fanout::close_delivered(store, job))).await?;
                 planning.on_closed();
             }
-            Step::RecordPlan { restock, bound, jobs } => {
-                record_plan(app, id, restock, bound, jobs).await?;
+            Step::RecordPlan { restock, bound, shards, jobs } => {
+                let of = (id.clone(), restock.clone());
+                store.summaries().record_plan(&planned(of, bound, shards, jobs)).await?;
                 planning.on_plan_recorded();
             }
             Step::OpenFanOuts(jobs) => {
@@ -131,28 +147,16 @@ async fn take_name(store: &Store, product: &ProductId, name: &RestockId) -> Resu
     Ok(store.names().take(name, &Named::new(product, None, now), now).await?.0)
 }
 
-async fn read_details(store: &Store, product: &ProductId) -> Result<Option<ProductInfo>, StoreError> {
-    Ok(store.products().get(product).await?.and_then(|known| known.product))
-}
-
-async fn read_ends(app: &App, product: &ProductId) -> Result<Vec<ShardEnd>, StoreError> {
-    let reads = app.shards().all().map(|shard| async move {
-        let end = app.store.waitlist(product, shard).end().await?;
+async fn read_ends(
+    store: &Store,
+    product: &ProductId,
+    shards: ShardCount,
+) -> Result<Vec<ShardEnd>, StoreError> {
+    let reads = shards.all().map(|shard| async move {
+        let end = store.waitlist(product, shard).end().await?;
         Ok(ShardEnd { shard, last: end.last, used: end.used })
     });
     try_join_all(reads).await
-}
-
-async fn fix_bound(
-    store: &Store,
-    product: &ProductId,
-    restock: &RestockId,
-    bound: Option<Position>,
-) -> Result<BoundWrite, StoreError> {
-    Ok(match store.products().fix_bound(product, restock, bound).await? {
-        Outcome::Applied(()) => BoundWrite::Fixed,
-        Outcome::Refused(stands) => BoundWrite::refused(stands.as_ref(), restock),
-    })
 }
 
 /// The cursors of these shards, but for those that cannot be read.
@@ -175,23 +179,16 @@ fn cursor_of(cursors: &BTreeMap<Shard, StoredCursor>, shard: Shard) -> Option<&C
     cursors.get(&shard).map(|stored| &stored.cursor)
 }
 
-/// Records a plan, for operators.
-async fn record_plan(
-    app: &App,
-    product: &ProductId,
-    restock: &RestockId,
+/// What is recorded of a plan, for operators.
+fn planned(
+    (product_id, restock_id): (ProductId, RestockId),
     bound: Option<Position>,
+    shards: ShardCount,
     jobs: &[Job],
-) -> Result<(), StoreError> {
-    let planned = PlanRecord {
-        restock_id: restock.clone(),
-        product_id: product.clone(),
-        bound,
-        shard_count: u16::try_from(app.shards().all().count()).unwrap_or(u16::MAX),
-        shards: jobs.iter().map(|job| job.shard).collect(),
-        planned_at: clock::now(),
-    };
-    app.store.summaries().record_plan(&planned).await
+) -> PlanRecord {
+    let shard_count = shards.get();
+    let shards = jobs.iter().map(|job| job.shard).collect();
+    PlanRecord { restock_id, product_id, bound, shard_count, shards, planned_at: clock::now() }
 }
 
 /// Begins these jobs for a moment, and gives the shards that could not be begun, because another worker has them or for a

@@ -159,7 +159,8 @@ impl From<Refused> for lambda_runtime::Diagnostic {
     }
 }
 
-/// An update as it is written: with a restock id and a time, so that it is the same at every reading.
+/// An update as it is written: with a restock id, and with the time at which it was received, so that it is the same at
+/// every reading.
 struct Complete {
     update: StockUpdate,
     restock_id: RestockId,
@@ -168,32 +169,30 @@ struct Complete {
 }
 
 impl Complete {
-    fn new(received: Received, restock_id: RestockId, occurred_at: Timestamp) -> Self {
+    /// The update of a request that was `received_at`, or whose first try was. When it happened is left to its sender: a
+    /// retry of one that does not say has a later time, and is told by its id.
+    fn new(received: Received, restock_id: RestockId, received_at: Timestamp) -> Self {
         let Received { update, ignored } = received;
         let update =
-            StockUpdate { restock_id: Some(restock_id.clone()), occurred_at: Some(occurred_at), ..update };
+            StockUpdate { restock_id: Some(restock_id.clone()), received_at: Some(received_at), ..update };
         Self { update, restock_id, ignored }
     }
 }
 
 /// Fills in what the sender left open.
 fn complete(mut received: Received) -> Complete {
-    let occurred_at = happened(&mut received);
+    let now = clock::now();
+    leave_out_the_future(&mut received, now);
     let restock_id = received.update.restock_id.clone().unwrap_or_else(new_id);
-    Complete::new(received, restock_id, occurred_at)
+    Complete::new(received, restock_id, now)
 }
 
-/// When an update happened: at the latest now, for that is when it came.
-fn happened(received: &mut Received) -> Timestamp {
-    let now = clock::now();
-    match received.update.occurred_at {
-        Some(at) if at <= now => at,
-        Some(_) => {
-            let accepted = "a time that is not in the future";
-            received.ignored.push(Invalid::new("occurredAt", "is in the future", accepted));
-            now
-        }
-        None => now,
+/// An update that has not happened by the time it comes has no time of its own.
+fn leave_out_the_future(received: &mut Received, now: Timestamp) {
+    if received.update.occurred_at.is_some_and(|at| at > now) {
+        received.update.occurred_at = None;
+        let accepted = "a time that is not in the future";
+        received.ignored.push(Invalid::new("occurredAt", "is in the future", accepted));
     }
 }
 
@@ -298,16 +297,18 @@ mod tests {
     fn an_update_without_id_and_time_gets_both() {
         let one = complete(received(r#"{"productId":"p","quantity":0}"#));
         assert_eq!(one.update.restock_id, Some(one.restock_id));
-        assert!(one.update.occurred_at.is_some() && one.ignored.is_empty());
+        assert!(one.update.received_at.is_some() && one.ignored.is_empty());
+        assert_eq!(one.update.occurred_at, None, "its sender did not say");
     }
 
     #[test]
-    fn a_time_that_has_not_come_is_now_and_the_answer_says_so() {
+    fn a_time_that_has_not_come_is_left_out_and_the_answer_says_so() {
         let before = clock::now();
         let one = complete(received(
             r#"{"productId":"p","quantity":0,"restockId":"r","occurredAt":"2999-01-01T00:00:00Z"}"#,
         ));
-        assert!((before..=clock::now()).contains(&one.update.occurred_at.unwrap()));
+        assert!((before..=clock::now()).contains(&one.update.received_at.unwrap()));
+        assert_eq!(one.update.occurred_at, None);
         let answer = Accepted::new(&one, Written { partition: 1, offset: 2 });
         let answer = serde_json::to_value(answer).unwrap();
         assert_eq!(answer["restockId"], "r");

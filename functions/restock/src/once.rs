@@ -65,10 +65,9 @@ pub(crate) async fn turn(
     name: &RestockId,
     product: &ProductId,
     body: String,
-    occurred_at: Timestamp,
+    now: Timestamp,
 ) -> Result<Turn, NotNow> {
-    let asked = Asked { body, occurred_at, place: None };
-    let now = clock::now();
+    let asked = Asked { body, received_at: now, place: None };
     let new = Named::new(product, Some(asked.clone()), now);
     // Boxed, for most requests come without a key and need no room for the SDK's futures.
     let taken = Box::pin(store.names().take(name, &new, now));
@@ -83,9 +82,9 @@ pub(crate) async fn turn(
 }
 
 impl Turn {
-    /// When the update happened.
-    pub(crate) fn occurred_at(&self) -> Timestamp {
-        self.asked.occurred_at
+    /// When the first request of the same kind came: a retry does not make it a later update.
+    pub(crate) fn received_at(&self) -> Timestamp {
+        self.asked.received_at
     }
 
     /// Where an earlier request of the same kind has written it.

@@ -5,10 +5,11 @@ use domain::id::ACCEPTED_ID;
 use domain::stock::StockUpdate;
 use domain::{Invalid, ProductId, RestockId};
 use http::StatusCode;
+use lambda::clock;
 use lambda::http::{Problem, body, json};
 
 use crate::once::{self, Turn};
-use crate::{Accepted, App, Complete, complete, happened, publish};
+use crate::{Accepted, App, Complete, complete, leave_out_the_future, publish};
 
 const KEY: &str = "Idempotency-Key";
 
@@ -26,9 +27,10 @@ pub(crate) async fn answer(
     };
     // Of what was sent, before anything is filled in that another request would have otherwise.
     let body = received.update.fingerprint();
-    let occurred_at = happened(&mut received);
-    let turn = once::turn(app.store().await, &name, &received.update.product_id, body, occurred_at).await?;
-    let complete = Complete::new(received, turn.restock_id.clone(), turn.occurred_at());
+    let now = clock::now();
+    leave_out_the_future(&mut received, now);
+    let turn = once::turn(app.store().await, &name, &received.update.product_id, body, now).await?;
+    let complete = Complete::new(received, turn.restock_id.clone(), turn.received_at());
     taken(app, &complete, Some(turn)).await
 }
 

@@ -60,7 +60,13 @@ impl Counts {
 }
 
 pub(crate) async fn answer(app: &App, product: &ProductId) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let count = waiting(app, product).await.map_err(unavailable)?;
+    let count = match app.counts.get(product, clock::now_ms()) {
+        Some(kept) => kept,
+        None => {
+            let stored = app.store.products().read(product).await.map_err(unavailable)?;
+            waiting(app, product, stored.shards).await.map_err(unavailable)?
+        }
+    };
     let (waiting, precision) = (count.number, count.precision());
     Ok(json(StatusCode::OK, &json!({ "productId": product, "waiting": waiting, "precision": precision })))
 }
@@ -69,13 +75,14 @@ pub(crate) async fn answer(app: &App, product: &ProductId) -> Result<ApiGatewayV
 ///
 /// # Errors
 /// When a cursor or a waitlist cannot be read.
-pub(crate) async fn waiting(app: &App, product: &ProductId) -> Result<Count, StoreError> {
+pub(crate) async fn waiting(app: &App, product: &ProductId, shards: ShardCount) -> Result<Count, StoreError> {
     let now_ms = clock::now_ms();
     if let Some(kept) = app.counts.get(product, now_ms) {
         return Ok(kept);
     }
-    let counting = Counting::AtMost(most_in_a_shard(app.config.shards));
-    let counts = app.config.shards.all().map(|shard| count(&app.store, product, shard, counting));
+    app.shards.keep(product, shards);
+    let counting = Counting::AtMost(most_in_a_shard(shards));
+    let counts = shards.all().map(|shard| count(&app.store, product, shard, counting));
     let count = Count::sum(try_join_all(counts).await?);
     app.counts.keep(product, count, now_ms);
     Ok(count)

@@ -7,7 +7,7 @@ use domain::unsubscribe::Key;
 use domain::{ProductId, ShardCount};
 use http::{Method, StatusCode};
 use lambda::http::{Problem, json, json_body, without_body};
-use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, SHARDS, TABLE_NAME, UNSUBSCRIBE_KEY};
+use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME, UNSUBSCRIBE_KEY};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::json;
 use store::{Store, StoreError};
@@ -17,11 +17,18 @@ mod leave;
 mod product;
 mod request;
 mod route;
+mod shards;
 mod subscribe;
 mod words;
 
 use route::Route;
 
+const SHARDS: Setting = Setting::with_default(
+    "SHARDS",
+    "8",
+    "shards of a waitlist that has become long, 1 to 1024; one that is short has one. It may be changed at any time: a list \
+     never gets fewer",
+);
 const UNIFORM_STATUS: Setting = Setting::with_default(
     "UNIFORM_STATUS",
     "false",
@@ -74,12 +81,13 @@ pub struct App {
     config: Config,
     store: Store,
     counts: count::Counts,
+    shards: shards::KnownShards,
 }
 
 impl App {
     /// The function with these settings, on this table.
     pub fn new(config: Config, store: Store) -> Self {
-        Self { config, store, counts: count::Counts::default() }
+        Self { config, store, counts: count::Counts::default(), shards: shards::KnownShards::default() }
     }
 }
 

@@ -4,7 +4,6 @@
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use domain::ProductId;
 use domain::product::Product;
-use futures::future::try_join;
 use http::StatusCode;
 use lambda::http::{Problem, cacheable, json};
 use serde::Serialize;
@@ -42,7 +41,8 @@ impl<'a> Known<'a> {
 }
 
 pub(crate) async fn answer(app: &App, id: &ProductId) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let read = try_join(app.store.products().get(id), count::waiting(app, id));
-    let (product, waiting) = read.await.map_err(unavailable)?;
-    Ok(cacheable(json(StatusCode::OK, &Known::new(id, product.as_ref(), waiting)), MAX_AGE_SECONDS))
+    let stored = app.store.products().read(id).await.map_err(unavailable)?;
+    let waiting = count::waiting(app, id, stored.shards).await.map_err(unavailable)?;
+    let known = Known::new(id, stored.product.as_ref(), waiting);
+    Ok(cacheable(json(StatusCode::OK, &known), MAX_AGE_SECONDS))
 }

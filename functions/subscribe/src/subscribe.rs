@@ -1,12 +1,14 @@
 //! The hands of [`Subscribing`], which has the order of the steps and its reasons. A failure on the way drops it; whatever
 //! was done until then is repeatable.
 
-use domain::subscribing::{self, Found, Insertion, Outcome as Ended, Step, Subscribed, Subscribing, Write};
-use domain::{Position, ProductId, Shard};
+use domain::subscribing::{
+    self, Found, Insertion, LONG, Outcome as Ended, Step, Subscribed, Subscribing, Write,
+};
+use domain::{Position, ProductId, Shard, ShardCount, SubscriberHash};
 use lambda::{clock, entropy};
 use store::subscription::{Move, RequestId, Subscription};
-use store::waitlist::Entry;
-use store::{Outcome, StoreError};
+use store::waitlist::{Counting, Entry};
+use store::{Outcome, Store, StoreError};
 
 use crate::App;
 use crate::request::Wish;
@@ -19,7 +21,8 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// When the table fails, or too many requests of one subscriber are in each other's way.
 pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Result<Subscribed, StoreError> {
     let (store, subscriber) = (&app.store, &wish.subscriber);
-    let mut subscribing = Subscribing::new(app.config.shards.of(subscriber));
+    let (hash, counts) = (SubscriberHash::of(subscriber), subscribing::counts(entropy::random()));
+    let mut subscribing = Subscribing::new(hash, app.shards.of(product), app.config.shards, counts);
     let (by, new) = (RequestId::new(entropy::random()), new_entry(app, wish));
     // The entry of an earlier request, which a move takes along.
     let mut found = None;
@@ -52,8 +55,7 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
                 subscribing.on_taken_over(write(unless_in_the_way(taken)?));
             }
             Step::ReadProduct => {
-                let known = store.products().get(product).await?;
-                subscribing.on_product(known.as_ref());
+                subscribing.on_product(&store.products().read(product).await?);
             }
             Step::Replace { found: old, shard, position } => {
                 found = None;
@@ -68,8 +70,40 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
                 let moved = store.subscriptions().move_to(subscriber, product, move_to, entry).await?;
                 subscribing.on_moved(to, write(moved));
             }
-            Step::Finished(Ended::Subscribed(subscribed)) => return Ok(subscribed),
+            Step::CountWaiting(shard) => subscribing.on_counted(waiting(store, product, shard).await),
+            Step::RaiseShards(shards) => subscribing.on_raised(raise(store, product, shards).await),
+            Step::Finished(Ended::Subscribed(subscribed)) => {
+                app.shards.keep(product, subscribing.known_shards());
+                return Ok(subscribed);
+            }
             Step::Finished(Ended::Contended) => return Err(StoreError::contended("a subscription")),
+        }
+    }
+}
+
+/// The number that waits in a shard, counted as far as it matters; `None` where that failed. The subscriber waits already,
+/// and a later request counts again.
+async fn waiting(store: &Store, product: &ProductId, shard: Shard) -> Option<u64> {
+    let counted = async {
+        let cursor = store.cursors().read(product, shard).await?.cursor;
+        let counting = Counting::AtMost(i32::from(LONG));
+        store.waitlist(product, shard).count(&cursor, Position::END, counting, clock::now()).await
+    };
+    let counted = counted.await.inspect_err(|error| tracing::warn!(%error, %product, "not counted"));
+    counted.ok().map(|count| count.number)
+}
+
+/// Raises the number of shards of a product. Whether the item has it by now.
+async fn raise(store: &Store, product: &ProductId, shards: ShardCount) -> bool {
+    match store.products().raise_shards(product, shards).await {
+        Ok(raised) => {
+            tracing::info!(%product, shards = shards.get(), raised = raised.is_applied(), "the list is long");
+            // Refused, the item has a larger one.
+            true
+        }
+        Err(error) => {
+            tracing::warn!(%error, %product, "not raised");
+            false
         }
     }
 }

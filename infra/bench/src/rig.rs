@@ -116,18 +116,35 @@ impl Rig {
         Ok([("KAFKA_GROUP", format!("group-{number}")), ("KAFKA_TOPIC", topic)])
     }
 
-    /// Lets `count` people wait for a new product, in the table that the contender reads.
+    /// Lets `count` people wait for a new product, in the table that the contender reads: in ours as a long list, in eight
+    /// shards.
     ///
     /// # Errors
     /// When the table does not take them.
     pub(crate) fn wait(&self, contender: &Contender, count: usize) -> anyhow::Result<Waiting> {
+        self.wait_in(contender, count, ShardCount::DEFAULT)
+    }
+
+    /// The same in so many shards.
+    ///
+    /// # Errors
+    /// When the table does not take them.
+    pub(crate) fn wait_in(
+        &self,
+        contender: &Contender,
+        count: usize,
+        shards: ShardCount,
+    ) -> anyhow::Result<Waiting> {
         let number = self.number.fetch_add(1, Ordering::Relaxed);
         let product =
             ProductId::parse(&format!("product-{number}")).map_err(|_| anyhow::anyhow!("not an id"))?;
         // The same people for every contender: what their emails say is compared.
         let people: Vec<String> = (0..count).map(|person| format!("{person}.shopper@example.com")).collect();
+        if contender.ours && shards > ShardCount::ONE {
+            self.stub.tables.fill(TABLE, &[store::json::shards(&product, shards)])?;
+        }
         let items: Vec<Value> = if contender.ours {
-            let entry = |(person, address): (usize, &String)| our_entry(&product, person, address);
+            let entry = |(person, address): (usize, &String)| our_entry(&product, shards, person, address);
             people.iter().enumerate().map(entry).collect::<Result<_, _>>()?
         } else {
             people
@@ -146,9 +163,8 @@ fn name(person: usize) -> Option<String> {
     (person % 2 == 1).then(|| format!("Shopper <{person}> & Co"))
 }
 
-fn our_entry(product: &ProductId, person: usize, address: &str) -> anyhow::Result<Value> {
-    let shards = ShardCount::DEFAULT.all().count();
-    let shard = Shard(u16::try_from(person % shards)?);
+fn our_entry(product: &ProductId, shards: ShardCount, person: usize, address: &str) -> anyhow::Result<Value> {
+    let shard = Shard(u16::try_from(person % usize::from(shards.get()))?);
     // A minute ago, a thousand a millisecond, in their order.
     let asked = clock::now_ms() - 60_000 + person as u64 / 1_000;
     let entry = Entry {

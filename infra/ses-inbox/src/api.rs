@@ -226,6 +226,10 @@ async fn send(ses: &Shared, call: Call, entries: Vec<Entry>) -> Result<(Vec<Outc
         .map(|refused| refused.or_else(|| captured.next().map(Outcome::Captured)))
         .collect::<Option<Vec<_>>>()
         .ok_or_else(|| ApiError::internal("An email was lost while it was captured."))?;
+    let late = ses.faults().answers_after();
+    if !late.is_zero() {
+        tokio::time::sleep(late).await;
+    }
     Ok((outcomes, ses.faults().drop_answer()))
 }
 

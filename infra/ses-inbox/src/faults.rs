@@ -9,6 +9,7 @@
 //!   "refuseCalls": ["eve@example.com"],
 //!   "sandbox": {"verified": ["ann@example.com", "example.org"]},
 //!   "latencyMs": 250,
+//!   "answerMs": 12000,
 //!   "throttleNext": 3,
 //!   "failNext": 1,
 //!   "dropNext": 1
@@ -23,6 +24,7 @@
 //!   that is neither verified (an address, or a domain with its subdomains) nor one of the mailbox simulator's gets
 //!   `MESSAGE_REJECTED` with SES's words. Rate and quota stay as they are. `{}` verifies no address.
 //! - `latencyMs`: every send call waits so long before it is looked at.
+//! - `answerMs`: every send call that is accepted captures its mails, and is answered so long after.
 //! - `throttleNext`: the next N send calls get 429 `TooManyRequestsException`, and capture nothing.
 //! - `failNext`: the next N send calls get 500 `InternalServiceErrorException`, and capture nothing.
 //! - `dropNext`: the next N send calls that are accepted capture their emails, then the connection is closed unanswered.
@@ -42,6 +44,7 @@ pub(super) struct Faults {
     #[serde(skip_serializing_if = "Option::is_none")]
     sandbox: Option<Sandbox>,
     latency_ms: u64,
+    answer_ms: u64,
     throttle_next: u64,
     fail_next: u64,
     drop_next: u64,
@@ -79,6 +82,10 @@ impl Sandbox {
 impl Faults {
     pub(super) fn latency(&self) -> Duration {
         Duration::from_millis(self.latency_ms)
+    }
+
+    pub(super) fn answers_after(&self) -> Duration {
+        Duration::from_millis(self.answer_ms)
     }
 
     pub(super) fn throttle(&mut self) -> bool {

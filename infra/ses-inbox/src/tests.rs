@@ -318,8 +318,26 @@ async fn headers_and_tags_that_ses_would_refuse_are_refused() {
         bench.send(vec![entry])
     };
     assert_eq!(statuses(tagged("product", "iphone15.a_b-c@d").await), [BulkEmailStatus::Success]);
-    assert!(bad_request(tagged("product", "two words").await).contains("tag product"));
-    assert!(bad_request(tagged("a.b", "v").await).contains("tag's name"));
+    let long = "v".repeat(256);
+    assert_eq!(statuses(tagged(&long[1..], &long[1..]).await), [BulkEmailStatus::Success]);
+    for (name, value, said) in [
+        ("", "v", "The tag name must be specified."),
+        ("n", "", "The tag value must be specified."),
+        (&long, "v", "Tag name cannot exceed 255 characters."),
+        ("n", &long, "Tag value cannot exceed 255 characters."),
+        (
+            "a.b",
+            "two words",
+            "Invalid tag name <a.b>: only alphanumeric ASCII characters, '_',  '-' are allowed.",
+        ),
+        (
+            "n",
+            "two words",
+            "Invalid tag value <two words>: only alphanumeric ASCII characters, '_',  '-' , '.', '@' are allowed.",
+        ),
+    ] {
+        assert_eq!(bad_request(tagged(name, value).await), said);
+    }
 }
 
 #[tokio::test]
@@ -667,6 +685,15 @@ async fn asked_for_latency_delays_a_call() {
     assert!(impatient.is_err(), "answered before the latency was over");
     bench.faults(json!({})).await;
     bench.send(many(1)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_late_answer_leaves_the_mails_captured() {
+    let bench = Bench::new().await;
+    bench.faults(json!({"answerMs": 60_000})).await;
+    let impatient = tokio::time::timeout(Duration::from_secs(1), bench.send(many(2))).await;
+    assert!(impatient.is_err(), "answered before it was asked to");
+    assert_eq!(bench.messages("").await.len(), 2);
 }
 
 #[tokio::test]

@@ -14,7 +14,7 @@ const MAX_HEADER_NAME: usize = 126;
 /// Characters in the value of a custom header.
 const MAX_HEADER_VALUE: usize = 870;
 /// Characters in a tag's name, and in its value.
-const MAX_TAG: usize = 256;
+const MAX_TAG: usize = 255;
 /// Characters in the data of a template, the default one and each recipient's own.
 const MAX_TEMPLATE_DATA: usize = 262_144;
 /// Headers that SES writes itself and refuses as custom ones.
@@ -282,18 +282,28 @@ pub fn check_headers(headers: &[Pair]) -> Result<(), String> {
     Ok(())
 }
 
-/// Whether SES takes these as message tags. The error is what to tell the caller.
+/// Whether SES takes these as message tags, and if not, what it says: as recorded of SES in 2024, in the words that it used. Its
+/// documentation (`MessageTag` in the API reference of SES v2) says 256 characters, and no `.` and no `@` in a value.
 pub fn check_tags(tags: &[Pair]) -> Result<(), String> {
     let word = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
     for Pair { name, value } in tags {
-        // The prefix is SES's own way to ask for fine-grained feedback.
-        let bare = name.strip_prefix("ses:").unwrap_or(name);
-        if !(1..=MAX_TAG).contains(&name.len()) || !bare.chars().all(word) {
-            return Err(format!("A tag's name is 1 to {MAX_TAG} ASCII letters, digits, _ or -."));
+        for (part, text) in [("name", name), ("value", value)] {
+            if text.is_empty() {
+                return Err(format!("The tag {part} must be specified."));
+            }
+            if text.chars().count() > MAX_TAG {
+                return Err(format!("Tag {part} cannot exceed {MAX_TAG} characters."));
+            }
         }
-        if !(1..=MAX_TAG).contains(&value.len()) || !value.chars().all(|c| word(c) || c == '.' || c == '@') {
+        // The prefix is SES's own way to ask for fine-grained feedback.
+        if !name.strip_prefix("ses:").unwrap_or(name).chars().all(word) {
             return Err(format!(
-                "The value of tag {name} is not 1 to {MAX_TAG} ASCII letters, digits, _, -, . or @."
+                "Invalid tag name <{name}>: only alphanumeric ASCII characters, '_',  '-' are allowed."
+            ));
+        }
+        if !value.chars().all(|c| word(c) || c == '.' || c == '@') {
+            return Err(format!(
+                "Invalid tag value <{value}>: only alphanumeric ASCII characters, '_',  '-' , '.', '@' are allowed."
             ));
         }
     }

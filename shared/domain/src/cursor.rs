@@ -13,20 +13,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Position, RestockId};
 
+mod doubt;
 mod steps;
 #[cfg(test)]
 mod tests;
 
+pub use doubt::Doubted;
 pub use steps::Answer;
 
 /// The most recipients of one `SendBulkEmail` call (an SES limit).
 pub const MAX_CALL: usize = 50;
 
-/// What becomes of a call whose outcome a crash leaves unknown: the setting `ON_UNKNOWN`.
+/// What becomes of a call whose outcome is not known: the setting `ON_UNKNOWN`. Entries that were in such a call before are
+/// passed whatever the setting says ([`Cursor::settlement`]).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum OnUnknown {
-    /// Send the call in doubt again: no recipient is missed, at most one call's recipients per crash
-    /// and shard may get the email twice.
+    /// Send the call in doubt again, once: at most one call's recipients per crash and shard may get the email twice, and none
+    /// is missed by one crash.
     #[default]
     Resend,
     /// Pass it: no recipient gets the email twice, at most one call's recipients per crash and shard
@@ -105,6 +108,9 @@ pub struct Cursor {
     /// Boxed and mostly absent: every step copies the cursor.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tries: Option<Box<BTreeMap<Position, u32>>>,
+    /// The entries that were in a call in doubt and are sent to again. Boxed and mostly absent, as `tries`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub doubted: Option<Box<Doubted>>,
     /// The count for the restock that was last delivered here.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tally: Option<Tally>,
@@ -117,6 +123,7 @@ impl Default for Cursor {
             pending_retries: Vec::new(),
             in_flight: None,
             tries: None,
+            doubted: None,
             tally: None,
         }
     }

@@ -2,8 +2,8 @@
 //! method takes what came of it, and the function that runs it is its hands. The order of its steps is the protocol, in these
 //! files from top to bottom (`machine.rs` only leads from one to the next):
 //!
-//! 1. `acquire.rs`: the shard is taken over; a call whose worker is gone is resolved first;
-//! 2. `round.rs`: look at the stock, read `entries.rs` ahead, reserve slots and wait for them;
+//! 1. `acquire.rs`: the shard is taken over; a call without an answer is resolved first;
+//! 2. `round.rs`: look at the stock, read `entries.rs` ahead, reserve slots, wait for them and look again;
 //! 3. `announce.rs`: announce the call on the cursor, and only then hand it out;
 //! 4. `answer.rs`: commit what SES said of each recipient, keep the retries, wait where nothing came of it; `set_aside.rs`: find
 //!    the recipients whom SES will never accept;
@@ -43,7 +43,7 @@ mod tests;
 
 pub use acquire::Acquire;
 pub use announce::Announced;
-pub use limits::{CALL_TIMEOUT, FLIGHT_LIMIT, IN_DOUBT, UNREADABLE};
+pub use limits::{CALL_TIMEOUT, FLIGHT_LIMIT, IN_DOUBT, SECOND_TRY, UNREADABLE};
 #[cfg(test)]
 pub(crate) use mutant::Mutant;
 pub use outcome::{CallOutcome, RecipientOutcome, Refusal};

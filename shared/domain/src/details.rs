@@ -45,11 +45,6 @@ impl ProductInfo {
         };
         (info != Self::default()).then_some(info)
     }
-
-    /// Whether nothing of what was known before would be kept beside it.
-    pub fn is_whole(&self) -> bool {
-        self.name.is_some() && self.url.is_some() && self.image_url.is_some()
-    }
 }
 
 /// Reads the details in `value`, which is the field `product` of the JSON in `text`. What cannot be used goes to

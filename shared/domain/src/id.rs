@@ -18,8 +18,8 @@ pub const MAX_ID_BYTES: usize = 255;
 /// What an identifier may be, as refusals say it.
 pub const ACCEPTED_ID: &str = "1 to 255 bytes of printable text, not only spaces or dots";
 
-/// The longest value of a tag of SES's: `MessageTag` in the API reference of SES v2.
-const MAX_TAG_CHARS: usize = 256;
+/// The longest value of a tag of SES's: "Tag value cannot exceed 255 characters", it says, while its documentation says 256.
+const MAX_TAG_CHARS: usize = 255;
 
 /// Takes `text` without the white space at its ends, if it is [accepted](ACCEPTED_ID).
 fn checked<'a>(field: &'static str, text: &'a str) -> Result<&'a str, Invalid> {
@@ -77,7 +77,7 @@ fn key_part(text: &str) -> Cow<'_, str> {
     }
 }
 
-/// An identifier as the value of a tag of SES's, which takes letters, digits, `_` and `-`, and 256 of them: any other
+/// An identifier as the value of a tag of SES's, which takes letters, digits, `_` and `-`, and 255 of them: any other
 /// byte, and `_`, is written as `_` and its two hexadecimal digits. What would be longer ends in `_h` and a hash instead,
 /// so that two identifiers never share a tag.
 fn tag(text: &str) -> String {
@@ -212,7 +212,7 @@ impl RestockId {
         Self(format!("{}{end}", self.0.get(..name.unwrap_or_default()).unwrap_or_default()))
     }
 
-    /// The id as the value of a tag of SES's: letters, digits, `_` and `-`, at most 256 of them. Distinct ids have
+    /// The id as the value of a tag of SES's: letters, digits, `_` and `-`, at most 255 of them. Distinct ids have
     /// distinct tags, and one of letters, digits and `-` is its own.
     pub fn tag(&self) -> String {
         tag(&self.0)
@@ -314,7 +314,7 @@ mod tests {
             if let (Ok(a), Ok(b)) = (RestockId::parse(&a), RestockId::parse(&b)) {
                 for id in [&a, &b] {
                     let tag = id.tag();
-                    prop_assert!((1..=256).contains(&tag.len()), "{}", tag);
+                    prop_assert!((1..=255).contains(&tag.len()), "{}", tag);
                     prop_assert!(tag.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c)), "{}", tag);
                 }
                 prop_assert_eq!(a.tag() == b.tag(), a == b);
@@ -328,6 +328,17 @@ mod tests {
             assert_eq!(RestockId::parse(id).unwrap().tag(), id);
         }
         assert_eq!(RestockId::parse("PO 7/é_").unwrap().tag(), "PO_207_2f_c3_a9_5f");
+        let longest = "a".repeat(MAX_ID_BYTES);
+        assert_eq!(RestockId::parse(&longest).unwrap().tag(), longest);
+    }
+
+    #[test]
+    fn a_tag_of_one_character_more_than_ses_takes_is_shortened() {
+        // Three characters for each `_`: one more than SES takes, and as many as it takes.
+        for (text, whole) in [(format!("{}a", "_".repeat(85)), false), ("_".repeat(85), true)] {
+            let tag = RestockId::parse(&text).unwrap().tag();
+            assert_eq!((tag.len(), tag.contains("_h")), (255, !whole), "{tag}");
+        }
     }
 
     #[test]

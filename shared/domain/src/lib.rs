@@ -24,6 +24,7 @@ pub mod stock;
 pub mod subscriber;
 pub mod subscribing;
 pub mod unsubscribe;
+pub mod version;
 
 #[cfg(test)]
 mod protocol;
@@ -33,5 +34,5 @@ pub use fields::Invalid;
 pub use id::{ProductId, RestockId, UserId};
 pub use locale::Locale;
 pub use position::Position;
-pub use shard::{Shard, ShardCount};
+pub use shard::{Shard, ShardCount, SubscriberHash};
 pub use subscriber::Subscriber;

@@ -9,12 +9,13 @@
 use jiff::Timestamp;
 
 use crate::job::Job;
-use crate::product::Product;
+use crate::product::{Heard, Product, StockEvent};
 use crate::record::Record;
-use crate::stock::{ProductInfo, StockUpdate, Version};
-use crate::{Position, ProductId, RestockId, Shard};
+use crate::stock::{Place, ProductInfo, StockUpdate, Version};
+use crate::{Position, ProductId, RestockId, Shard, ShardCount};
 
 mod bound;
+mod decide;
 #[cfg(test)]
 mod mutant;
 mod order;
@@ -32,39 +33,24 @@ use state::State;
 pub enum Step<'a> {
     /// Take this name, which the sender gave, for a restock of the product: [`Planning::on_name`].
     TakeName(&'a RestockId),
-    /// Read what emails say of the product so far; the update does not bring everything: [`Planning::on_details`].
-    ReadDetails,
-    /// Step 1. Record the update, on condition that it is [newer](crate::product::UpdateOrder::Newer) than what is recorded:
-    /// [`Planning::on_recorded`], or [`Planning::on_refused`] where the condition does not hold.
-    RecordStockUpdate {
-        /// The update's place in the order of updates.
-        version: &'a Version,
-        /// Its restock.
-        restock: &'a RestockId,
-        /// Units in stock; `None` is unknown.
-        quantity: Option<u64>,
-        /// What emails are to say of the product from this update on.
-        details: Option<&'a ProductInfo>,
-    },
-    /// Record a sale of a product that is in stock and planned, on condition that its version is the one `seen`:
-    /// [`Planning::on_sale_recorded`], or [`Planning::on_refused`].
-    RecordSale {
-        /// The version that is recorded.
-        seen: &'a Version,
-        /// The update's place in the order of updates.
-        version: &'a Version,
-        /// Units in stock.
-        quantity: u64,
-        /// What emails are to say of the product from this update on.
-        details: Option<&'a ProductInfo>,
-    },
-    /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`].
-    ReadEnds,
-    /// Step 3. Fix the bound for this restock, on condition that it is the current one still and has no bound yet:
-    /// [`Planning::on_bound`].
+    /// Read the product, strongly consistent: [`Planning::on_product`].
+    ReadProduct,
+    /// Step 1. Record the update, on condition that the product is as it was read: [`Planning::on_recorded`], or
+    /// [`Planning::on_refused`] where the condition does not hold.
+    RecordStockUpdate(&'a Update),
+    /// Record a sale of a product that is in stock and planned, on the same condition: [`Planning::on_sale_recorded`], or
+    /// [`Planning::on_refused`]. Its restock stays the current one, so that nothing of the fan-out under way changes.
+    RecordSale(&'a Update),
+    /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`]. There are as many as step 1 found recorded:
+    /// a number that was read before could lack the shard of a subscriber who was answered "you wait" since.
+    ReadEnds(ShardCount),
+    /// Step 3. Fix the bound for this restock, on condition that this version of the product is the current one still and
+    /// has no bound yet: [`Planning::on_bound`].
     FixBound {
         /// The restock.
         restock: &'a RestockId,
+        /// The version of the product that the bound is for.
+        version: &'a Version,
         /// The largest position of any shard; `None` where none was ever given.
         bound: Option<Position>,
     },
@@ -79,6 +65,8 @@ pub enum Step<'a> {
         restock: &'a RestockId,
         /// Its bound.
         bound: Option<Position>,
+        /// How many shards were looked at.
+        shards: ShardCount,
         /// The shards with entries to deliver.
         jobs: &'a [Job],
     },
@@ -97,6 +85,23 @@ pub enum Step<'a> {
     Emit(&'a [Job]),
     /// Nothing more is to be done.
     Finished(Outcome),
+}
+
+/// What a stock update makes of a product.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Update {
+    /// The version of the product as it was read; `None`: it was never recorded.
+    pub seen: Option<Version>,
+    /// The update's place in the order of updates.
+    pub version: Version,
+    /// Its restock; a sale leaves the product's.
+    pub restock: RestockId,
+    /// Units in stock; `None` is unknown.
+    pub quantity: Option<u64>,
+    /// What emails are to say of the product from this update on.
+    pub details: Option<ProductInfo>,
+    /// The last updates of the product that counted, this one included.
+    pub recent: Vec<Heard>,
 }
 
 /// How the planning of a stock update ended.
@@ -151,12 +156,12 @@ impl BoundWrite {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Planning {
     product: ProductId,
-    restock: RestockId,
-    version: Version,
-    quantity: Option<u64>,
+    event: StockEvent,
     news: Option<ProductInfo>,
     /// Whether a fan-out of the product may have been under way when the update was recorded.
     under_way: bool,
+    /// The number of shards that step 1 found.
+    shards: ShardCount,
     state: State,
     #[cfg(test)]
     mutant: mutant::Switch,
@@ -165,24 +170,25 @@ pub struct Planning {
 impl Planning {
     /// Begins to plan `update`, which came in `record`, at `now`.
     pub fn new(record: &Record, update: StockUpdate, now: Timestamp) -> Self {
+        let place = Place::of(record);
         let written_at =
             Timestamp::from_millisecond(record.written_ms).ok().filter(|_| record.written_ms > 0);
-        let version = Version::new(update.occurred_at, written_at, now, record.partition, record.offset);
+        let said_at = update.occurred_at.or(update.received_at);
+        let version = Version::new(said_at, written_at, now, place);
         let (restock, state) = match update.restock_id {
             Some(name) => (name, State::TakeName),
             // By its place, so that a redelivery has the same.
-            None => (
-                RestockId::of_record(&record.topic, record.partition, record.offset),
-                State::of_details(update.product.as_ref()),
-            ),
+            None => {
+                (RestockId::of_record(&record.topic, record.partition, record.offset), State::ReadProduct)
+            }
         };
+        let has_own_time = update.occurred_at.is_some_and(|at| at <= now);
         Self {
             product: update.product_id,
-            restock,
-            version,
-            quantity: update.quantity,
+            event: StockEvent { restock, quantity: update.quantity, version, place, has_own_time },
             news: update.product,
             under_way: false,
+            shards: ShardCount::ONE,
             state,
             #[cfg(test)]
             mutant: mutant::Switch::default(),
@@ -196,6 +202,6 @@ impl Planning {
 
     /// The restock; before [`Step::TakeName`] is done, the name that its sender asked for.
     pub fn restock(&self) -> &RestockId {
-        &self.restock
+        &self.event.restock
     }
 }

@@ -3,8 +3,11 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::stock::{ProductInfo, Version};
-use crate::{Position, RestockId};
+use crate::stock::{Place, ProductInfo, Version};
+use crate::{Position, RestockId, ShardCount};
+
+/// How many restock ids a product remembers.
+const REMEMBERED: usize = 8;
 
 /// A product: its last stock update, and how far its waitlist has been, or is being, delivered.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -16,12 +19,58 @@ pub struct Product {
     pub version: Version,
     /// Its restock.
     pub restock_id: RestockId,
+    /// The last updates that counted, oldest first, at most eight.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub recent: Vec<Heard>,
     /// Entries at or below it are delivered, or being delivered. It only ever grows.
     pub bound: Option<Position>,
-    /// The restock for which the bound was last fixed; a restock is planned once it stands here.
+    /// The restock for which the bound was last fixed.
     pub bound_of: Option<RestockId>,
+    /// The version for which it was: a restock is planned once its own stands here. A sale of what is planned puts its
+    /// version here as well.
+    pub planned: Option<Version>,
     /// What emails say of the product.
     pub product: Option<ProductInfo>,
+}
+
+/// A product as it was read from the table. Its number of shards may be recorded before its first stock update is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredProduct {
+    /// The product; `None` before its first stock update.
+    pub product: Option<Product>,
+    /// The shards of its waitlist: one, unless the item says otherwise.
+    pub shards: ShardCount,
+}
+
+/// An update that a product remembers: its restock, and where its record lay.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Heard(String);
+
+impl Heard {
+    fn new(restock: &RestockId, place: Place) -> Self {
+        Self(format!("{}@{} {restock}", place.partition, place.offset))
+    }
+
+    fn is_of(&self, restock: &RestockId) -> bool {
+        self.0.split_once(' ').is_some_and(|(_, known)| known == restock.as_str())
+    }
+}
+
+/// A stock update, as far as its order among its product's is concerned.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct StockEvent {
+    /// Its restock.
+    pub restock: RestockId,
+    /// Units in stock; `None` is unknown.
+    pub quantity: Option<u64>,
+    /// Its version; `None` where it has no time to be believed, and follows what is recorded.
+    pub version: Option<Version>,
+    /// Where its record lies.
+    pub place: Place,
+    /// Whether its sender said when it happened. Where not, the sender's retry has a later time than the update that it
+    /// repeats, and is told by the restock's id.
+    pub has_own_time: bool,
 }
 
 /// A stock update in the order of its product's updates.
@@ -44,31 +93,42 @@ impl Product {
         self.quantity != Some(0)
     }
 
-    /// The order of an update, given the product as recorded (`None`: never). The condition of the table's write of a
-    /// stock update decides the same way.
-    pub fn update_order(
-        known: Option<&Self>,
-        version: &Version,
-        restock: &RestockId,
-        quantity: Option<u64>,
-    ) -> UpdateOrder {
+    /// The order of an update, given the product as recorded (`None`: never).
+    pub fn update_order(known: Option<&Self>, event: &StockEvent) -> UpdateOrder {
         let Some(known) = known else { return UpdateOrder::Newer };
-        let in_stock = quantity != Some(0);
-        let recorded = known.restock_id == *restock && known.in_stock() == in_stock;
-        // A sender's retry of a restock that was planned and has since been overtaken, say by a
-        // sell-out, comes with a later time and must not bring the restock back.
-        let overtaken = known.bound_of.as_ref() == Some(restock) && known.restock_id != *restock;
-        if known.version < *version && !overtaken {
-            if known.is_planned() && known.is_sold_down_to(quantity) {
+        let newer = event.version.as_ref().is_none_or(|version| known.version < *version);
+        if newer && !known.has_heard(event) {
+            if known.is_planned() && known.is_sold_down_to(event.quantity) {
                 UpdateOrder::Sale
             } else {
                 UpdateOrder::Newer
             }
-        } else if recorded {
+        } else if known.restock_id == event.restock && known.in_stock() == (event.quantity != Some(0)) {
             UpdateOrder::Duplicate
         } else {
             UpdateOrder::Stale
         }
+    }
+
+    /// Whether an update has counted already, whatever its version says: its record comes again, or its sender sent it
+    /// again and did not say when it happened. It must not undo what came after it.
+    ///
+    /// A sender may give one id to several deliveries, say of one purchase order: the update is another one where it
+    /// brings another quantity than the last, of the same id, has left.
+    fn has_heard(&self, event: &StockEvent) -> bool {
+        let StockEvent { restock, place, .. } = event;
+        let retried = || {
+            let another = self.restock_id == *restock && self.quantity != event.quantity;
+            !event.has_own_time && !another && self.recent.iter().any(|heard| heard.is_of(restock))
+        };
+        self.recent.contains(&Heard::new(restock, *place)) || retried()
+    }
+
+    /// The last updates that counted, once `event` has.
+    pub fn recent_after(known: Option<&Self>, event: &StockEvent) -> Vec<Heard> {
+        let known = known.map(|known| known.recent.as_slice()).unwrap_or_default();
+        let kept = known.len().saturating_sub(REMEMBERED - 1);
+        known.iter().skip(kept).cloned().chain([Heard::new(&event.restock, event.place)]).collect()
     }
 
     fn is_sold_down_to(&self, quantity: Option<u64>) -> bool {
@@ -76,9 +136,9 @@ impl Product {
         quantity.zip(self.quantity).is_some_and(fewer)
     }
 
-    /// Whether the bound of the restock that is current stands already.
+    /// Whether the bound of the update that is current stands already.
     pub fn is_planned(&self) -> bool {
-        self.bound_of.as_ref() == Some(&self.restock_id)
+        self.planned.as_ref() == Some(&self.version)
     }
 
     /// The bound to fix, given the last position of every shard: it never goes back.
@@ -103,79 +163,164 @@ mod tests {
 
     use super::*;
 
+    fn place(offset: i64) -> Place {
+        Place { partition: 0, offset }
+    }
+
     fn version(second: i64) -> Version {
         let at = Timestamp::from_second(second).unwrap();
-        Version::new(Some(at), None, at, 0, second)
+        Version::new(Some(at), None, at, place(second)).unwrap()
     }
 
     fn id(text: &str) -> RestockId {
         RestockId::parse(text).unwrap()
     }
 
-    fn known(restock: &str, second: i64, quantity: u64, bound_of: Option<&str>) -> Product {
-        Product {
+    /// An update whose sender says that it happened at `second`, which is its offset as well.
+    fn event(restock: &str, second: i64, quantity: u64) -> StockEvent {
+        StockEvent {
+            restock: id(restock),
             quantity: Some(quantity),
-            version: version(second),
-            restock_id: id(restock),
-            bound: Some(Position::new(50, 0)),
-            bound_of: bound_of.map(id),
-            product: None,
+            version: Some(version(second)),
+            place: place(second),
+            has_own_time: true,
         }
+    }
+
+    /// The same with the time of its record, as its sender did not say when it happened.
+    fn retry(restock: &str, second: i64, quantity: u64) -> StockEvent {
+        StockEvent { has_own_time: false, ..event(restock, second, quantity) }
+    }
+
+    /// A product after these updates, each of which was planned if it is a restock.
+    fn after(events: &[StockEvent]) -> Product {
+        let mut known: Option<Product> = None;
+        for event in events {
+            let before = known.take();
+            let version = event.version.clone().unwrap();
+            known = Some(Product {
+                quantity: event.quantity,
+                restock_id: event.restock.clone(),
+                recent: Product::recent_after(before.as_ref(), event),
+                bound: Some(Position::new(50, 0)),
+                bound_of: None,
+                planned: (event.quantity != Some(0)).then(|| version.clone()),
+                product: None,
+                version,
+            });
+        }
+        known.unwrap()
+    }
+
+    fn known(restock: &str, second: i64, quantity: u64) -> Product {
+        Product { planned: None, ..after(&[event(restock, second, quantity)]) }
     }
 
     #[test]
     fn the_first_update_and_a_later_one_are_newer_and_an_earlier_one_is_stale() {
-        let known = known("r2", 20, 5, None);
-        assert_eq!(Product::update_order(None, &version(1), &id("r1"), Some(5)), UpdateOrder::Newer);
-        assert_eq!(Product::update_order(Some(&known), &version(21), &id("r3"), Some(0)), UpdateOrder::Newer);
-        assert_eq!(Product::update_order(Some(&known), &version(19), &id("r1"), Some(5)), UpdateOrder::Stale);
+        let known = known("r2", 20, 5);
+        assert_eq!(Product::update_order(None, &event("r1", 1, 5)), UpdateOrder::Newer);
+        assert_eq!(Product::update_order(Some(&known), &event("r3", 21, 0)), UpdateOrder::Newer);
+        assert_eq!(Product::update_order(Some(&known), &event("r1", 19, 5)), UpdateOrder::Stale);
     }
 
     #[test]
     fn a_redelivered_update_is_a_duplicate() {
-        let known = known("r2", 20, 5, Some("r2"));
-        assert_eq!(
-            Product::update_order(Some(&known), &version(20), &id("r2"), Some(5)),
-            UpdateOrder::Duplicate
-        );
+        let known = after(&[event("r2", 20, 5)]);
+        assert_eq!(Product::update_order(Some(&known), &event("r2", 20, 5)), UpdateOrder::Duplicate);
     }
 
     #[test]
     fn fewer_of_what_is_planned_is_a_sale() {
-        let order = |bound_of, before, now| {
-            Product::update_order(Some(&known("r", 20, before, bound_of)), &version(21), &id("s"), now)
+        let order = |planned: bool, before, now| {
+            let known = after(&[StockEvent { quantity: before, ..event("r", 20, 1) }]);
+            let known = if planned { known } else { Product { planned: None, ..known } };
+            Product::update_order(Some(&known), &StockEvent { quantity: now, ..event("s", 21, 1) })
         };
-        for (bound_of, before, now, expected) in [
-            (Some("r"), 5, Some(4), UpdateOrder::Sale),
-            (Some("r"), 5, Some(5), UpdateOrder::Newer),
-            (Some("r"), 5, Some(6), UpdateOrder::Newer),
-            (Some("r"), 5, Some(0), UpdateOrder::Newer),
-            (Some("r"), 5, None, UpdateOrder::Newer),
-            (Some("r"), 0, Some(4), UpdateOrder::Newer),
-            (Some("before"), 5, Some(4), UpdateOrder::Newer),
-            (None, 5, Some(4), UpdateOrder::Newer),
+        for (planned, before, now, expected) in [
+            (true, Some(5), Some(4), UpdateOrder::Sale),
+            (true, Some(5), Some(5), UpdateOrder::Newer),
+            (true, Some(5), Some(6), UpdateOrder::Newer),
+            (true, Some(5), Some(0), UpdateOrder::Newer),
+            (true, Some(5), None, UpdateOrder::Newer),
+            (true, Some(0), Some(4), UpdateOrder::Newer),
+            (true, None, Some(4), UpdateOrder::Newer),
+            (false, Some(5), Some(4), UpdateOrder::Newer),
         ] {
-            assert_eq!(order(bound_of, before, now), expected, "{bound_of:?} {before} {now:?}");
+            assert_eq!(order(planned, before, now), expected, "{planned} {before:?} {now:?}");
         }
-        let unknown = Product { quantity: None, ..known("r", 20, 0, Some("r")) };
-        assert_eq!(
-            Product::update_order(Some(&unknown), &version(21), &id("s"), Some(4)),
-            UpdateOrder::Newer
-        );
     }
 
     #[test]
-    fn a_late_retry_of_a_restock_does_not_undo_the_sell_out_after_it() {
-        let sold_out = known("s", 20, 0, Some("r"));
-        assert_eq!(
-            Product::update_order(Some(&sold_out), &version(30), &id("r"), Some(5)),
-            UpdateOrder::Stale
-        );
+    fn a_retry_without_a_time_of_its_own_is_the_update_that_it_repeats() {
+        use UpdateOrder::{Duplicate, Newer, Stale};
+        for (events, again, expected) in [
+            // At once.
+            (vec![retry("r", 1, 5)], retry("r", 9, 5), Duplicate),
+            (vec![retry("s", 1, 0)], retry("s", 9, 0), Duplicate),
+            // Of a restock after the sell-out, and of a sell-out after the restock.
+            (vec![retry("r", 1, 5), retry("s", 2, 0)], retry("r", 9, 5), Stale),
+            (vec![retry("s", 1, 0), retry("r", 2, 5)], retry("s", 9, 0), Stale),
+            // Long after.
+            (vec![retry("r", 1, 5), retry("s", 2, 0), event("t", 3, 7)], retry("r", 9, 5), Stale),
+            // Whatever the record's own time is worth.
+            (
+                vec![retry("r", 1, 5), retry("s", 2, 0)],
+                StockEvent { version: None, ..retry("r", 9, 5) },
+                Stale,
+            ),
+            // An update of another id is none.
+            (vec![retry("r", 1, 5), retry("s", 2, 0)], retry("t", 9, 5), Newer),
+        ] {
+            let known = after(&events);
+            assert_eq!(Product::update_order(Some(&known), &again), expected, "{events:?} {again:?}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_is_given_to_several_deliveries_is_heard_each_time() {
+        for (events, next) in [
+            // In, out and in under one id, with and without times.
+            (vec![retry("po-7", 1, 5), retry("po-7", 2, 0)], retry("po-7", 3, 9)),
+            (vec![retry("po-7", 1, 5), retry("po-7", 2, 0)], retry("po-7", 3, 5)),
+            (vec![event("po-7", 1, 5), event("po-7", 2, 0)], event("po-7", 3, 5)),
+            // Another sell-out in between: the time tells it from a retry.
+            (vec![event("po-7", 1, 5), event("s", 2, 0)], event("po-7", 3, 5)),
+            // More of what is in stock.
+            (vec![event("po-7", 1, 5)], event("po-7", 3, 9)),
+        ] {
+            let known = after(&events);
+            assert_eq!(Product::update_order(Some(&known), &next), UpdateOrder::Newer, "{events:?} {next:?}");
+        }
+    }
+
+    #[test]
+    fn a_record_that_comes_again_is_the_same_update_whatever_its_times_are_by_then() {
+        // Its times had not come when it was read first, and it followed what was recorded.
+        let ahead = |version| StockEvent { version, ..event("s", 40, 0) };
+        let first = ahead(Some(Version::following(Some(&version(10)), place(40))));
+        let known = after(&[event("q", 10, 5), first.clone(), event("r", 20, 5)]);
+        for again in [ahead(None), ahead(Some(version(40)))] {
+            assert_eq!(Product::update_order(Some(&known), &again), UpdateOrder::Stale);
+        }
+        let known = after(&[event("q", 10, 5), first]);
+        assert_eq!(Product::update_order(Some(&known), &ahead(None)), UpdateOrder::Duplicate);
+    }
+
+    #[test]
+    fn the_last_eight_updates_are_remembered() {
+        let events: Vec<StockEvent> = (1..=20).map(|n| event(&format!("r {n}"), n, 1)).collect();
+        let known = after(&events);
+        assert_eq!(known.recent.len(), 8);
+        for (n, expected) in [(12, UpdateOrder::Newer), (13, UpdateOrder::Stale), (19, UpdateOrder::Stale)] {
+            let again = retry(&format!("r {n}"), 30, 9);
+            assert_eq!(Product::update_order(Some(&known), &again), expected, "{n}");
+        }
     }
 
     #[test]
     fn the_bound_never_goes_back() {
-        let known = known("r", 20, 5, None);
+        let known = known("r", 20, 5);
         assert_eq!(known.bound_over([Position::new(10, 0)]), Some(Position::new(50, 0)));
         assert_eq!(
             known.bound_over([Position::new(60, 0), Position::new(10, 0)]),
@@ -185,7 +330,7 @@ mod tests {
 
     #[test]
     fn an_entry_at_the_bound_must_move_and_one_past_it_stands() {
-        let known = known("r", 20, 5, None);
+        let known = known("r", 20, 5);
         let bound = Position::new(50, 0);
         assert_eq!(known.must_move_past(bound, true), Some(bound));
         assert_eq!(known.must_move_past(bound.next(), true), None);
@@ -194,7 +339,7 @@ mod tests {
     #[test]
     fn a_repeat_stays_in_a_fan_out_under_way_and_moves_past_one_that_has_stopped() {
         let bound = Position::new(50, 0);
-        assert_eq!(known("r", 20, 5, None).must_move_past(bound, false), None);
-        assert_eq!(known("s", 20, 0, None).must_move_past(bound, false), Some(bound));
+        assert_eq!(known("r", 20, 5).must_move_past(bound, false), None);
+        assert_eq!(known("s", 20, 0).must_move_past(bound, false), Some(bound));
     }
 }

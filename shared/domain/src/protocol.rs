@@ -1,19 +1,20 @@
 //! The protocol of subscribing, planning and delivering, checked in every interleaving at small
-//! sizes: a few requests of one or two shoppers, made by them or by strangers who know their addresses, one shard, calls
-//! of one, two workers, two or three stock events, a crash, a redelivery, a throttled call or the end of a slice at any
-//! step, and clocks that give any position. The decisions are the crate's own; only the table, the topics and the processes
+//! sizes: a few requests of one or two shoppers, made by them or by strangers who know their addresses, one shard that may be
+//! raised to two at any moment, calls of one, two workers, two or three stock events, a crash, a redelivery, a throttled call,
+//! one whose answer never comes or comes late, or the end of a slice at any step, and clocks that give any position. The
+//! decisions are the crate's own; only the table, the topics and the processes
 //! around them are modelled, each access to the table being one step.
 //!
 //! Each mistake in [`Mistake`] makes the checker find a subscriber lost or notified twice, which shows
 //! that it could.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::cursor::Cursor;
-use crate::product::Product;
-use crate::{Position, RestockId, Shard, delivery, planning, subscribing};
+use crate::product::{Product, StoredProduct};
+use crate::{Position, RestockId, Shard, ShardCount, delivery, planning, subscribing};
 
 mod planner;
 mod request;
@@ -43,6 +44,8 @@ enum Mistake {
     SweepWithoutTicket,
     /// A job that has nothing more to do closes the fan-out whosever ticket it has.
     CloseAnothers,
+    /// The number of shards is set to a smaller one as well.
+    LowerShards,
 }
 
 #[derive(Debug, Clone)]
@@ -56,6 +59,8 @@ struct Protocol {
     troubles: u8,
     /// How many events may come to a second planner beside the first.
     twins: u8,
+    /// The number of shards that the list may be raised to, from one.
+    shards: ShardCount,
     begins: Begins,
 }
 
@@ -68,18 +73,19 @@ struct Begins {
 }
 
 const SHOPPERS: usize = 2;
-const SHARD: Shard = Shard(0);
+const SHARDS: usize = 2;
+const TWO_SHARDS: ShardCount = match ShardCount::new(2) {
+    Some(two) => two,
+    None => ShardCount::ONE,
+};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
     // The table.
     subscriptions: [Option<Subscription>; SHOPPERS],
-    /// Whose they are.
-    entries: BTreeMap<Position, usize>,
-    cursor: Cursor,
-    token: u8,
-    /// The shard's open fan-out: the job with its ticket is the living one.
-    open: Option<Job>,
+    lines: [Line; SHARDS],
+    /// The number of shards on the product's item.
+    shards: ShardCount,
     tickets: u8,
     product: Option<Product>,
     // The topics: the next event to be planned, and the jobs in line.
@@ -94,7 +100,12 @@ struct World {
     troubles: u8,
     twins: u8,
     // What happened.
-    mailed: BTreeSet<(usize, Position)>,
+    /// How many emails have gone to whom, at which place.
+    mailed: BTreeMap<(usize, Shard, Position), u8>,
+    /// Who was written down as passed, because their call was in doubt.
+    passed: [bool; SHOPPERS],
+    /// Whether a call got no answer.
+    unheard: bool,
     /// Which shoppers were answered "you wait" and got no email after that, and no answer "in stock".
     owed: [bool; SHOPPERS],
     /// How often each shopper was told of each event.
@@ -112,8 +123,20 @@ struct World {
     superseded: bool,
 }
 
+/// One shard of the waitlist.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
+struct Line {
+    /// Whose they are.
+    entries: BTreeMap<Position, usize>,
+    cursor: Cursor,
+    token: u8,
+    /// The open fan-out: the job with its ticket is the living one.
+    open: Option<Job>,
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 struct Job {
+    shard: Shard,
     event: usize,
     bound: Position,
     /// Its number; a job of an earlier version has none, which is 0.
@@ -124,8 +147,13 @@ struct Job {
 enum Act {
     /// A request takes its next step; its clock says this.
     Request(usize, i64),
+    /// A request begins with a number of shards that it has read earlier, and its clock says this.
+    Begin(usize, ShardCount, i64),
     /// A request ends without an answer.
     RequestDies(usize),
+    /// Another shopper's request has found the list long.
+    Raise,
+    LowerShards,
     Plan,
     PlannerDies,
     /// An event that is being planned, or is planned, is delivered again to another planner.
@@ -135,9 +163,9 @@ enum Act {
     Work(usize, Trouble),
     WorkerDies(usize),
     /// A sweep puts the fan-out that stands still back in line.
-    Sweep,
+    Sweep(usize),
     /// A sweep takes a fan-out for one that stands still.
-    EarlySweep,
+    EarlySweep(usize),
     /// A job is delivered again while its worker works on.
     Zombie(usize),
 }
@@ -147,20 +175,40 @@ fn restock(event: usize) -> RestockId {
 }
 
 impl World {
-    fn write_cursor(&mut self, cursor: &Cursor, seen: Option<&str>) -> bool {
-        let won = seen.unwrap_or("0") == self.token.to_string();
+    fn line(&self, shard: Shard) -> &Line {
+        &self.lines[usize::from(shard.0)]
+    }
+
+    fn line_mut(&mut self, shard: Shard) -> &mut Line {
+        &mut self.lines[usize::from(shard.0)]
+    }
+
+    /// What a read of the product's item gives.
+    fn stored(&self) -> StoredProduct {
+        StoredProduct { product: self.product.clone(), shards: self.shards }
+    }
+
+    fn write_cursor(&mut self, shard: Shard, cursor: &Cursor, seen: Option<&str>) -> bool {
+        let line = self.line_mut(shard);
+        let won = seen.unwrap_or("0") == line.token.to_string();
         if won {
-            self.unlawful |= cursor.committed < self.cursor.committed;
-            self.cursor = cursor.clone();
-            self.token += 1;
+            let back = cursor.committed < line.cursor.committed;
+            line.cursor = cursor.clone();
+            line.token += 1;
+            self.unlawful |= back;
         }
         won
     }
 
-    /// Whether the worker that announced the call in flight lives and has not committed it yet: it
-    /// does so long before the call looks old.
-    fn flies(&self) -> bool {
-        self.workers.iter().any(|worker| worker.has_written(self.token))
+    /// Whether the worker that announced the call in flight lives and has not committed it yet.
+    fn has_announcer(&self, shard: Shard) -> bool {
+        self.workers.iter().any(|worker| worker.has_written(shard, self.line(shard).token))
+    }
+
+    /// Whether it will have done so long before the call looks old.
+    fn flies(&self, shard: Shard) -> bool {
+        let token = self.line(shard).token;
+        self.workers.iter().any(|worker| worker.has_written(shard, token) && !worker.is_late())
     }
 
     fn new_ticket(&mut self) -> u8 {
@@ -168,22 +216,22 @@ impl World {
         self.tickets
     }
 
-    /// Whether the open fan-out has this ticket.
-    fn is_current(&self, ticket: u8) -> bool {
-        self.open.is_some_and(|open| open.ticket == ticket)
+    /// Whether the job has the ticket of its shard's open fan-out.
+    fn is_current(&self, job: Job) -> bool {
+        self.line(job.shard).open.is_some_and(|open| open.ticket == job.ticket)
     }
 
-    /// The jobs in line or being worked on that will not be dropped.
-    fn living_jobs(&self) -> usize {
+    /// The jobs of a shard in line or being worked on that will not be dropped.
+    fn living_jobs(&self, shard: Shard) -> usize {
         let jobs = self.jobs.iter().copied().chain(self.workers.iter().filter_map(Worker::living_job));
-        jobs.filter(|job| job.ticket == 0 || self.is_current(job.ticket)).count()
+        jobs.filter(|job| job.shard == shard && (job.ticket == 0 || self.is_current(*job))).count()
     }
 
-    /// Whether a fan-out is open, and no job of it is anywhere.
-    fn stands_still(&self) -> bool {
-        let Some(Job { ticket, .. }) = self.open else { return false };
+    /// Whether a fan-out of the shard is open, and no job of it is anywhere.
+    fn stands_still(&self, shard: Shard) -> bool {
+        let Some(Job { ticket, .. }) = self.line(shard).open else { return false };
         let second = self.second.as_ref().is_some_and(|(_, planner)| planner.publishes(ticket));
-        self.living_jobs() == 0 && !second && !self.planner.publishes(ticket)
+        self.living_jobs(shard) == 0 && !second && !self.planner.publishes(ticket)
     }
 
     fn put_in_line(&mut self, job: Job) {
@@ -196,7 +244,7 @@ impl World {
 fn at_rest(protocol: &Protocol, world: &World) -> bool {
     world.next_event == protocol.events.len()
         && world.second.is_none()
-        && world.open.is_none()
+        && world.lines.iter().all(|line| line.open.is_none())
         && world.jobs.is_empty()
         && world.workers == [Worker::Idle, Worker::Idle]
         && world.requests.iter().all(|request| matches!(request, Request::Done(_) | Request::Idle))
@@ -214,10 +262,8 @@ impl Model for Protocol {
     fn init_states(&self) -> Vec<World> {
         let mut world = World {
             subscriptions: [None; SHOPPERS],
-            entries: BTreeMap::new(),
-            cursor: Cursor::default(),
-            token: 0,
-            open: None,
+            lines: Default::default(),
+            shards: ShardCount::ONE,
             tickets: 0,
             product: None,
             next_event: 0,
@@ -228,7 +274,9 @@ impl Model for Protocol {
             workers: [Worker::Idle, Worker::Idle],
             troubles: self.troubles,
             twins: self.twins,
-            mailed: BTreeSet::new(),
+            mailed: BTreeMap::new(),
+            passed: [false; SHOPPERS],
+            unheard: false,
             owed: [false; SHOPPERS],
             told: vec![[0; SHOPPERS]; self.events.len()],
             doubts: 0,
@@ -240,7 +288,7 @@ impl Model for Protocol {
         };
         for index in 0..self.begins.answered {
             while !matches!(world.requests[index], Request::Done(_)) {
-                self.request(&mut world, index, if index == 0 { EARLY } else { LATE });
+                self.request(&mut world, index, ShardCount::ONE, if index == 0 { EARLY } else { LATE });
             }
         }
         while world.next_event < self.begins.planned {
@@ -252,9 +300,14 @@ impl Model for Protocol {
     fn actions(&self, world: &World, acts: &mut Vec<Act>) {
         for (index, request) in world.requests.iter().enumerate() {
             let Some(chooses) = self.chooses_position(request) else { continue };
-            acts.push(Act::Request(index, EARLY));
-            if chooses {
-                acts.push(Act::Request(index, LATE));
+            for clock in [EARLY, LATE].into_iter().take(1 + usize::from(chooses)) {
+                if *request == Request::Idle {
+                    let read = [ShardCount::ONE, world.shards].into_iter();
+                    let read = read.take(1 + usize::from(world.shards > ShardCount::ONE));
+                    acts.extend(read.map(|known| Act::Begin(index, known, clock)));
+                } else {
+                    acts.push(Act::Request(index, clock));
+                }
             }
             // A request that ends is its shopper's own matter: two requests are enough to see what comes of it.
             if world.troubles > 0 && world.requests.len() <= 2 && matches!(request, Request::Asks(..)) {
@@ -267,10 +320,18 @@ impl Model for Protocol {
                 acts.push(Act::PlannerDies);
             }
         }
-        if world.stands_still() {
-            acts.push(Act::Sweep);
-        } else if world.open.is_some() && world.troubles > 0 {
-            acts.push(Act::EarlySweep);
+        if world.shards < self.shards {
+            acts.push(Act::Raise);
+        } else if self.mistake == Mistake::LowerShards && world.shards > ShardCount::ONE {
+            acts.push(Act::LowerShards);
+        }
+        for shard in self.shards.all() {
+            let index = usize::from(shard.0);
+            if world.stands_still(shard) {
+                acts.push(Act::Sweep(index));
+            } else if world.line(shard).open.is_some() && world.troubles > 0 {
+                acts.push(Act::EarlySweep(index));
+            }
         }
         if world.second.is_some() {
             acts.push(Act::PlanSecond);
@@ -285,7 +346,7 @@ impl Model for Protocol {
             }
             if world.troubles > 0 && *worker != Worker::Idle {
                 acts.extend([Act::WorkerDies(index), Act::Zombie(index)]);
-                // A lost answer is the worker's own matter: one shopper is enough to see what comes of it.
+                // A lost or late answer is the worker's own matter: one shopper is enough to see what comes of it.
                 let troubles = if world.requests.len() == 1 { &Trouble::ALL[..] } else { Trouble::OF_SES };
                 acts.extend(troubles.iter().map(|trouble| Act::Work(index, *trouble)));
             }
@@ -296,7 +357,14 @@ impl Model for Protocol {
         let mut next = world.clone();
         let ordinary = matches!(
             act,
-            Act::Request(..) | Act::Plan | Act::Take(..) | Act::Work(_, Trouble::None) | Act::Sweep
+            Act::Request(..)
+                | Act::Begin(..)
+                | Act::Raise
+                | Act::LowerShards
+                | Act::Plan
+                | Act::Take(..)
+                | Act::Work(_, Trouble::None)
+                | Act::Sweep(_)
         );
         if !ordinary && !matches!(act, Act::PlanTwice(_) | Act::PlanSecond) {
             next.troubles -= 1;
@@ -304,7 +372,10 @@ impl Model for Protocol {
         next.crashed |= matches!(act, Act::PlannerDies | Act::WorkerDies(_));
         next.redelivered += u8::from(matches!(act, Act::Zombie(_)));
         match act {
-            Act::Request(index, clock) => self.request(&mut next, index, clock),
+            Act::Request(index, clock) => self.request(&mut next, index, ShardCount::ONE, clock),
+            Act::Begin(index, known, clock) => self.request(&mut next, index, known, clock),
+            Act::Raise => next.shards = self.shards,
+            Act::LowerShards => next.shards = ShardCount::ONE,
             Act::RequestDies(index) => next.requests[index] = Request::Done(None),
             Act::Plan => self.plan(&mut next),
             Act::PlannerDies => next.planner = Planner::Idle,
@@ -315,12 +386,12 @@ impl Model for Protocol {
             Act::PlanSecond => self.plan_second(&mut next),
             Act::Take(index, job) => next.workers[index] = Worker::Open(next.jobs.remove(job)),
             Act::Work(index, trouble) => self.work(&mut next, index, trouble)?,
-            Act::Sweep | Act::EarlySweep => {
-                let swept = next.open?;
+            Act::Sweep(line) | Act::EarlySweep(line) => {
+                let swept = next.lines[line].open?;
                 let without = self.mistake == Mistake::SweepWithoutTicket;
                 let job = Job { ticket: if without { 0 } else { next.new_ticket() }, ..swept };
                 if !without {
-                    next.open = Some(job);
+                    next.lines[line].open = Some(job);
                 }
                 next.put_in_line(job);
             }
@@ -346,9 +417,17 @@ impl Model for Protocol {
                 |model: &Self, world: &World| !(has_delivered(model, world) && model.passes_over(world)),
             ),
             Property::always(
-                "no subscriber is told twice, but by a call in doubt",
-                |_: &Self, world: &World| world.told.iter().flatten().all(|times| *times <= 1 + world.doubts),
+                "no subscriber is told twice, but after a crash or a call without an answer",
+                |_: &Self, world: &World| {
+                    world.crashed || world.unheard || world.mailed.values().all(|emails| *emails <= 1)
+                },
             ),
+            Property::always("no subscriber gets a third email", |_: &Self, world: &World| {
+                world.mailed.values().all(|emails| *emails <= 2)
+            }),
+            Property::always("no subscriber is passed after one doubt", |model: &Self, world: &World| {
+                !world.passed.contains(&true) || model.troubles - world.troubles >= 2
+            }),
             Property::always(
                 "no bound of a restock is fixed twice, or goes back",
                 |_: &Self, world: &World| !world.refixed,
@@ -363,10 +442,13 @@ impl Model for Protocol {
             ),
             Property::always(
                 "no shard has two living jobs, but by a redelivery",
-                |_: &Self, world: &World| world.living_jobs() <= 1 + usize::from(world.redelivered),
+                |_: &Self, world: &World| {
+                    let most = 1 + usize::from(world.redelivered);
+                    [Shard(0), Shard(1)].iter().all(|shard| world.living_jobs(*shard) <= most)
+                },
             ),
             Property::always("no shard waits for a sweep, but after a crash", |_: &Self, world: &World| {
-                world.crashed || !world.stands_still()
+                world.crashed || ![Shard(0), Shard(1)].iter().any(|shard| world.stands_still(*shard))
             }),
             Property::sometimes("a subscriber is told", |_: &Self, world: &World| {
                 world.told.iter().flatten().any(|times| *times == 1)
@@ -398,15 +480,23 @@ const BACK_AGAIN: &[bool] = &[true, false, true];
 const SOLD_OUT_IN_FAN_OUT: Begins = Begins { answered: 1, planned: 2 };
 /// Two wait, and the restock is planned.
 const PLANNED: Begins = Begins { answered: 2, planned: 1 };
+/// One waits, and the restock is planned.
+const ONE_PLANNED: Begins = Begins { answered: 1, planned: 1 };
 
 /// The protocol without a mistake, from the beginning.
 fn right(requests: &'static [Asker], events: &'static [bool], troubles: u8) -> Protocol {
-    Protocol { mistake: Mistake::None, requests, events, troubles, twins: 0, begins: Begins::default() }
+    let (shards, begins) = (ShardCount::ONE, Begins::default());
+    Protocol { mistake: Mistake::None, requests, events, troubles, twins: 0, shards, begins }
 }
 
 #[test]
 fn a_shopper_who_asks_once_is_neither_lost_nor_told_twice_whatever_goes_wrong() {
     right(ONE, BACK_AGAIN, 1).checked().assert_properties();
+}
+
+#[test]
+fn nor_does_one_get_three_emails_however_slow_ses_is() {
+    Protocol { begins: ONE_PLANNED, ..right(ONE, RESTOCK, 3) }.checked().assert_properties();
 }
 
 #[test]
@@ -459,14 +549,38 @@ fn nor_are_two_for_one_of_whom_a_stranger_asks() {
 }
 
 #[test]
+fn nor_is_one_who_asks_while_the_list_gets_more_shards() {
+    Protocol { shards: TWO_SHARDS, ..right(ONE, BACK_AGAIN, 0) }.checked().assert_properties();
+}
+
+#[test]
+#[ignore = "minutes"]
+fn nor_is_one_who_asks_while_the_list_gets_more_shards_whatever_goes_wrong() {
+    Protocol { shards: TWO_SHARDS, ..right(ONE, BACK_AGAIN, 1) }.checked().assert_properties();
+}
+
+#[test]
+fn nor_are_two_who_ask_while_the_list_gets_more_shards() {
+    Protocol { shards: TWO_SHARDS, ..right(TWO, RESTOCK, 0) }.checked().assert_properties();
+}
+
+#[test]
+#[ignore = "minutes"]
+fn nor_are_two_who_ask_while_the_list_gets_more_shards_and_a_worker_dies() {
+    Protocol { shards: TWO_SHARDS, ..right(TWO, RESTOCK, 1) }.checked().assert_properties();
+}
+
+#[test]
 fn each_mistake_is_found() {
     let at = |mistake, requests, troubles| Protocol { mistake, ..right(requests, BACK_AGAIN, troubles) };
     let once = |mistake, requests| Protocol { mistake, ..right(requests, RESTOCK, 1) };
+    let slow = |mistake, troubles| Protocol { begins: ONE_PLANNED, mistake, ..right(ONE, RESTOCK, troubles) };
     let planned = |mistake| Protocol { begins: PLANNED, ..once(mistake, AND_AGAIN) };
     let stranger = |mistake| Protocol { mistake, ..right(AND_A_STRANGER, RESTOCK, 0) };
     let sold_out =
         |mistake| Protocol { mistake, begins: SOLD_OUT_IN_FAN_OUT, ..right(AND_A_STRANGER, BACK_AGAIN, 0) };
     let twins = |mistake| Protocol { twins: 1, mistake, ..right(ONE, RESTOCK, 0) };
+    let raised = |mistake| Protocol { mistake, shards: TWO_SHARDS, ..right(ONE, RESTOCK, 0) };
     for protocol in [
         at(Mistake::Planning(planning::Mutant::EndsBeforeStock), ONE, 1),
         at(Mistake::Planning(planning::Mutant::BoundBeforeEnds), TWO, 0),
@@ -480,6 +594,9 @@ fn each_mistake_is_found() {
         at(Mistake::Delivery(delivery::Mutant::DoubtYoungCall), ONE, 1),
         at(Mistake::Delivery(delivery::Mutant::PassBound), ONE, 1),
         at(Mistake::Delivery(delivery::Mutant::NoSecondLook), ONE, 1),
+        at(Mistake::Delivery(delivery::Mutant::NoLateCommit), ONE, 1),
+        slow(Mistake::Delivery(delivery::Mutant::ForgetDoubt), 2),
+        slow(Mistake::Delivery(delivery::Mutant::ForgetDoubtOfRetries), 3),
         at(Mistake::Delivery(delivery::Mutant::ForgetRetries), ONE, 1),
         at(Mistake::Delivery(delivery::Mutant::ReleaseUnfenced), ONE, 1),
         at(Mistake::Delivery(delivery::Mutant::CommitUnsureAnnouncement), ONE, 1),
@@ -496,6 +613,9 @@ fn each_mistake_is_found() {
         stranger(Mistake::Subscribing(subscribing::Mutant::NoTakeOver)),
         stranger(Mistake::MoveByAny),
         sold_out(Mistake::Subscribing(subscribing::Mutant::MoveUnchecked)),
+        raised(Mistake::Planning(planning::Mutant::ShardsBeforeStock)),
+        raised(Mistake::Subscribing(subscribing::Mutant::ShardBeforeRaise)),
+        raised(Mistake::LowerShards),
     ] {
         let mistake = protocol.mistake;
         let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);

@@ -1,4 +1,9 @@
-//! Which shard of a product's waitlist a subscriber waits in.
+//! The shards of a product's waitlist: how many there are, and which one a subscriber waits in.
+//!
+//! A waitlist has one shard until it is long, and then as many as the setting of `subscribe` says. The number stands on the
+//! product's item and only grows. Why no subscriber is lost, with any mix of versions and settings: a subscriber in shard
+//! `k` was written under a number above `k` that its writer had read from the item, so every plan whose first step comes
+//! after that has read at least that number. A plan whose first step came before has left its bound for the writer's look.
 
 use std::fmt;
 use std::hash::Hasher;
@@ -7,13 +12,16 @@ use std::num::NonZeroU16;
 use serde::{Deserialize, Serialize};
 use siphasher::sip::SipHasher13;
 
-use crate::Subscriber;
+use crate::{ProductId, Subscriber};
 
-/// How many shards each waitlist has, 1 to 1,024. More let more workers send for one product;
-/// fewer cost fewer reads per restock. It may be raised later, never lowered: plans read the
-/// shards from 0 up to this number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// How many shards a waitlist has, 1 to 1,024. More let more workers send for one product, and take more subscriptions a
+/// second; fewer cost fewer reads per restock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct ShardCount(NonZeroU16);
+
+/// The part of a subscriber that decides their shard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct SubscriberHash(pub(crate) u64);
 
 /// A shard's number, from 0.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -21,12 +29,21 @@ pub struct ShardCount(NonZeroU16);
 pub struct Shard(pub u16);
 
 impl ShardCount {
-    /// The default: 8.
+    /// The default of the setting: 8.
     pub const DEFAULT: Self = Self(NonZeroU16::new(8).unwrap());
-
+    /// One: that of a list that is not long yet.
+    pub const ONE: Self = Self(NonZeroU16::new(1).unwrap());
     /// A number of shards from 1 to 1,024.
-    pub fn new(count: u16) -> Option<Self> {
-        NonZeroU16::new(count).filter(|count| count.get() <= 1_024).map(Self)
+    pub const fn new(count: u16) -> Option<Self> {
+        match NonZeroU16::new(count) {
+            Some(number) if count <= 1_024 => Some(Self(number)),
+            _ => None,
+        }
+    }
+
+    /// The number.
+    pub fn get(self) -> u16 {
+        self.0.get()
     }
 
     /// Every shard.
@@ -34,15 +51,37 @@ impl ShardCount {
         (0..self.0.get()).map(Shard)
     }
 
-    /// The shard in which `subscriber` waits: SipHash 1-3 with a zero key, modulo the count. It is
-    /// stored with the subscription, so a later count moves no waiting subscriber.
-    pub fn of(self, subscriber: &Subscriber) -> Shard {
-        let mut hasher = SipHasher13::new();
-        hasher.write(subscriber.as_key().as_bytes());
-        let count = u64::from(self.0.get());
-        // Less than the count, which fits.
-        Shard(u16::try_from(hasher.finish() % count).unwrap_or_default())
+    /// The shard in which a subscriber waits: their hash modulo the count. It is stored with the subscription, so a later
+    /// count moves no waiting subscriber.
+    pub fn of(self, subscriber: SubscriberHash) -> Shard {
+        Shard(modulo(subscriber.0, self.0))
     }
+}
+
+impl SubscriberHash {
+    /// SipHash 1-3 with a zero key.
+    pub fn of(subscriber: &Subscriber) -> Self {
+        Self(hash(subscriber.as_key()))
+    }
+}
+
+impl Shard {
+    /// One of so many buckets, over which the shards of all products are spread: those of one product one beside the other,
+    /// and the first ones of many products evenly.
+    pub fn bucket(self, product: &ProductId, buckets: NonZeroU16) -> u16 {
+        modulo(hash(product.as_str()).wrapping_add(u64::from(self.0)), buckets)
+    }
+}
+
+fn hash(text: &str) -> u64 {
+    let mut hasher = SipHasher13::new();
+    hasher.write(text.as_bytes());
+    hasher.finish()
+}
+
+fn modulo(number: u64, of: NonZeroU16) -> u16 {
+    // Less than a number that fits.
+    u16::try_from(number % u64::from(of.get())).unwrap_or_default()
 }
 
 impl Default for ShardCount {
@@ -66,16 +105,18 @@ impl fmt::Display for Shard {
 
 #[cfg(test)]
 mod tests {
+    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
+
     use super::*;
 
-    fn subscriber(n: usize) -> Subscriber {
-        Subscriber::from_key(&format!("a:shopper{n}@example.com"))
+    fn subscriber(n: usize) -> SubscriberHash {
+        SubscriberHash::of(&Subscriber::from_key(&format!("a:shopper{n}@example.com")))
     }
 
     #[test]
     fn a_subscriber_stays_in_its_shard_for_ever() {
         // Fixed numbers: another hash would lose every waiting subscriber.
-        let shards: Vec<u16> = (0..8).map(|n| ShardCount::DEFAULT.of(&subscriber(n)).0).collect();
+        let shards: Vec<u16> = (0..8).map(|n| ShardCount::DEFAULT.of(subscriber(n)).0).collect();
         assert_eq!(shards, [1, 5, 2, 4, 7, 1, 2, 6]);
     }
 
@@ -83,7 +124,7 @@ mod tests {
     fn shards_fill_evenly() {
         let mut filled = [0_usize; 8];
         for n in 0..80_000 {
-            filled[usize::from(ShardCount::DEFAULT.of(&subscriber(n)).0)] += 1;
+            filled[usize::from(ShardCount::DEFAULT.of(subscriber(n)).0)] += 1;
         }
         assert!(filled.iter().all(|n| (9_500..=10_500).contains(n)), "{filled:?}");
     }
@@ -92,5 +133,19 @@ mod tests {
     fn only_sensible_counts_are_taken() {
         assert!(ShardCount::new(0).is_none() && ShardCount::new(1_025).is_none());
         assert_eq!(ShardCount::new(1_024).map(|count| count.all().count()), Some(1_024));
+    }
+
+    #[test]
+    fn the_shards_of_a_product_are_in_buckets_of_their_own_and_those_of_many_products_spread_evenly() {
+        let sixteen = NonZeroU16::new(16).unwrap();
+        let product = |n: usize| ProductId::parse(&format!("sku-{n}")).unwrap();
+        let of_one: std::collections::BTreeSet<u16> =
+            (0..16).map(|shard| Shard(shard).bucket(&product(1), sixteen)).collect();
+        assert_eq!(of_one.len(), 16);
+        let mut filled = [0_usize; 16];
+        for n in 0..16_000 {
+            filled[usize::from(Shard(0).bucket(&product(n), sixteen))] += 1;
+        }
+        assert!(filled.iter().all(|n| (850..=1_150).contains(n)), "{filled:?}");
     }
 }

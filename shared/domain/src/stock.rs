@@ -5,14 +5,15 @@
 //! Only the product and the quantity decide whether an update can be used. Every other field is taken as far as it is
 //! understood: one that is empty or not understood is as if absent, and named beside the update.
 
-use jiff::{SignedDuration, Timestamp};
-use serde::{Deserialize, Serialize};
+use jiff::Timestamp;
+use serde::Serialize;
 use serde_json::{Number, Value};
 use sha2::{Digest, Sha256};
 
 pub use crate::details::ProductInfo;
 use crate::fields::{Fields, Invalid, kind, without_mark};
 use crate::id::ACCEPTED_ID;
+pub use crate::version::{Place, Version};
 use crate::{ProductId, RestockId, details};
 
 /// The largest quantity: what a JSON number holds exactly everywhere.
@@ -37,6 +38,9 @@ pub struct StockUpdate {
     /// When the stock changed, where its sender said.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub occurred_at: Option<Timestamp>,
+    /// When the function `restock` took it in; used only where its sender did not say when the stock changed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub received_at: Option<Timestamp>,
     /// What an email can say of the product.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<ProductInfo>,
@@ -101,7 +105,14 @@ impl StockUpdate {
     }
 
     fn of(product_id: ProductId) -> Received {
-        let update = Self { restock_id: None, product_id, quantity: None, occurred_at: None, product: None };
+        let update = Self {
+            restock_id: None,
+            product_id,
+            quantity: None,
+            occurred_at: None,
+            received_at: None,
+            product: None,
+        };
         Received { update, ignored: Vec::new() }
     }
 
@@ -119,9 +130,11 @@ impl StockUpdate {
         let mut ignored = Vec::new();
         let mut usable = |problem| ignored.push(problem);
         let restock_id = given(fields, "restockId").and_then(|id| restock(id).map_err(&mut usable).ok());
-        let occurred_at = given(fields, "occurredAt").and_then(|at| time(at).map_err(&mut usable).ok());
+        let occurred_at =
+            given(fields, "occurredAt").and_then(|at| time("occurredAt", at).map_err(&mut usable).ok());
+        let received_at = given(fields, "receivedAt").and_then(|at| time("receivedAt", at).ok());
         let product = details::read(given(fields, "product"), text, &mut ignored);
-        let update = Self { restock_id, product_id, quantity, occurred_at, product };
+        let update = Self { restock_id, product_id, quantity, occurred_at, received_at, product };
         Ok(Received { update, ignored })
     }
 }
@@ -192,8 +205,8 @@ fn restock(value: &Value) -> Result<RestockId, Invalid> {
     }
 }
 
-fn time(value: &Value) -> Result<Timestamp, Invalid> {
-    let refuse = |problem: &str| Invalid::new("occurredAt", problem, ACCEPTED_TIME);
+fn time(field: &'static str, value: &Value) -> Result<Timestamp, Invalid> {
+    let refuse = |problem: &str| Invalid::new(field, problem, ACCEPTED_TIME);
     let Value::String(text) = value else { return Err(refuse(&format!("is {}", kind(value)))) };
     let text = text.trim();
     if text.is_empty() {
@@ -222,56 +235,6 @@ pub(crate) fn line(
         return Err(Invalid::new(field, "contains a control character", accepted));
     }
     Ok(text.to_owned())
-}
-
-/// The order of a product's updates: when each happened, then where its record lies. Kept as a
-/// text that sorts as it does, because the table compares it.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Version(String);
-
-/// How much later than its record an update may claim to have happened and still be taken for one with a clock that is
-/// ahead, or in another zone, rather than for one whose record has a wrong time.
-const ZONE: SignedDuration = SignedDuration::from_hours(24);
-
-impl Version {
-    /// The version of an update that happened at `occurred_at`, or else when its record was
-    /// written, or else at `now`.
-    ///
-    /// What has not happened yet counts as what happens now: an update that claims to be from the future would
-    /// otherwise make every one until then look stale, and its restocks would be lost. So it has the time of its
-    /// record, which is the same at every delivery, or where that has not come either, `now`.
-    pub fn new(
-        occurred_at: Option<Timestamp>,
-        written_at: Option<Timestamp>,
-        now: Timestamp,
-        partition: i64,
-        offset: i64,
-    ) -> Self {
-        let written = written_at.filter(|written| *written <= now);
-        let at = match (occurred_at, written) {
-            // Nothing happens after it was written down, by whatever clock; as long as the record's is to be believed.
-            (Some(at), Some(written)) if at > now || (at > written && at.duration_since(written) < ZONE) => {
-                written
-            }
-            (Some(at), _) => at.min(now),
-            (None, written) => written.unwrap_or(now),
-        };
-        let at = at.as_microsecond().max(0);
-        // 17 digits hold microseconds until the year 5138.
-        Self(format!("{at:017}-{:06}-{:020}", partition.max(0), offset.max(0)))
-    }
-
-    /// When the update happened, as far as that was known.
-    pub fn at(&self) -> Option<Timestamp> {
-        let (micros, _) = self.0.split_once('-')?;
-        Timestamp::from_microsecond(micros.parse().ok()?).ok()
-    }
-
-    /// The text that sorts as versions do.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
 }
 
 #[cfg(test)]
@@ -453,51 +416,7 @@ mod tests {
         assert_ne!(of(r#"{"quantity":5}"#), of(r#"{"quantity":5,"product":{"name":"x"}}"#));
     }
 
-    fn at(second: i64) -> Timestamp {
-        Timestamp::from_second(second).unwrap()
-    }
-
-    #[test]
-    fn versions_sort_by_time_then_by_offset() {
-        let version = |occurred, offset| Version::new(Some(at(occurred)), None, at(1_000), 0, offset);
-        assert!(version(10, 9) < version(11, 1));
-        assert!(version(10, 9) < version(10, 10));
-        assert_eq!(version(10, 9), version(10, 9));
-    }
-
-    #[test]
-    fn what_has_not_happened_yet_is_not_later_than_what_happens_now() {
-        const DAY: i64 = 86_400;
-        let (now, year) = (at(1_000 * DAY), 365 * DAY);
-        for (occurred, written, expected) in [
-            // As it is said, where that can be.
-            (Some(500 * DAY), Some(1_000 * DAY), 500 * DAY),
-            (Some(500 * DAY), None, 500 * DAY),
-            // From the future: when its record was written, which does not change with the reader's clock.
-            (Some(1_000 * DAY + year), Some(1_000 * DAY - 9), 1_000 * DAY - 9),
-            (Some(1_000 * DAY + 30), Some(1_000 * DAY - 9), 1_000 * DAY - 9),
-            (Some(1_000 * DAY - 3), Some(1_000 * DAY - 9), 1_000 * DAY - 9),
-            // And now, where that has not come either, or is not known.
-            (Some(1_000 * DAY + year), Some(1_000 * DAY + year), 1_000 * DAY),
-            (Some(1_000 * DAY + 1), None, 1_000 * DAY),
-            (None, Some(1_000 * DAY + 1), 1_000 * DAY),
-            (None, None, 1_000 * DAY),
-            // A record from a clock that was never set says nothing about its update.
-            (Some(500 * DAY), Some(DAY), 500 * DAY),
-        ] {
-            let version = Version::new(occurred.map(at), written.map(at), now, 0, 0);
-            assert_eq!(version.at(), Some(at(expected)), "{occurred:?} {written:?}");
-        }
-    }
-
     proptest! {
-        #[test]
-        fn no_version_is_later_than_now(occurred: Option<u32>, written: Option<u32>, now: u32) {
-            let time = |seconds: u32| at(i64::from(seconds));
-            let version = Version::new(occurred.map(time), written.map(time), time(now), 0, 0);
-            prop_assert!(version.at().unwrap() <= time(now));
-        }
-
         #[test]
         fn any_bytes_are_read_or_refused_without_panic(bytes: Vec<u8>) {
             let _ = StockUpdate::from_record(Some(&bytes));

@@ -12,6 +12,10 @@
 //! Subscription and entry are one step because an entry that came later than its subscription could be delivered at two
 //! positions: by a request that stalled between the two while another one of the same subscriber went by.
 //!
+//! A new place goes into a shard by a number of shards that the product's item had at any time before (see
+//! [`crate::shard`]). Now and then a request whose new place went into the first shard counts what waits there, and raises
+//! the number where that is long. That comes after the answer stands, so that a failure of it does not matter.
+//!
 //! A machine without I/O, clock or random bits: [`Subscribing::next`] is handed those and names the one thing to do, and
 //! the `on_` method of that step takes what came of it. A failure has no method: the request is dropped, and whatever it
 //! did until then is repeatable.
@@ -22,7 +26,7 @@ use jiff::Timestamp;
 
 use crate::backoff::Backoff;
 use crate::stock::Version;
-use crate::{Position, Shard};
+use crate::{Position, Shard, ShardCount, SubscriberHash};
 
 #[cfg(test)]
 mod mutant;
@@ -39,6 +43,10 @@ use place::Place;
 const ROUNDS: u32 = 10;
 /// The wait before each round but the first, with a random part.
 pub const BACKOFF: Backoff = Backoff::new(Duration::from_millis(16), 4);
+/// One in so many new places counts what waits in its shard.
+const COUNTED_ONE_IN: u128 = 64;
+/// A list with so many waiting entries in its first shard is long.
+pub const LONG: u16 = 256;
 
 /// The next thing to do for a request: one access of the table, or a wait. The method that takes what came of it stands
 /// beside each.
@@ -90,6 +98,10 @@ pub enum Step<'a> {
         /// The product must be as it was looked at, in the same transaction; `None`: it may be as it will.
         looked: Option<&'a Looked>,
     },
+    /// Count what waits in this shard, up to [`LONG`]: [`Subscribing::on_counted`].
+    CountWaiting(Shard),
+    /// Record this number of shards, unless the product's item has it, or a larger one: [`Subscribing::on_raised`].
+    RaiseShards(ShardCount),
     /// Nothing more is to be done.
     Finished(Outcome),
     /// Write the subscription without its entry, which comes later: a mutant's.
@@ -166,8 +178,13 @@ pub enum Write {
 /// A request to subscribe. See the [module](self).
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subscribing {
-    /// Where a new entry goes.
-    shard: Shard,
+    subscriber: SubscriberHash,
+    /// A number that the product's item had at some time before: by this a new place is put into a shard.
+    shards: ShardCount,
+    /// The number that a long list is raised to.
+    most: ShardCount,
+    /// Whether it counts what waits in the first shard, if its place is new there.
+    counts: bool,
     round: u32,
     state: State,
     #[cfg(test)]
@@ -191,6 +208,10 @@ enum State {
     Look(Place),
     /// It may have: move past its bound, or, as a repeat, past that of the product as looked at.
     Move(Place, Position, Option<Looked>),
+    /// The subscriber waits there: see how long the list is.
+    Count(Subscribed),
+    /// It is long.
+    Raise(Subscribed),
     Finished(Outcome),
     #[cfg(test)]
     WriteEntry(Position),
@@ -200,16 +221,26 @@ enum State {
 type CommittedPosition = Position;
 
 impl Subscribing {
-    /// Begins a request of a subscriber whose entry goes into `shard`.
-    pub fn new(shard: Shard) -> Self {
+    /// Begins a request of a subscriber. `known` is a number of shards that the product's item had at any time before, one
+    /// where none is known; `most` is the number that a long list is to have; and the request [counts](counts) what waits
+    /// or does not.
+    pub fn new(subscriber: SubscriberHash, known: ShardCount, most: ShardCount, counts: bool) -> Self {
         Self {
-            shard,
+            subscriber,
+            shards: known,
+            most,
+            counts,
             round: 0,
             state: State::Insert,
             #[cfg(test)]
             mutant: mutant::Switch::default(),
         }
     }
+}
+
+/// Whether a request with these random bits counts what waits: one in 64 does.
+pub fn counts(random: u128) -> bool {
+    random % COUNTED_ONE_IN == 0
 }
 
 fn unix_ms(now: Timestamp) -> u64 {

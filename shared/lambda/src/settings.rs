@@ -5,13 +5,6 @@ use domain::setting::Setting;
 /// The table's name.
 pub const TABLE_NAME: Setting = Setting::with_default("TABLE_NAME", "notify-me", "the table's name");
 
-/// Shards of each waitlist.
-pub const SHARDS: Setting = Setting::with_default(
-    "SHARDS",
-    "8",
-    "shards of each waitlist, 1 to 1024; the same for `subscribe` and `notify`; it may be raised, never lowered",
-);
-
 /// The key of the unsubscribe links.
 pub const UNSUBSCRIBE_KEY: Setting = Setting::required(
     "UNSUBSCRIBE_KEY",

@@ -3,15 +3,17 @@
 //! The item holds the ticket of the shard's one living job, a new one at each write. Items that an earlier version wrote
 //! have none; the next write gives them one.
 
-use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
+use std::num::NonZeroU16;
+
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
 use domain::job::{Job, Ticket};
 use domain::{ProductId, Shard};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::item::{Item, from_item, string, to_item};
-use crate::request::{Condition, Pages};
+use crate::item::{string, to_item};
+use crate::request::{Condition, Pages, remove};
+use crate::unreadable::{UnreadableRow, row};
 use crate::{ItemKey, Outcome, Store, StoreError};
 
 const KIND: &str = "fan-out";
@@ -22,15 +24,17 @@ const TICKET: &str = "ticket";
 const NOT_LATER: &str = "attribute_not_exists(pk) OR #bound <= :bound";
 
 /// The number of partitions over which the unfinished fan-outs are spread.
-pub const BUCKETS: u16 = 16;
+pub const BUCKETS: NonZeroU16 = NonZeroU16::new(16).unwrap();
 
 fn bucket(bucket: u16) -> String {
     format!("OPEN#{bucket}")
 }
 
-/// The key of a shard's fan-out. In a bucket by the shard, so that the shards of one restock are not one hot partition.
+/// The key of a shard's fan-out. In a [bucket](Shard::bucket) by product and shard, so that neither the shards of one
+/// restock nor all the products with one shard are one hot partition.
 pub fn key(product: &ProductId, shard: Shard) -> ItemKey {
-    ItemKey::new(bucket(shard.0 % BUCKETS), format!("{}#{shard}", product.key_part()))
+    let number = shard.bucket(product, BUCKETS);
+    ItemKey::new(bucket(number), format!("{}#{shard}", product.key_part()))
 }
 
 /// A shard that is being delivered.
@@ -42,15 +46,6 @@ pub struct FanOut {
     /// When the job was last put in line.
     #[serde(rename = "movedMs", with = "jiff::fmt::serde::timestamp::millisecond::required")]
     pub moved_at: Timestamp,
-}
-
-/// An item in a bucket that is no fan-out; it keeps none of the others back.
-#[derive(Debug)]
-pub struct UnreadableFanOut {
-    /// Its key.
-    pub key: ItemKey,
-    /// The error of reading it.
-    pub error: StoreError,
 }
 
 /// The unfinished fan-outs.
@@ -97,7 +92,7 @@ impl FanOuts<'_> {
     /// `Unavailable` and `Denied`.
     pub async fn close(self, job: &Job) -> Result<Outcome, StoreError> {
         let delete = self.delete(job).expression_attribute_names("#ticket", TICKET);
-        self.closed(match &job.ticket {
+        remove(match &job.ticket {
             Some(ticket) => delete
                 .condition_expression("#ticket = :ticket")
                 .expression_attribute_values(":ticket", string(ticket)),
@@ -117,22 +112,12 @@ impl FanOuts<'_> {
     pub async fn close_delivered(self, job: &Job) -> Result<Outcome, StoreError> {
         let delete = self.delete(job).condition_expression(NOT_LATER);
         let delete = delete.expression_attribute_names("#bound", BOUND);
-        self.closed(delete.expression_attribute_values(":bound", string(job.bound))).await
+        remove(delete.expression_attribute_values(":bound", string(job.bound))).await
     }
 
     fn delete(self, job: &Job) -> DeleteItemFluentBuilder {
         let key = key(&job.product_id, job.shard).attributes();
         self.0.client.delete_item().table_name(&self.0.table).set_key(Some(key))
-    }
-
-    async fn closed(self, delete: DeleteItemFluentBuilder) -> Result<Outcome, StoreError> {
-        match delete.send().await {
-            Ok(_) => Ok(Outcome::Applied(())),
-            Err(error) => match error.as_service_error() {
-                Some(DeleteItemError::ConditionalCheckFailedException(_)) => Ok(Outcome::Refused(())),
-                _ => Err(StoreError::of("DeleteItem", &error)),
-            },
-        }
     }
 
     /// A shard's fan-out, strongly consistent; `None` where none is open.
@@ -157,18 +142,9 @@ impl Bucket {
     ///
     /// # Errors
     /// `Unavailable` and `Denied`.
-    pub async fn next(&mut self) -> Result<Option<Vec<Result<FanOut, UnreadableFanOut>>>, StoreError> {
+    pub async fn next(&mut self) -> Result<Option<Vec<Result<FanOut, UnreadableRow>>>, StoreError> {
         let page = self.0.items().await?;
-        page.map(|items| items.into_iter().map(row).collect()).transpose()
-    }
-}
-
-fn row(item: Item) -> Result<Result<FanOut, UnreadableFanOut>, StoreError> {
-    let key = ItemKey::of(&item);
-    match (from_item(item, KIND), key) {
-        (Ok(fan_out), _) => Ok(Ok(fan_out)),
-        (Err(error), Some(key)) => Ok(Err(UnreadableFanOut { key, error })),
-        (Err(error), None) => Err(error),
+        page.map(|items| items.into_iter().map(|item| row(item, KIND)).collect()).transpose()
     }
 }
 
@@ -179,7 +155,7 @@ mod tests {
     use domain::{Position, RestockId};
 
     use super::*;
-    use crate::item::{number, parsed};
+    use crate::item::{Item, number, parsed};
 
     fn stored() -> (FanOut, Item) {
         let job = Job {
@@ -202,7 +178,7 @@ mod tests {
         names.sort_unstable();
         assert_eq!(names, [BOUND, "movedMs", "pk", "productId", "restockId", "shard", "sk", TICKET]);
         assert_eq!(parsed::<u64>(&item, "movedMs"), Some(1_700_000_000_123));
-        assert_eq!(row(item).unwrap().unwrap(), fan_out);
+        assert_eq!(row::<FanOut>(item, KIND).unwrap().unwrap(), fan_out);
     }
 
     #[test]
@@ -210,17 +186,18 @@ mod tests {
         let (fan_out, mut item) = stored();
         item.remove(TICKET);
         let job = Job { ticket: None, ..fan_out.job };
-        assert_eq!(row(item).unwrap().unwrap(), FanOut { job, ..fan_out });
+        assert_eq!(row::<FanOut>(item, KIND).unwrap().unwrap(), FanOut { job, ..fan_out });
     }
 
     #[test]
     fn an_item_that_is_no_fan_out_is_a_row_of_its_own() {
         for (name, odd) in [(BOUND, number(7)), (BOUND, string("x")), ("movedMs", string("x"))] {
-            let (_, mut item) = stored();
+            let (fan_out, mut item) = stored();
             item.insert(name.to_owned(), odd);
-            let unreadable = row(item).unwrap().unwrap_err();
+            let unreadable = row::<FanOut>(item, KIND).unwrap().unwrap_err();
             assert!(unreadable.error.is_corrupt());
-            assert_eq!((unreadable.key.pk(), unreadable.key.sk()), ("OPEN#3", "p#3"));
+            assert!(unreadable.key == key(&fan_out.job.product_id, Shard(3)));
+            assert_eq!(unreadable.key.sk(), "p#3");
         }
     }
 }

@@ -127,7 +127,7 @@ mod tests {
         let (plain, r) = (product_id("SKU-1.2_b:~@+"), restock("r-1"));
         assert_eq!(text(cursor::key(&plain, Shard(3))), "W#SKU-1.2_b:~@+#3 CURSOR");
         assert_eq!(text(product::key(&plain)), "P#SKU-1.2_b:~@+ STATE");
-        assert_eq!(text(fanout::key(&plain, Shard(3))), "OPEN#3 SKU-1.2_b:~@+#3");
+        assert_eq!(fanout::key(&plain, Shard(3)).sk, "SKU-1.2_b:~@+#3");
         assert_eq!(text(summary::key(&r)), "R#r-1 SUMMARY");
         assert!(summary::plan_key(&plain, Position::START, &r).sk.ends_with("#r-1"));
         let partition = |id: &str, shard| waitlist::partition(&product_id(id), Shard(shard));

@@ -2,10 +2,10 @@
 //! embedded one so, past everything that they measure.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{Position, ProductId, Shard};
+use domain::{Position, ProductId, Shard, ShardCount};
 use serde_json::{Map, Value, json};
 
-use crate::item::{Item, to_item};
+use crate::item::{Item, number, to_item};
 use crate::waitlist::{self, Entry};
 use crate::{StoreError, product};
 
@@ -25,6 +25,13 @@ pub fn entry(
 /// The key of a product.
 pub fn product_key(product: &ProductId) -> Value {
     item(&product::key(product).attributes())
+}
+
+/// The item of a product whose waitlist has so many shards, before its first stock update.
+pub fn shards(product: &ProductId, shards: ShardCount) -> Value {
+    let mut found = product::key(product).attributes();
+    found.insert(product::SHARDS.to_owned(), number(shards.get()));
+    item(&found)
 }
 
 /// The bound in a product's item; `None` where it has none.

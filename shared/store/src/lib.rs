@@ -13,6 +13,7 @@
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` | [`fanout`] |
 //! | send budget | `RATE#<sender>` | `TAT` | [`budget`] |
 //! | name of a restock | `I#<restock>` | `NAME` | [`name`] |
+//! | update whose planning failed | `UNPLANNED` | `<product>` | [`unplanned`] |
 //! | an item that cannot be read | `UNREADABLE` | `<pk>\|<sk>` of it | [`unreadable`] |
 //!
 //! A product or restock stands in a key as [`ProductId::key_part`] writes it, without `#`: so no two of them meet in
@@ -23,7 +24,7 @@
 //! had an entry.
 //!
 //! A record that `domain` decides with (a product, a cursor, a tally) is `domain`'s; every other one is its module's.
-//! The crate has no clock and no dice: times and tokens are handed in.
+//! The crate has no clock: times and tokens are handed in. Its only dice are for the pauses between repeats.
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
@@ -44,6 +45,7 @@ pub mod subscription;
 pub mod summary;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+pub mod unplanned;
 pub mod unreadable;
 pub mod waitlist;
 
@@ -58,6 +60,7 @@ use name::Names;
 use product::Products;
 use subscription::Subscriptions;
 use summary::Summaries;
+use unplanned::UnplannedUpdates;
 use unreadable::UnreadableItems;
 use waitlist::Waitlist;
 
@@ -80,7 +83,8 @@ impl Store {
         if let Some(endpoint) = endpoint {
             config = config.endpoint_url(endpoint);
         }
-        Self { client: Client::from_conf(config.build()), table: table.into() }
+        let client = Client::from_conf(config.build());
+        Self { client, table: table.into() }
     }
 
     /// The products.
@@ -116,6 +120,11 @@ impl Store {
     /// The names of restocks.
     pub fn names(&self) -> Names<'_> {
         Names(self)
+    }
+
+    /// The stock updates whose planning failed.
+    pub fn unplanned(&self) -> UnplannedUpdates<'_> {
+        UnplannedUpdates(self)
     }
 
     /// The items that could not be read.

@@ -36,8 +36,9 @@ pub struct Named {
 pub struct Asked {
     /// The fingerprint of the update.
     pub body: String,
-    /// When it happened, by the first request: a retry does not make it a later update.
-    pub occurred_at: Timestamp,
+    /// When the first request came: a retry does not make it a later update.
+    #[serde(rename = "occurredAt")]
+    pub received_at: Timestamp,
     /// The partition and the offset where it lies, once it does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub place: Option<(i32, i64)>,
@@ -131,7 +132,7 @@ mod tests {
     #[test]
     fn a_name_that_is_taken_is_the_products_own_or_anothers_or_cannot_be_read() {
         let product = |id: &str| ProductId::parse(id).unwrap();
-        let asked = Asked { body: "b".to_owned(), occurred_at: Timestamp::UNIX_EPOCH, place: Some((1, 2)) };
+        let asked = Asked { body: "b".to_owned(), received_at: Timestamp::UNIX_EPOCH, place: Some((1, 2)) };
         let named = Named::new(&product("p"), Some(asked), Timestamp::UNIX_EPOCH);
         let item = to_item(&key(&RestockId::parse("r").unwrap()), &named, KIND).unwrap();
         assert_eq!(taken(item.clone(), &product("p")), Taken::Same(named));

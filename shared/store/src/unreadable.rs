@@ -3,8 +3,9 @@
 
 use jiff::Timestamp;
 use serde::Serialize;
+use serde::de::DeserializeOwned;
 
-use crate::item::{WithTtl, to_item};
+use crate::item::{Item, WithTtl, from_item, to_item};
 use crate::{ItemKey, Store, StoreError};
 
 const PARTITION: &str = "UNREADABLE";
@@ -18,6 +19,28 @@ struct Unreadable {
     reason: String,
     #[serde(rename = "seenMs", with = "jiff::fmt::serde::timestamp::millisecond::required")]
     seen_at: Timestamp,
+}
+
+/// An item that cannot be read, among others of its kind; it keeps none of them back.
+#[derive(Debug)]
+pub struct UnreadableRow {
+    /// Its key.
+    pub key: ItemKey,
+    /// The error of reading it.
+    pub error: StoreError,
+}
+
+/// One item of many. An error is one without a key to write down.
+pub(crate) fn row<T: DeserializeOwned>(
+    item: Item,
+    kind: &'static str,
+) -> Result<Result<T, UnreadableRow>, StoreError> {
+    let key = ItemKey::of(&item);
+    match (from_item(item, kind), key) {
+        (Ok(read), _) => Ok(Ok(read)),
+        (Err(error), Some(key)) => Ok(Err(UnreadableRow { key, error })),
+        (Err(error), None) => Err(error),
+    }
 }
 
 /// The items that could not be read.

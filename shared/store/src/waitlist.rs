@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Cause;
 use crate::item::{Item, TTL, number, parsed, text, to_item};
-use crate::request::{Pages, counted};
+use crate::request::{Pages, Pauses, counted};
 use crate::{ItemKey, Store, StoreError, cursor};
 
 pub(crate) const KIND: &str = "entry";
@@ -240,16 +240,18 @@ impl Waitlist<'_> {
     /// The entries at these positions, strongly consistent; those that are gone or have moved are left out.
     ///
     /// # Errors
-    /// `Unavailable` and `Denied`.
+    /// `Unavailable`, also where DynamoDB gives none of them again and again, and `Denied`.
     pub async fn entries_at(
         self,
         positions: &[Position],
         now: Timestamp,
     ) -> Result<HashMap<Position, Row>, StoreError> {
-        let mut entries = HashMap::new();
+        let operation = "BatchGetItem";
+        let (mut entries, mut pauses) = (HashMap::new(), Pauses::default());
         let mut keys: Vec<Item> = positions.iter().map(|position| self.key(*position).attributes()).collect();
         while !keys.is_empty() {
             let rest = keys.split_off(keys.len().min(KEYS_AT_ONCE));
+            let count = keys.len();
             let asked = KeysAndAttributes::builder()
                 .set_keys(Some(keys))
                 .projection_expression(WANTED)
@@ -258,11 +260,16 @@ impl Waitlist<'_> {
                 .build()
                 .map_err(StoreError::built)?;
             let request = self.store.client.batch_get_item().request_items(&self.store.table, asked);
-            let got = request.send().await.map_err(|e| StoreError::of("BatchGetItem", &e))?;
+            let got = request.send().await.map_err(|e| StoreError::of(operation, &e))?;
             let items = got.responses.unwrap_or_default().into_values().flatten();
             entries.extend(items.filter(|item| !has_moved(item)).filter_map(|item| row(item, now)));
             keys =
                 got.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys).collect();
+            let Some(pause) = pauses.after(count, keys.len(), rand::random()) else {
+                let source = Cause::new("none of the entries was read".to_owned());
+                return Err(StoreError::Unavailable { operation, source });
+            };
+            tokio::time::sleep(pause).await;
             keys.extend(rest);
         }
         Ok(entries)

@@ -5,14 +5,15 @@
 use domain::budget::{Cut, Rate};
 use domain::cursor::{Answer, Cursor, Tally};
 use domain::job::{Job, Ticket};
-use domain::product::{Product, UpdateOrder};
-use domain::stock::Version;
+use domain::planning::Update;
+use domain::product::{Product, StockEvent, StoredProduct};
+use domain::stock::{Place, Version};
 use domain::subscribing::Looked;
-use domain::{Address, Locale, Position, ProductId, RestockId, Shard, Subscriber};
+use domain::{Address, Locale, Position, ProductId, RestockId, Shard, ShardCount, Subscriber};
 use jiff::Timestamp;
 use notify_me_store::budget::BudgetState;
+use notify_me_store::fanout::BUCKETS;
 use notify_me_store::name::Named;
-use notify_me_store::product::{Sale, StockState};
 use notify_me_store::subscription::{Move, RequestId, Subscription};
 use notify_me_store::summary::{IN_DOUBT, Planned, UNREADABLE};
 use notify_me_store::waitlist::{Count, Counting, Entry, Row};
@@ -22,11 +23,12 @@ const APPLIED: Outcome = Outcome::Applied(());
 const REFUSED: Outcome = Outcome::Refused(());
 const SHARD: Shard = Shard(3);
 
+async fn aws() -> aws_config::SdkConfig {
+    lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await
+}
+
 async fn store() -> Store {
-    let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
-    let store = test_util::store(&aws).await.unwrap();
-    store.create_if_missing().await.unwrap();
-    store
+    test_util::store(&aws().await).await.unwrap()
 }
 
 fn now() -> Timestamp {
@@ -46,7 +48,8 @@ fn restock(id: &str) -> RestockId {
 }
 
 fn version(second: i64) -> Version {
-    Version::new(Some(Timestamp::from_second(second).unwrap()), None, now(), 0, 0)
+    let place = Place { partition: 0, offset: 0 };
+    Version::new(Some(Timestamp::from_second(second).unwrap()), None, now(), place).unwrap()
 }
 
 fn subscriber(n: u64) -> Subscriber {
@@ -79,91 +82,104 @@ fn subscription(n: u64) -> Subscription {
     }
 }
 
-/// Every update after every state of a product: the condition in the table decides as `domain` does.
-#[tokio::test]
-async fn a_stock_update_is_recorded_exactly_where_it_is_newer() {
-    let store = store().await;
-    let mut number = 0;
-    let states =
-        [None, Some(("r", 20, 5, None)), Some(("r", 20, 5, Some("r"))), Some(("s", 20, 0, Some("r")))];
-    for known in states {
-        for (name, second, quantity) in ["r", "s", "t"]
-            .iter()
-            .flat_map(|r| [19, 20, 21].iter().flat_map(move |v| [0, 3, 7].map(|n| (r, v, n))))
-        {
-            number += 1;
-            let id = product(&format!("p{number}"));
-            if let Some((name, second, quantity, planned)) = known {
-                let planned = planned.map(restock);
-                if let Some(planned) = &planned {
-                    let (version, state) = (version(1), Some(1));
-                    let state =
-                        StockState { version: &version, restock: planned, quantity: state, details: None };
-                    assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
-                    let fixed = store.products().fix_bound(&id, planned, Some(at(50))).await.unwrap();
-                    assert_eq!(fixed, Outcome::Applied(()));
-                }
-                let (version, name) = (version(second), restock(name));
-                let state =
-                    StockState { version: &version, restock: &name, quantity: Some(quantity), details: None };
-                assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
-            }
-            let stands: Option<Product> = store.products().get(&id).await.unwrap();
-            let (version, name) = (version(*second), restock(name));
-            let state =
-                StockState { version: &version, restock: &name, quantity: Some(quantity), details: None };
-            let order = Product::update_order(stands.as_ref(), &version, &name, Some(quantity));
-            match store.products().record_stock_update(&id, state).await.unwrap() {
-                Outcome::Applied(before) => {
-                    assert_eq!((order, &before), (UpdateOrder::Newer, &stands), "{known:?} {state:?}");
-                    let product = store.products().get(&id).await.unwrap().unwrap();
-                    assert_eq!((&product.version, product.quantity), (&version, Some(quantity)));
-                    let bound = stands.and_then(|stands| Some((stands.bound?, stands.bound_of?)));
-                    assert_eq!(product.bound.zip(product.bound_of), bound, "the bound stays");
-                }
-                Outcome::Refused(found) => {
-                    assert_ne!(order, UpdateOrder::Newer, "{known:?} {state:?}");
-                    assert_eq!(found, stands);
-                }
-            }
-        }
+/// An update of a product that was seen at this second.
+fn update(seen: Option<i64>, second: i64, restock: &RestockId, quantity: Option<u64>) -> Update {
+    Update {
+        seen: seen.map(version),
+        version: version(second),
+        restock: restock.clone(),
+        quantity,
+        details: None,
+        recent: vec![],
     }
+}
+
+#[tokio::test]
+async fn a_stock_update_is_recorded_where_the_product_is_as_it_was_seen() {
+    let store = store().await;
+    let (id, r, s) = (product("p"), restock("r"), restock("s"));
+    // The number of shards may be there before anything else, and decides nothing.
+    let shards = ShardCount::new(4).unwrap();
+    assert_eq!(store.products().raise_shards(&id, shards).await.unwrap(), APPLIED);
+    let record = async |update: &Update| {
+        let recorded = store.products().record_stock_update(&id, update).await.unwrap();
+        let (Outcome::Applied(before) | Outcome::Refused(before)) = &recorded;
+        assert_eq!(before.shards, shards, "as it was, and stays");
+        let applied = recorded.is_applied();
+        let (Outcome::Applied(stored) | Outcome::Refused(stored)) = recorded;
+        if applied { Outcome::Applied(stored.product) } else { Outcome::Refused(stored.product) }
+    };
+    assert_eq!(record(&update(Some(1), 2, &r, Some(5))).await, Outcome::Refused(None));
+    assert_eq!(record(&update(None, 2, &r, Some(5))).await, Outcome::Applied(None));
+    let first = store.products().get(&id).await.unwrap();
+    assert_eq!(
+        store.products().fix_bound(&id, &r, &version(2), Some(at(50))).await.unwrap(),
+        Outcome::Applied(())
+    );
+    let stands = store.products().get(&id).await.unwrap();
+    for seen in [None, Some(1), Some(3)] {
+        let refused = record(&update(seen, 4, &s, Some(0))).await;
+        assert_eq!(refused, Outcome::Refused(stands.clone()), "{seen:?}");
+    }
+    assert_ne!(first, stands);
+    // A version may be any: whether it is newer was decided before.
+    let event = StockEvent {
+        restock: s.clone(),
+        quantity: None,
+        version: None,
+        place: Place { partition: 3, offset: 4 },
+        has_own_time: false,
+    };
+    let recent = Product::recent_after(None, &event);
+    let unknown = Update { recent: recent.clone(), ..update(Some(2), 1, &s, None) };
+    assert_eq!(record(&unknown).await, Outcome::Applied(stands));
+    let known = store.products().get(&id).await.unwrap().unwrap();
+    assert_eq!((&known.version, known.quantity, &known.recent), (&version(1), None, &recent));
+    assert_eq!((known.bound, known.bound_of.as_ref()), (Some(at(50)), Some(&r)), "the bound stays");
+    assert!(!known.is_planned());
 }
 
 #[tokio::test]
 async fn a_sale_is_recorded_of_the_version_that_was_seen_and_leaves_the_restock() {
     let store = store().await;
-    let (id, name) = (product("p"), restock("r"));
-    let (first, second, third) = (version(1), version(2), version(3));
-    let state = StockState { version: &first, restock: &name, quantity: Some(9), details: None };
-    assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
-    assert!(store.products().fix_bound(&id, &name, Some(at(5))).await.unwrap().is_applied());
-    let sale = Sale { seen: &first, version: &second, quantity: 4, details: None };
-    assert_eq!(store.products().record_sale(&id, sale).await.unwrap(), Outcome::Applied(()));
-    let sold = store.products().get(&id).await.unwrap().unwrap();
-    assert_eq!((&sold.version, sold.quantity), (&second, Some(4)));
+    let (id, name, of) = (product("p"), restock("r"), restock("sale"));
+    let products = store.products();
+    assert!(products.record_stock_update(&id, &update(None, 1, &name, Some(9))).await.unwrap().is_applied());
+    assert!(products.fix_bound(&id, &name, &version(1), Some(at(5))).await.unwrap().is_applied());
+    assert_eq!(
+        products.record_sale(&id, &update(Some(1), 2, &of, Some(4))).await.unwrap(),
+        Outcome::Applied(())
+    );
+    let sold = products.get(&id).await.unwrap().unwrap();
+    assert_eq!((&sold.version, sold.quantity, &sold.restock_id), (&version(2), Some(4), &name));
     assert!(sold.is_planned() && sold.bound == Some(at(5)));
-    let late = Sale { seen: &first, version: &third, quantity: 3, details: None };
-    assert_eq!(store.products().record_sale(&id, late).await.unwrap(), Outcome::Refused(Some(sold)));
+    let late = update(Some(1), 3, &of, Some(3));
+    let stands = StoredProduct { product: Some(sold), shards: ShardCount::ONE };
+    assert_eq!(products.record_sale(&id, &late).await.unwrap(), Outcome::Refused(stands));
 }
 
 #[tokio::test]
-async fn the_bound_is_fixed_once_and_for_the_current_restock_alone() {
+async fn the_bound_is_fixed_once_and_for_the_current_update_alone() {
     let store = store().await;
-    let (id, r, s) = (product("p"), restock("r"), restock("s"));
-    let fix = async |name: &RestockId, bound| store.products().fix_bound(&id, name, bound).await.unwrap();
-    assert_eq!(fix(&r, Some(at(1))).await, Outcome::Refused(None));
-    for (name, second) in [(&r, 1), (&s, 2)] {
-        let version = version(second);
-        let state = StockState { version: &version, restock: name, quantity: None, details: None };
-        assert!(store.products().record_stock_update(&id, state).await.unwrap().is_applied());
+    let (id, products) = (product("p"), store.products());
+    let (r, s) = (restock("r"), restock("s"));
+    let fix = async |name: &RestockId, second, bound| {
+        products.fix_bound(&id, name, &version(second), bound).await.unwrap()
+    };
+    assert_eq!(fix(&r, 1, Some(at(1))).await, Outcome::Refused(None));
+    for (seen, name, second) in [(None, &r, 1), (Some(1), &s, 2)] {
+        let update = update(seen, second, name, None);
+        assert!(products.record_stock_update(&id, &update).await.unwrap().is_applied());
     }
-    let stands = store.products().get(&id).await.unwrap();
-    assert_eq!(fix(&r, Some(at(1))).await, Outcome::Refused(stands), "overtaken");
-    assert_eq!(fix(&s, None).await, Outcome::Applied(()));
-    let planned = store.products().get(&id).await.unwrap().unwrap();
+    let stands = products.get(&id).await.unwrap();
+    assert_eq!(fix(&r, 1, Some(at(1))).await, Outcome::Refused(stands), "overtaken");
+    assert_eq!(fix(&s, 2, None).await, Outcome::Applied(()));
+    let planned = products.get(&id).await.unwrap().unwrap();
     assert!(planned.is_planned() && planned.bound.is_none() && planned.quantity.is_none());
-    assert_eq!(fix(&s, Some(at(7))).await, Outcome::Refused(Some(planned)), "it stands");
+    assert_eq!(fix(&s, 2, Some(at(7))).await, Outcome::Refused(Some(planned)), "it stands");
+    // Another delivery under the same name has a bound of its own.
+    assert!(products.record_stock_update(&id, &update(Some(2), 3, &s, None)).await.unwrap().is_applied());
+    assert_eq!(fix(&s, 3, Some(at(7))).await, Outcome::Applied(()));
 }
 
 #[tokio::test]
@@ -245,9 +261,10 @@ async fn a_place_is_moved_by_the_request_that_speaks_for_it_while_the_product_is
     assert_eq!(subscriptions.take_over(&subscriber(2), &id, at(1), &repeat).await.unwrap(), REFUSED);
 
     let (first, second, restock) = (version(1), version(2), restock("r"));
-    let state = StockState { version: &first, restock: &restock, quantity: Some(0), details: None };
-    assert!(products.record_stock_update(&id, state).await.unwrap().is_applied());
-    assert_eq!(products.fix_bound(&id, &restock, Some(at(1))).await.unwrap(), Outcome::Applied(()));
+    assert!(
+        products.record_stock_update(&id, &update(None, 1, &restock, Some(0))).await.unwrap().is_applied()
+    );
+    assert!(products.fix_bound(&id, &restock, &first, Some(at(1))).await.unwrap().is_applied());
     let looked = |version: &Version, bound| Looked { version: version.clone(), bound: at(bound) };
     let (early, late, is) = (looked(&second, 1), looked(&first, 0), looked(&first, 1));
     for (by, looked, outcome) in [
@@ -328,7 +345,7 @@ async fn an_earlier_fan_out_neither_opens_nor_closes_a_later_one() {
         assert_eq!(store.fan_outs().open(job, now()).await.unwrap(), outcome, "{job:?}");
     }
     assert_eq!(store.fan_outs().close(&earlier).await.unwrap(), REFUSED);
-    let mut bucket = store.fan_outs().bucket(SHARD.0);
+    let mut bucket = store.fan_outs().bucket(SHARD.bucket(&product("p"), BUCKETS));
     let page = bucket.next().await.unwrap().unwrap();
     let found: Vec<Job> = page.into_iter().map(|row| row.unwrap().job).collect();
     assert_eq!(found, std::slice::from_ref(&later));
@@ -366,6 +383,21 @@ async fn a_fan_out_is_its_tickets_and_passed_on_and_closed_by_nobody_else() {
     assert_eq!(fan_outs.close_delivered(&before).await.unwrap(), REFUSED);
     assert_eq!(fan_outs.close_delivered(&first).await.unwrap(), APPLIED);
     assert_eq!(stands().await, None);
+}
+
+#[tokio::test]
+async fn the_number_of_shards_only_grows_and_is_there_without_a_stock_update() {
+    let store = store().await;
+    let (id, count) = (product("p"), |count| ShardCount::new(count).unwrap());
+    let read = async || store.products().read(&id).await.unwrap();
+    let unread = read().await;
+    assert_eq!((unread.product, unread.shards), (None, ShardCount::ONE));
+    for (raised, outcome, stands) in [(4, APPLIED, 4), (4, APPLIED, 4), (2, REFUSED, 4), (8, APPLIED, 8)] {
+        assert_eq!(store.products().raise_shards(&id, count(raised)).await.unwrap(), outcome, "{raised}");
+        assert_eq!(read().await.shards, count(stands), "{raised}");
+    }
+    assert_eq!(store.products().get(&id).await.unwrap(), None, "no stock update was recorded");
+    assert_eq!(read().await.product, None);
 }
 
 #[tokio::test]

@@ -49,9 +49,7 @@ impl<'a> Hands<'a> {
             Report::Answered { accepted, rejected } => metrics::answered(accepted, rejected),
             Report::InDoubt { count, resolved } => {
                 metrics::in_doubt(count);
-                if let Some(choice) = resolved {
-                    tracing::warn!(%product, %shard, count, ?choice, "a call in doubt is settled");
-                }
+                tracing::warn!(%product, %shard, count, ?resolved, "a call in doubt is settled");
             }
             Report::Unavailable(reason) => tracing::warn!(reason, "SES does not answer"),
             Report::SlotWait(time) => metrics::slot_wait(time),

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use anyhow::{Context as _, ensure};
+use domain::ShardCount;
 use notify_me::report::{Goal, Plot, Report};
 use serde_json::json;
 
@@ -14,6 +15,9 @@ use crate::rig::{Rig, Waiting, back_in_stock};
 use crate::stub::{Account, Said};
 
 const MAILS: usize = 1_000;
+/// Lists in one shard: how many wait, and the most calls to the table and to SES for a restock of it. One call of each is for
+/// the name that the update's sender gave the restock; an update without one takes 4 where nobody waits.
+const SHORT: [(usize, f64, f64); 4] = [(0, 5.0, 0.0), (3, 16.0, 1.0), (50, 16.0, 1.0), (1_000, 34.0, 20.0)];
 const LIMIT: Duration = Duration::from_secs(300);
 
 /// What one invocation took.
@@ -85,21 +89,36 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
 pub(crate) async fn counts(rig: &Rig) -> anyhow::Result<Report> {
     let mut report = Report::new(
         "counts",
-        "Calls for 1,000 mails",
-        "What a restock of a product that 1,000 wait for asks of the table and of SES.",
+        "Calls for a restock",
+        "What a restock asks of the table and of SES: of a product that 1,000 wait for in 8 shards, and of those that have \
+         one shard, as every list has until it is long.",
     );
-    let (rounds, _) = measure_times(rig, &rig.notify(), 1, 1).await?;
-    let last = rounds.last().context("nothing was measured")?;
-    counted(&mut report, last);
-    for (operation, count) in last
-        .table
-        .iter()
-        .map(|(name, count)| (name.as_str(), count))
-        .chain(last.ses.iter().map(|(name, count)| (*name, count)))
-    {
-        report.row(vec![("operation", json!(operation)), ("calls", json!(count))]);
+    let long = List { people: MAILS, shards: ShardCount::DEFAULT };
+    let round = calls(rig, &mut report, long).await?;
+    counted(&mut report, &round);
+    for (people, table, ses) in SHORT {
+        let round = calls(rig, &mut report, List { people, shards: ShardCount::ONE }).await?;
+        let to = |what: &str| format!("calls to {what} for a restock that {people} wait for in one shard");
+        report.goal(Goal::at_most(&to("the table"), table), round.table_calls() as f64);
+        report.goal(Goal::at_most(&to("SES"), ses), round.ses_calls() as f64);
     }
     Ok(report)
+}
+
+/// Measures the calls for a restock of a list, and reports them one operation a row.
+async fn calls(rig: &Rig, report: &mut Report, list: List) -> anyhow::Result<Round> {
+    let (mut rounds, _) = measure_times(rig, &rig.notify(), list, 1, 1).await?;
+    let round = rounds.pop().context("nothing was measured")?;
+    let table = round.table.iter().map(|(name, count)| (name.as_str(), count));
+    for (operation, count) in table.chain(round.ses.iter().map(|(name, count)| (*name, count))) {
+        report.row(vec![
+            ("waiting", json!(list.people)),
+            ("shards", json!(list.shards.get())),
+            ("operation", json!(operation)),
+            ("calls", json!(count)),
+        ]);
+    }
+    Ok(round)
 }
 
 fn counted(report: &mut Report, round: &Round) {
@@ -116,12 +135,21 @@ async fn measure(rig: &Rig, contender: &Contender) -> anyhow::Result<(Vec<Round>
         (_, Form::Tuned) => (6, 5),
         (_, Form::Naive) => (2, 2),
     };
-    measure_times(rig, contender, before, times).await
+    let list = List { people: MAILS, shards: ShardCount::DEFAULT };
+    measure_times(rig, contender, list, before, times).await
+}
+
+/// How many wait for a product, in how many shards.
+#[derive(Clone, Copy)]
+struct List {
+    people: usize,
+    shards: ShardCount,
 }
 
 async fn measure_times(
     rig: &Rig,
     contender: &Contender,
+    list: List,
     before: usize,
     times: usize,
 ) -> anyhow::Result<(Vec<Round>, f64)> {
@@ -135,7 +163,7 @@ async fn measure_times(
     }
     let mut rounds = Vec::new();
     for number in 0..before + times {
-        let waiting = rig.wait(contender, MAILS)?;
+        let waiting = rig.wait_in(contender, list.people, list.shards)?;
         rig.stub.ses.forget();
         rig.stub.tables.take_calls();
         let cpu = running.cpu()?;
@@ -168,7 +196,9 @@ async fn tell(
         }
         Some(topic) => rig.publish(topic, waiting).await?,
     }
-    rig.stub.ses.accepted(waiting.people.len(), LIMIT).await?;
+    if !waiting.people.is_empty() {
+        rig.stub.ses.accepted(waiting.people.len(), LIMIT).await?;
+    }
     if topic.is_some() {
         // Its last write to the table comes after its last email.
         tokio::time::sleep(Duration::from_millis(300)).await;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, bail};
+use anyhow::{Context as _, bail, ensure};
 use axum::body::Bytes;
-use domain::{Address, Locale, Position, ProductId, RestockId, Shard};
+use domain::{Address, Locale, Position, ProductId, RestockId, Shard, ShardCount};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lambda::clock;
 use lambda_host::NOTIFY;
@@ -158,6 +158,12 @@ impl Lab {
     ) -> anyhow::Result<()> {
         let now_ms = clock::now_ms();
         let ttl = clock::now().as_second() + YEAR_SECONDS;
+        let shards = ShardCount::new(self.shards).context("no number of shards")?;
+        ensure!(
+            self.store.products().raise_shards(product, shards).await?.is_applied(),
+            "{product} has more than {} shards",
+            self.shards
+        );
         let batches = (0..count).step_by(SEEDED_AT_ONCE).map(|from| {
             let written = &written;
             async move {
@@ -272,7 +278,7 @@ impl Lab {
     /// When the table cannot be read.
     pub(super) async fn unfinished(&self) -> anyhow::Result<Vec<ProductId>> {
         let mut products = Vec::new();
-        for number in 0..BUCKETS {
+        for number in 0..BUCKETS.get() {
             let mut bucket = self.store.fan_outs().bucket(number);
             while let Some(page) = bucket.next().await? {
                 products.extend(page.into_iter().flatten().map(|found| found.job.product_id));

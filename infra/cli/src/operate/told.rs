@@ -57,7 +57,7 @@ pub(crate) struct Args {
     /// input.
     #[arg(long, value_name = "ID")]
     user_id: Option<String>,
-    /// The number of shards [default: that of the product's last plan, or else 8].
+    /// The number of shards [default: the one that its product has recorded, or else the table's].
     #[arg(long, value_name = "N")]
     shards: Option<ShardCount>,
     /// Print one JSON document.
@@ -139,21 +139,22 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let id = ProductId::parse(&args.product)?;
     let subscriber = args.subscriber()?;
     let store = args.table.store().await?;
-    let product = store.products().get(&id).await?;
+    let stored = store.products().read(&id).await?;
+    let (count, _) = shards(&stored, args.shards);
+    let product = stored.product;
     let told = match store.subscriptions().find(&subscriber, &id).await? {
         Some(subscription) => {
-            let (shards, _) = shards(&store, product.as_ref(), args.shards).await?;
             let facts = facts(&store, &id, product, &subscription).await?;
             let verdict = facts.verdict();
             let before = match verdict {
                 Verdict::Waiting | Verdict::BeingTold { .. } => {
-                    Some(before(&store, &id, shards, &subscription).await?)
+                    Some(before(&store, &id, count, &subscription).await?)
                 }
                 _ => None,
             };
             Told::of(id, &subscriber, &subscription, &facts, verdict, before)
         }
-        None if product.is_none() && nobody_waits(&store, &id, args.shards).await? => {
+        None if product.is_none() && nobody_waits(&store, &id, count).await? => {
             bail!("product {id} is not known: no subscriber waits for it, and no stock update was received")
         }
         None => Told::unknown(id, &subscriber),
@@ -165,8 +166,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn nobody_waits(store: &Store, id: &ProductId, asked: Option<ShardCount>) -> Result<bool, StoreError> {
-    let (shards, _) = shards(store, None, asked).await?;
+async fn nobody_waits(store: &Store, id: &ProductId, shards: ShardCount) -> Result<bool, StoreError> {
     let looks = shards.all().map(|shard| async move {
         let cursor = store.cursors().read(id, shard).await?.cursor;
         let first = store.waitlist(id, shard).first(&cursor, 1, Timestamp::now()).await?;

@@ -121,7 +121,7 @@ mod tests {
 
     use domain::cursor::{Answer, OnUnknown};
     use domain::job::Job;
-    use domain::stock::Version;
+    use domain::stock::{Place, Version};
     use domain::{ProductId, Shard};
 
     use super::*;
@@ -142,13 +142,14 @@ mod tests {
     }
 
     fn product(quantity: u64) -> Product {
-        let now = Timestamp::from_second(900).unwrap();
         Product {
             quantity: Some(quantity),
-            version: Version::new(None, None, now, 0, 0),
+            version: Version::following(None, Place { partition: 0, offset: 0 }),
             restock_id: restock("r"),
+            recent: vec![],
             bound: Some(at(50)),
             bound_of: Some(restock("r")),
+            planned: None,
             product: None,
         }
     }

@@ -2,7 +2,7 @@
 //! meanwhile, so two numbers of one answer may be a moment apart.
 
 use domain::cursor::{Cursor, Tally};
-use domain::product::Product;
+use domain::product::StoredProduct;
 use domain::{Position, ProductId, RestockId, Shard, ShardCount};
 use jiff::Timestamp;
 use store::waitlist::{Count, Counting};
@@ -39,21 +39,7 @@ pub(super) async fn tally(
     Ok((cursor, tally))
 }
 
-/// The shards of a waitlist, and the source of their number: `argument`, `lastPlan` (the plan of the product's last
-/// planned restock) or `default`.
-pub(super) async fn shards(
-    store: &Store,
-    product: Option<&Product>,
-    asked: Option<ShardCount>,
-) -> Result<(ShardCount, &'static str), StoreError> {
-    if let Some(asked) = asked {
-        return Ok((asked, "argument"));
-    }
-    if let Some(restock) = product.and_then(|product| product.bound_of.as_ref()) {
-        let planned = store.summaries().plan(restock).await?;
-        if let Some(count) = planned.and_then(|planned| ShardCount::new(planned.shard_count)) {
-            return Ok((count, "lastPlan"));
-        }
-    }
-    Ok((ShardCount::DEFAULT, "default"))
+/// The shards of a waitlist, and the source of their number: `argument` or `product`.
+pub(super) fn shards(stored: &StoredProduct, asked: Option<ShardCount>) -> (ShardCount, &'static str) {
+    asked.map_or((stored.shards, "product"), |asked| (asked, "argument"))
 }

@@ -21,7 +21,7 @@ Subscribers are shown by position and as the first 8 hexadecimal digits of a SHA
 of a position is when its subscriber asked, unless the entry was moved past a fan-out.
 
 --json: {productId, product: {inStock, quantity, asOf, restockId, bound, boundOf} or null, shardCount, shardCountFrom:
-argument|lastPlan|default, waiting, precision, shards: [{shard, committed, committedAt, carried, waiting, precision,
+argument|product, waiting, precision, shards: [{shard, committed, committedAt, carried, waiting, precision,
 flight: {count, since, through} or null}], first: [{position, shard, askedAt, subscriber, covered}]}. `covered` says
 whether the product's bound covers the position. `precision` is `exact`, or `atLeast` beyond a million in a shard.";
 
@@ -35,7 +35,7 @@ pub(crate) struct Args {
     /// How many subscribers to show.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
     limit: u16,
-    /// The number of shards [default: that of the product's last plan, or else 8].
+    /// The number of shards [default: the one that its product has recorded, or else the table's].
     #[arg(long, value_name = "N")]
     shards: Option<ShardCount>,
     /// Print one JSON document.
@@ -109,8 +109,9 @@ struct Look {
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let id = ProductId::parse(&args.product)?;
     let store = args.table.store().await?;
-    let known = store.products().get(&id).await?;
-    let (count, from) = shards(&store, known.as_ref(), args.shards).await?;
+    let stored = store.products().read(&id).await?;
+    let (count, from) = shards(&stored, args.shards);
+    let known = stored.product;
     let limit = usize::from(args.limit);
     let looks = count.all().map(|shard| look(&store, &id, shard, limit));
     let looks: Vec<Look> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
@@ -200,14 +201,10 @@ impl Waitlist {
             self.product.as_ref().and_then(|product| Some((product.bound?, product.bound_of.as_ref()?)));
         let bound =
             bound.map_or("none: never restocked".to_owned(), |(bound, of)| format!("{bound}, by {of}"));
-        let shards = match self.shard_count_from {
-            "default" => format!("{} (default; override with --shards)", self.shard_count),
-            _ => self.shard_count.to_string(),
-        };
         show::facts(&[
             ("product", format!("{}, {state}", self.product_id)),
             ("bound", bound),
-            ("shards", shards),
+            ("shards", self.shard_count.to_string()),
             ("waiting", show::number(self.waiting, self.precision == "exact")),
         ]);
         crate::console::say("");

@@ -88,6 +88,67 @@ async fn a_call_whose_answer_is_lost_is_passed_under_skip_and_nobody_is_told_twi
 }
 
 #[tokio::test]
+async fn subscribers_get_two_emails_at_most_however_slow_ses_is() {
+    let system = System::start(&[], &[("SHARDS", "1")]);
+    let shop = system.shop();
+    let waiting = crowd(&shop, "slow", 70).await;
+    // Longer than a worker waits for an answer.
+    shop.ses_faults(json!({ "answerMs": 13_000 })).await;
+    shop.stock("slow", json!({ "quantity": 5 })).await;
+    let begun = std::time::Instant::now();
+    until("the first call", async || (!shop.everything().await.is_empty()).then_some(())).await;
+    assert_eq!(shop.everything().await.len(), 50);
+    until("the second try", async || (shop.everything().await.len() > 50).then_some(())).await;
+    assert!(begun.elapsed().as_secs() >= 30, "the second try came after {:?}", begun.elapsed());
+    assert_eq!(shop.everything().await.len(), 100);
+    // SES recovers, but not for the second try, which is under way.
+    shop.ses_faults(json!({})).await;
+    until("the rest told", async || (shop.everything().await.len() >= 120).then_some(())).await;
+    let told = times_told(&shop, &waiting).await;
+    assert_eq!(told.iter().filter(|times| **times == 2).count(), 50, "{told:?}");
+    assert_eq!(told.iter().filter(|times| **times == 1).count(), 20, "{told:?}");
+    assert_eq!(shop.waiting("slow").await, 0);
+    assert_eq!(sweep(&shop).await["open"], 0, "nothing is left to sweep");
+}
+
+#[tokio::test]
+async fn an_answer_that_comes_late_but_in_time_leaves_no_call_in_doubt() {
+    let system = System::start(&[], &[("SHARDS", "1")]);
+    let shop = system.shop();
+    let waiting = crowd(&shop, "late", 70).await;
+    shop.ses_faults(json!({ "answerMs": 6_000 })).await;
+    shop.stock("late", json!({ "quantity": 5 })).await;
+    until("all told", async || (shop.everything().await.len() >= 70).then_some(())).await;
+    until("all answered", async || (shop.waiting("late").await == 0).then_some(())).await;
+    let told = times_told(&shop, &waiting).await;
+    assert!(told.iter().all(|times| *times == 1), "{told:?}");
+    assert!(!system.log().contains("in doubt"), "{}", system.log());
+}
+
+#[tokio::test]
+async fn no_email_goes_out_later_than_about_a_second_after_a_sell_out() {
+    // Eight shards share so few slots that each call waits for its own for seconds.
+    let system = System::start(&[], &[("SHARDS", "8"), ("SEND_RATE", "14")]);
+    let shop = system.shop();
+    let waiting = crowd(&shop, "gone-again", 300).await;
+    shop.stock("gone-again", json!({ "quantity": 5 })).await;
+    until("a good part told", async || (shop.everything().await.len() >= 60).then_some(())).await;
+    shop.stock("gone-again", json!({ "quantity": 0 })).await;
+    until("the sell-out in the table", async || {
+        let shown = shop.request("GET", "/products/gone-again", &[], "").await;
+        (shown.json()["inStock"] == false).then_some(())
+    })
+    .await;
+    // A call that was announced goes out; the rest of this time is for a machine that is busy.
+    tokio::time::sleep(std::time::Duration::from_secs(2)).await;
+    let told = shop.everything().await.len();
+    assert!(told < waiting.len(), "the fan-out was over too soon");
+    tokio::time::sleep(std::time::Duration::from_secs(10)).await;
+    assert_eq!(shop.everything().await.len(), told, "emails went out long after the sell-out");
+    assert_eq!(shop.waiting("gone-again").await, (waiting.len() - told) as u64, "the others still wait");
+}
+
+#[tokio::test]
 async fn an_account_that_may_not_send_consumes_nobody_and_the_sweep_tells_them_once_it_may() {
     let system = System::start(&[], &[]);
     let shop = system.shop();

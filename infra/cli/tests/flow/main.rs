@@ -20,6 +20,7 @@ mod records;
 mod refusals;
 mod restocks;
 mod samples;
+mod shards;
 mod simulation;
 mod surroundings;
 mod tutorial;

@@ -48,6 +48,7 @@ fn told(system: &System, product: &str, address: &str) -> Value {
 async fn a_restocks_status_counts_who_was_told_and_refused_and_told_says_which_it_was() {
     let system = System::start(&[], &[]);
     let shop = system.shop();
+    system.raise_shards("status", 8).await;
     let waiting: Vec<String> = (0..60).map(|n| format!("status-{n}@example.com")).collect();
     join_all(waiting.iter().map(|to| shop.subscribe("status", to))).await;
     shop.ses_faults(json!({ "statuses": { "status-7@example.com": { "status": "MESSAGE_REJECTED" } } }))
@@ -96,6 +97,7 @@ async fn a_restocks_status_counts_who_was_told_and_refused_and_told_says_which_i
 async fn a_fan_out_that_stands_still_shows_its_open_shards_and_everybody_is_left() {
     let system = System::start(&[], &[]);
     let shop = system.shop();
+    system.raise_shards("still", 8).await;
     let waiting: Vec<String> = (0..40).map(|n| format!("still-{n}@example.com")).collect();
     join_all(waiting.iter().map(|to| shop.subscribe("still", to))).await;
     let paused = waiting.iter().map(|to| (to.clone(), json!({ "status": "ACCOUNT_SENDING_PAUSED" })));
@@ -130,32 +132,32 @@ async fn a_fan_out_that_stands_still_shows_its_open_shards_and_everybody_is_left
 
 #[tokio::test]
 async fn a_waitlist_is_shown_in_its_order_without_an_address_and_told_gives_the_place_in_it() {
-    let system = System::start(&[], &[("SHARDS", "3")]);
+    let system = System::start(&[], &[]);
     let shop = system.shop();
+    system.raise_shards("queue", 3).await;
     for n in 0..5 {
         shop.subscribe("queue", &format!("queue-{n}@example.com")).await;
     }
     shop.ask("queue", json!({ "email": "queue-user@example.com", "userId": "user-5" })).await;
 
-    let list = document(&system, &["waitlist", "show", "queue", "--limit", "4", "--shards", "3"]);
+    let list = document(&system, &["waitlist", "show", "queue", "--limit", "4"]);
     assert_eq!(
         (&list["waiting"], &list["product"], &list["shardCount"]),
         (&json!(6), &Value::Null, &json!(3))
     );
     let first = list["first"].as_array().unwrap();
     let hashes: Vec<&Value> = first.iter().map(|place| &place["subscriber"]).collect();
-    let asked: Vec<Value> = (0..4)
-        .map(|n| document(&system, &["told", "queue", &format!("queue-{n}@example.com"), "--shards", "3"]))
-        .collect();
+    let asked: Vec<Value> =
+        (0..4).map(|n| document(&system, &["told", "queue", &format!("queue-{n}@example.com")])).collect();
     assert_eq!(hashes, asked.iter().map(|told| &told["subscriber"]).collect::<Vec<_>>(), "{list:#}");
     for (n, told) in asked.iter().enumerate() {
         assert_eq!((&told["status"], &told["before"]["overall"]), (&json!("waiting"), &json!(n)), "{told:#}");
     }
-    let user = document(&system, &["told", "queue", "queue-user@example.com", "--shards", "3"]);
+    let user = document(&system, &["told", "queue", "queue-user@example.com"]);
     assert_eq!(user["before"]["overall"], 5, "{user:#}");
-    let by_id = document(&system, &["told", "queue", "--user-id", "user-5", "--shards", "3"]);
+    let by_id = document(&system, &["told", "queue", "--user-id", "user-5"]);
     assert_eq!(by_id["status"], "unknown", "no subscriber is known by a user id: {by_id:#}");
-    let people = said(&system, &["waitlist", "show", "queue", "--shards", "3"]);
+    let people = said(&system, &["waitlist", "show", "queue"]);
     assert!(
         people.contains("covered by bound") && !people.contains('@') && !people.contains("queue-0"),
         "{people}"
@@ -165,7 +167,11 @@ async fn a_waitlist_is_shown_in_its_order_without_an_address_and_told_gives_the_
     shop.mails("queue-user@example.com", 1).await;
     shop.rest().await;
     let list = document(&system, &["waitlist", "show", "queue"]);
-    assert_eq!((&list["waiting"], &list["shardCount"]), (&json!(0), &json!(3)), "the plan says it: {list:#}");
+    assert_eq!(
+        (&list["waiting"], &list["shardCount"]),
+        (&json!(0), &json!(3)),
+        "the product says it: {list:#}"
+    );
     assert_eq!((&list["product"]["inStock"], &list["product"]["quantity"]), (&json!(true), &json!(5)));
 }
 

@@ -18,6 +18,7 @@ async fn a_restart_in_the_middle_of_a_fan_out_tells_the_rest_and_doubts_one_call
     let slowly = [("SEND_RATE", "10")];
     let mut system = System::start(&arguments, &slowly);
     let shop = system.shop();
+    system.raise_shards("long-queue", 8).await;
     let waiting: Vec<String> = (0..160).map(|n| format!("survivor-{n}@example.com")).collect();
     join_all(waiting.iter().map(|to| shop.subscribe("long-queue", to))).await;
     shop.ses_faults(json!({ "latencyMs": 300 })).await;

@@ -30,6 +30,8 @@ struct Ses {
     failing: Mutex<usize>,
     /// Whether every recipient is refused by itself, as in the sandbox, but those verified.
     sandbox: Mutex<bool>,
+    /// Whether the sandbox refuses a call as a whole for one of its recipients, as it refuses a single email.
+    whole_calls: Mutex<bool>,
 }
 
 fn refused(status: StatusCode, kind: &str, message: &str) -> Response {
@@ -44,7 +46,8 @@ async fn account(State(ses): State<Arc<Ses>>) -> Response {
         return refused(StatusCode::INTERNAL_SERVER_ERROR, "InternalServiceErrorException", "");
     }
     let quota = json!({ "Max24HourSend": 1e6, "MaxSendRate": 1000.0, "SentLast24Hours": 0.0 });
-    json!({ "SendQuota": quota, "SendingEnabled": true, "ProductionAccessEnabled": true })
+    let production = !*ses.sandbox.lock().unwrap();
+    json!({ "SendQuota": quota, "SendingEnabled": true, "ProductionAccessEnabled": production })
         .to_string()
         .into_response()
 }
@@ -76,9 +79,13 @@ async fn send(State(ses): State<Arc<Ses>>, body: String) -> Response {
         return refused(StatusCode::BAD_REQUEST, "BadRequestException", "Domain contains illegal character");
     }
     let sandbox = *ses.sandbox.lock().unwrap();
+    let unverified = |one: &String| sandbox && !one.starts_with("verified");
+    if *ses.whole_calls.lock().unwrap() && to.iter().any(unverified) {
+        return refused(StatusCode::BAD_REQUEST, "MessageRejected", "Email address is not verified.");
+    }
     let mut results = Vec::new();
     for one in to {
-        if sandbox && !one.starts_with("verified") {
+        if unverified(&one) {
             results.push(json!({ "Status": "MESSAGE_REJECTED", "Error": "Email address is not verified." }));
             continue;
         }
@@ -88,9 +95,9 @@ async fn send(State(ses): State<Arc<Ses>>, body: String) -> Response {
     json!({ "BulkEmailEntryResults": results }).to_string().into_response()
 }
 
-/// Such an SES, and a system that sends through it with this many shards.
-async fn system(shards: &str) -> (Arc<Ses>, System) {
-    system_with(&[("SHARDS", shards)]).await
+/// Such an SES, and a system that sends through it.
+async fn system() -> (Arc<Ses>, System) {
+    system_with(&[]).await
 }
 
 /// The same, with these settings.
@@ -127,9 +134,10 @@ fn taken(ses: &Ses) -> BTreeMap<String, usize> {
 
 #[tokio::test]
 async fn four_of_160_whom_ses_refuses_call_by_call_are_found_and_the_others_told_once() {
-    for shards in ["1", "8"] {
-        let (ses, system) = system(shards).await;
+    for shards in [1, 8] {
+        let (ses, system) = system().await;
         let shop = system.shop();
+        system.raise_shards("spoiled", shards).await;
         let names = (0..160).map(|n| if n % 40 == 7 { format!("refused{n}") } else { format!("good{n}") });
         let people = wait_for(&shop, "spoiled", names.collect()).await;
         shop.stock("spoiled", json!({ "quantity": 5 })).await;
@@ -149,8 +157,9 @@ async fn four_of_160_whom_ses_refuses_call_by_call_are_found_and_the_others_told
 
 #[tokio::test]
 async fn a_sandbox_consumes_nobody_and_everybody_is_told_once_it_is_left() {
-    let (ses, system) = system("2").await;
+    let (ses, system) = system().await;
     let shop = system.shop();
+    system.raise_shards("sandbox", 2).await;
     *ses.sandbox.lock().unwrap() = true;
     wait_for(&shop, "sandbox", (0..90).map(|n| format!("a{n}")).collect()).await;
     wait_for(&shop, "one", vec!["alone".to_owned()]).await;
@@ -162,6 +171,7 @@ async fn a_sandbox_consumes_nobody_and_everybody_is_told_once_it_is_left() {
     assert_eq!(taken(&ses).len(), 0);
     assert!(*ses.calls.lock().unwrap() <= 20, "a handful of calls");
     assert!(system.log().contains("not verified"), "SES's own words are in the log");
+    assert!(system.log().contains("ProductionAccessEnabled: false"), "and what the account says");
     *ses.sandbox.lock().unwrap() = false;
     let sweep = json!({ "detail-type": "Scheduled Event", "detail": { "olderThanSeconds": 0 } });
     shop.invoke("notify", &sweep).await.unwrap();
@@ -172,7 +182,7 @@ async fn a_sandbox_consumes_nobody_and_everybody_is_told_once_it_is_left() {
 
 #[tokio::test]
 async fn a_throttle_and_a_lost_answer_of_get_account_delay_an_email_without_a_sweep() {
-    let (ses, system) = system("1").await;
+    let (ses, system) = system().await;
     let shop = system.shop();
     *ses.accounts_lost.lock().unwrap() = 5;
     *ses.throttled.lock().unwrap() = 8;
@@ -185,26 +195,29 @@ async fn a_throttle_and_a_lost_answer_of_get_account_delay_an_email_without_a_sw
 
 #[tokio::test]
 async fn a_sandbox_tells_those_verified_and_keeps_the_others_for_later() {
-    let (ses, system) = system("1").await;
-    let shop = system.shop();
-    *ses.sandbox.lock().unwrap() = true;
-    let name = |n: usize| if n.is_multiple_of(4) { format!("verified{n}") } else { format!("other{n}") };
-    wait_for(&shop, "mixed", (0..40).map(name).collect()).await;
-    shop.stock("mixed", json!({ "quantity": 5 })).await;
-    until("the 10 verified are told", async || (taken(&ses).len() >= 10).then_some(())).await;
-    shop.rest().await;
-    assert_eq!(taken(&ses).len(), 10);
-    *ses.sandbox.lock().unwrap() = false;
-    let sweep = json!({ "detail-type": "Scheduled Event", "detail": { "olderThanSeconds": 0 } });
-    shop.invoke("notify", &sweep).await.unwrap();
-    until("all 40 told", async || (taken(&ses).len() >= 40).then_some(())).await;
-    shop.rest().await;
-    assert!(taken(&ses).values().all(|times| *times == 1));
+    for whole_calls in [false, true] {
+        let (ses, system) = system().await;
+        let shop = system.shop();
+        *ses.sandbox.lock().unwrap() = true;
+        *ses.whole_calls.lock().unwrap() = whole_calls;
+        let name = |n: usize| if n.is_multiple_of(4) { format!("verified{n}") } else { format!("other{n}") };
+        wait_for(&shop, "mixed", (0..40).map(name).collect()).await;
+        shop.stock("mixed", json!({ "quantity": 5 })).await;
+        until("the 10 verified are told", async || (taken(&ses).len() >= 10).then_some(())).await;
+        shop.rest().await;
+        assert_eq!(taken(&ses).len(), 10);
+        *ses.sandbox.lock().unwrap() = false;
+        let sweep = json!({ "detail-type": "Scheduled Event", "detail": { "olderThanSeconds": 0 } });
+        shop.invoke("notify", &sweep).await.unwrap();
+        until("all 40 told", async || (taken(&ses).len() >= 40).then_some(())).await;
+        shop.rest().await;
+        assert!(taken(&ses).values().all(|times| *times == 1), "whole calls: {whole_calls}");
+    }
 }
 
 #[tokio::test]
 async fn a_call_at_which_ses_fails_is_in_doubt_whatever_the_failure_is_called_and_waits_for_no_sweep() {
-    let (ses, system) = system("1").await;
+    let (ses, system) = system().await;
     let shop = system.shop();
     *ses.failing.lock().unwrap() = 1;
     wait_for(&shop, "failing", vec!["a".to_owned()]).await;

@@ -52,6 +52,31 @@ async fn odd_times_types_headers_and_keys_spoil_neither_their_record_nor_the_nex
 }
 
 #[tokio::test]
+async fn an_update_from_a_clock_that_is_ahead_keeps_back_nothing_that_lies_behind_it() {
+    let shop = shared();
+    let now = jiff::Timestamp::now();
+    let at = |seconds: i64| now + jiff::SignedDuration::from_secs(seconds);
+    let update = |offset: i64, quantity: u32, at: jiff::Timestamp| {
+        let body = json!({ "productId": "clocks", "quantity": quantity, "occurredAt": at });
+        json!({ "offset": offset, "timestamp": at.as_millisecond(), "value": STANDARD.encode(body.to_string()) })
+    };
+    let invoke = async |records: &[Value]| {
+        let event = json!({ "eventSource": "SelfManagedKafka", "bootstrapServers": "b:9092",
+            "records": { "item-restocked-0": records } });
+        let answer = shop.invoke("notify", &event).await;
+        assert_eq!(answer.unwrap()["batchItemFailures"], json!([]));
+    };
+    // By its own clock, and so by its record's, it happens in four minutes. The restock behind it happened before it is read.
+    let (ahead, honest) = (update(2_000_001, 0, at(240)), update(2_000_002, 5, at(-5)));
+    shop.subscribe("clocks", "clocks@example.com").await;
+    invoke(&[ahead.clone(), honest]).await;
+    shop.only_mail("clocks@example.com").await;
+    // Delivered once more, it undoes nothing.
+    invoke(&[ahead]).await;
+    assert!(shop.subscribe("clocks", "clocks-2@example.com").await, "it is still in stock");
+}
+
+#[tokio::test]
 async fn what_is_no_record_goes_to_the_dead_letters_by_itself_and_those_beside_it_are_worked_on() {
     let system = System::start(&[], &[]);
     let shop = system.shop();

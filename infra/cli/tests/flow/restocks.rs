@@ -6,7 +6,7 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use serde_json::json;
 
-use crate::support::{Record, System, shared, tag, until};
+use crate::support::{Record, Shop, System, shared, tag, until};
 
 fn seconds_ago(seconds: i64) -> String {
     Timestamp::from_second(Timestamp::now().as_second() - seconds).unwrap().to_string()
@@ -128,6 +128,52 @@ async fn a_callers_late_retry_of_a_restock_does_not_bring_it_back_after_the_sell
     assert_eq!(shop.told("retried-2@example.com").await, 0);
 }
 
+/// Each update of a product is a record whose sender does not say when it happened, unless that is given here.
+async fn produce(shop: &Shop, product: &str, updates: &[(&str, u32, Option<i64>)]) {
+    for (restock, quantity, ago) in updates {
+        let mut update = json!({ "productId": product, "restockId": restock, "quantity": quantity });
+        if let Some(ago) = ago {
+            update["occurredAt"] = json!(seconds_ago(*ago));
+        }
+        shop.produce("item-restocked", &[Record { key: Some(product), ..Record::text(&update.to_string()) }]);
+        shop.rest().await;
+    }
+}
+
+#[tokio::test]
+async fn an_id_given_to_several_deliveries_is_heard_each_time() {
+    let shop = shared();
+    for (product, sell_out, second) in [
+        // A purchase order that brings the product twice, sold out under the same id, with and without times.
+        ("order-1", ("po-1", 0, None), ("po-1", 9, None)),
+        ("order-2", ("po-2", 0, None), ("po-2", 5, None)),
+        ("order-3", ("po-3", 0, Some(20)), ("po-3", 5, Some(10))),
+        // Sold out under another id: the time says that the second delivery is not a retry of the first.
+        ("order-4", ("sold-4", 0, Some(20)), ("po-4", 5, Some(10))),
+    ] {
+        let [early, late] = ["early", "late"].map(|who| format!("{who}-{product}@example.com"));
+        shop.subscribe(product, &early).await;
+        let first = second.2.map(|_| 30);
+        produce(&shop, product, &[(second.0, 5, first), sell_out]).await;
+        shop.only_mail(&early).await;
+        assert!(!shop.subscribe(product, &late).await, "sold out");
+        produce(&shop, product, &[second]).await;
+        shop.only_mail(&late).await;
+        assert_eq!(shop.told(&early).await, 1);
+    }
+}
+
+#[tokio::test]
+async fn a_retry_without_a_time_of_its_own_undoes_nothing_that_came_after() {
+    let shop = shared();
+    produce(&shop, "undone-1", &[("sale-1", 0, None), ("truck-1", 7, None), ("sale-1", 0, None)]).await;
+    assert!(shop.subscribe("undone-1", "undone-1@example.com").await, "it is still in stock");
+    produce(&shop, "undone-2", &[("truck-2", 7, None), ("sale-2", 0, None)]).await;
+    assert!(!shop.subscribe("undone-2", "undone-2@example.com").await, "sold out");
+    produce(&shop, "undone-2", &[("truck-2", 7, None)]).await;
+    assert_eq!(shop.told("undone-2@example.com").await, 0);
+}
+
 #[tokio::test]
 async fn each_of_two_restocks_tells_whoever_asked_before_it() {
     let shop = shared();
@@ -176,6 +222,7 @@ async fn a_level_feed_during_a_fan_out_leaves_no_jobs_and_holds_up_no_sell_out()
     // 200 people are told in 10 seconds, in slices of 2.
     let system = System::start(&[], &[("SEND_RATE", "20"), ("SLICE_SECONDS", "2")]);
     let shop = system.shop();
+    system.raise_shards("feed", 8).await;
     join_all((0..200).map(async |n| shop.subscribe("feed", &format!("feed-{n}@example.com")).await)).await;
     shop.stock("feed", json!({ "quantity": 1_000 })).await;
     until("the first told", async || (!shop.everything().await.is_empty()).then_some(())).await;

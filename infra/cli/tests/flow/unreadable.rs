@@ -46,6 +46,7 @@ async fn wait_for(shop: &Shop, product: &str, people: usize) -> Vec<String> {
 async fn an_entry_that_cannot_be_read_is_passed_as_failed_and_everybody_else_is_told() {
     let system = System::start(&[], &[]);
     let shop = system.shop();
+    system.raise_shards("rows", 8).await;
     let people = wait_for(&shop, "rows", 60).await;
     let entries: Vec<Item> =
         items(&system, "W#rows#").await.into_iter().filter(|item| key(item).1.starts_with("E#")).collect();
@@ -96,6 +97,7 @@ async fn an_entry_that_cannot_be_read_is_passed_as_failed_and_everybody_else_is_
 async fn a_shard_whose_cursor_cannot_be_read_stands_still_alone_until_it_is_mended() {
     let system = System::start(&[], &[]);
     let shop = system.shop();
+    system.raise_shards("cursor", 8).await;
     wait_for(&shop, "cursor", 40).await;
     wait_for(&shop, "other", 5).await;
     let entries = items(&system, "W#cursor#").await;

@@ -8,6 +8,7 @@ use std::process::{Child, Command, Stdio};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::time::{Duration, Instant};
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use serde::Deserialize;
 use serde_json::Value;
 use tempfile::TempDir;
@@ -105,6 +106,24 @@ impl System {
     /// A client of its DynamoDB, for what no function of ours writes.
     pub(crate) fn dynamodb(&self) -> aws_sdk_dynamodb::Client {
         parts::dynamodb_at(&self.ready.dynamodb)
+    }
+
+    /// Gives a product's waitlist so many shards, as one has that was long once.
+    pub(crate) async fn raise_shards(&self, product: &str, shards: u16) {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let update = self.dynamodb().update_item().table_name(&self.ready.table);
+        let update = update.key("pk", text(&format!("P#{product}"))).key("sk", text("STATE"));
+        let update = update.update_expression("SET shards = :shards");
+        let shards = AttributeValue::N(shards.to_string());
+        update.expression_attribute_values(":shards", shards).send().await.unwrap();
+    }
+
+    /// How many shards are recorded of a product's waitlist.
+    pub(crate) async fn shards(&self, product: &str) -> Option<u16> {
+        let text = |text: &str| AttributeValue::S(text.to_owned());
+        let get = self.dynamodb().get_item().table_name(&self.ready.table).consistent_read(true);
+        let get = get.key("pk", text(&format!("P#{product}"))).key("sk", text("STATE"));
+        get.send().await.unwrap().item?.get("shards")?.as_n().ok()?.parse().ok()
     }
 
     pub(crate) fn id(&self) -> u32 {

@@ -191,14 +191,24 @@ mod tests {
     fn the_template_opens_every_route_to_the_world_but_that_of_stock_updates() {
         for route in resources().values().filter(are_routes).map(|resource| &resource["Properties"]) {
             let key = text(&route["RouteKey"]);
-            let authorization = match &route["AuthorizationType"] {
-                Value::Tagged(tagged) if tagged.tag == "!If" => {
-                    serde_yaml_ng::to_string(&tagged.value).unwrap()
-                }
-                other => text(other).to_owned(),
-            };
             let closed = key.starts_with("PUT ");
-            assert_eq!(authorization, if closed { "- IsJwt\n- JWT\n- AWS_IAM\n" } else { "" }, "{key}");
+            // The same for each of them: a route that one word is missing from is open to more than it should be.
+            for (property, wanted) in [
+                ("AuthorizationType", "- IsJwt\n- JWT\n- AWS_IAM\n"),
+                ("AuthorizerId", "- IsJwt\n- !Ref StockJwt\n- !Ref AWS::NoValue\n"),
+                (
+                    "AuthorizationScopes",
+                    "- IsJwt\n- !Split\n  - ','\n  - !Ref JwtScopes\n- !Ref AWS::NoValue\n",
+                ),
+            ] {
+                let found = match &route[property] {
+                    Value::Tagged(tagged) if tagged.tag == "!If" => {
+                        serde_yaml_ng::to_string(&tagged.value).unwrap()
+                    }
+                    other => text(other).to_owned(),
+                };
+                assert_eq!(found, if closed { wanted } else { "" }, "{property} of {key}");
+            }
         }
     }
 }

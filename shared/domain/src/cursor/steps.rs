@@ -22,15 +22,22 @@ pub struct Answer {
 }
 
 impl Cursor {
-    /// The cursor once the call in doubt is resolved. With [`OnUnknown::Skip`] its recipients must
-    /// have been written down as passed before.
+    /// The cursor once the call in doubt is resolved. Where its [settlement](Cursor::settlement) is [`OnUnknown::Skip`], its
+    /// recipients must have been written down as passed before.
     #[must_use]
-    pub fn resolve_in_doubt(&self, choice: OnUnknown) -> Self {
+    pub fn resolve_in_doubt(&self, on_unknown: OnUnknown) -> Self {
+        let choice = self.settlement(on_unknown);
         let mut next = self.clone();
         let Some(call) = next.in_flight.take() else { return next };
         match choice {
-            OnUnknown::Resend => next.pending_retries.extend(call.retried),
-            OnUnknown::Skip => next.committed = next.committed.max(call.through),
+            OnUnknown::Resend => {
+                next.pending_retries.extend(&call.retried);
+                next.note_doubt(&call);
+            }
+            OnUnknown::Skip => {
+                next.committed = next.committed.max(call.through);
+                next.forget_settled();
+            }
         }
         if let Some(tally) = &mut next.tally {
             tally.in_doubt += u64::from(call.count);
@@ -70,10 +77,12 @@ impl Cursor {
     pub fn commit(&self, answer: Answer) -> Self {
         let mut next = self.clone();
         let Some(call) = next.in_flight.take() else { return next };
+        next.keep_doubt(&answer.retry);
         next.committed = next.committed.max(call.through);
         let mut pending = answer.retry;
         pending.append(&mut next.pending_retries);
         next.pending_retries = pending;
+        next.forget_settled();
         // Seldom: most calls fail no recipient.
         if !answer.failed_tries.is_empty() || next.tries.is_some() {
             let mut tries = next.tries.take().unwrap_or_default();
@@ -107,6 +116,7 @@ impl Cursor {
     pub fn pass(&self, through: Position, expired: u64) -> Self {
         let mut next = self.clone();
         next.committed = next.committed.max(through);
+        next.forget_settled();
         if let Some(tally) = &mut next.tally {
             tally.skipped += expired;
         }
@@ -136,6 +146,7 @@ impl Cursor {
     pub fn drop_retries(&self, gone: &[Position]) -> Self {
         let mut next = self.clone();
         next.pending_retries.retain(|position| !gone.contains(position));
+        next.forget_settled();
         next
     }
 }

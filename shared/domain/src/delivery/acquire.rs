@@ -1,10 +1,11 @@
-//! Taking a shard over. A call whose worker is gone is resolved first, as the setting `ON_UNKNOWN` says; with `skip` its
-//! recipients are written down before the cursor passes them. Then the count is switched to this restock's.
+//! Taking a shard over. A call without an answer is resolved first: as the setting `ON_UNKNOWN` says, or passed where its recipients
+//! were in such a call before. Recipients who are passed are written down before the cursor passes them; a call that is sent again
+//! is left alone for a while before. Then the count is switched to this restock's.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
-use super::limits::{FLIGHT_LIMIT, FRESH};
+use super::limits::{FLIGHT_LIMIT, FRESH, SECOND_TRY};
 use super::refusals::Refusals;
 use super::state::{AfterDoubt, Stage, Standing, State};
 use super::{Delivery, Now, Pace, Report, Terms};
@@ -16,7 +17,7 @@ use crate::product::Product;
 pub enum Acquire<R> {
     /// It is this worker's, until another one writes its cursor.
     Acquired(Box<Delivery<R>>),
-    /// Another worker's call may be under way.
+    /// Another worker's call may be under way, or it is in doubt and too young to be sent again.
     Busy {
         /// When to read the cursor and try again; `None` where the deadline has come.
         retry_in: Option<Duration>,
@@ -36,7 +37,11 @@ impl<R> Delivery<R> {
         now: Now,
     ) -> Acquire<R> {
         let Some(bound) = product.bound else { return Acquire::NotPlanned };
-        let availability = cursor.availability(now.wall, FLIGHT_LIMIT);
+        let limit = match cursor.settlement(terms.on_unknown) {
+            OnUnknown::Resend => SECOND_TRY,
+            OnUnknown::Skip => FLIGHT_LIMIT,
+        };
+        let availability = cursor.availability(now.wall, limit);
         #[cfg(test)]
         let availability = match (terms.mutant, &cursor.in_flight) {
             (Some(super::Mutant::DoubtYoungCall), Some(call)) => Availability::InDoubt(call.clone()),
@@ -77,7 +82,7 @@ impl<R> Delivery<R> {
         Acquire::Acquired(Box::new(delivery))
     }
 
-    /// Resolves the call in flight. With `skip`, its recipients are read and written down first.
+    /// Resolves the call in flight. Where it is passed, its recipients are read and written down first.
     pub(super) fn resolve_in_doubt(&mut self, then: AfterDoubt) {
         #[cfg(test)]
         if self.is(super::Mutant::TakeDoubtForDelivered) {
@@ -85,7 +90,7 @@ impl<R> Delivery<R> {
             return self.switch_tally();
         }
         match &self.cursor.in_flight {
-            Some(call) if self.terms.on_unknown == OnUnknown::Skip => {
+            Some(call) if self.cursor.settlement(self.terms.on_unknown) == OnUnknown::Skip => {
                 let through = call.through;
                 self.state = State::ReadInDoubt { through, then };
                 if through <= self.cursor.committed {
@@ -97,10 +102,14 @@ impl<R> Delivery<R> {
     }
 
     pub(super) fn resolved(&mut self, then: AfterDoubt) {
-        let choice = self.terms.on_unknown;
+        let resolved = self.cursor.settlement(self.terms.on_unknown);
         let count = self.cursor.in_flight.as_ref().map_or(0, |call| call.count);
-        self.reports.push_back(Report::InDoubt { count, resolved: Some(choice) });
-        self.change(self.cursor.resolve_in_doubt(choice));
+        self.reports.push_back(Report::InDoubt { count, resolved });
+        self.change(self.cursor.resolve_in_doubt(self.terms.on_unknown));
+        #[cfg(test)]
+        if self.is(super::Mutant::ForgetDoubt) {
+            self.cursor.doubted = None;
+        }
         match then {
             AfterDoubt::TakeOver => self.switch_tally(),
             AfterDoubt::BackOff => self.state = State::BackOff,

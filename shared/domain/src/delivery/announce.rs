@@ -76,8 +76,7 @@ impl<R> Delivery<R> {
                 self.standing = if cursor.in_flight.is_some() { Standing::Announced } else { Standing::Free };
                 (self.cursor, self.fencing_token) = (cursor, Some(token));
                 match then {
-                    AfterWrite::Begin => self.state = State::Begin,
-                    AfterWrite::Wait { time, then } => self.state = State::Wait { time, then },
+                    AfterWrite::GoOn(state) => self.state = *state,
                     AfterWrite::Announced(call) => self.state = State::Announced(call),
                     AfterWrite::Released => self.released(),
                 }

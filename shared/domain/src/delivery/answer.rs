@@ -3,7 +3,7 @@
 
 use super::call::Call;
 use super::limits::{FRUITLESS_BACKOFF, MAX_FRUITLESS_ROUNDS, MAX_TRIES};
-use super::state::{AfterCut, AfterDoubt, AfterFailed, AfterWait, Standing, State, Verdict};
+use super::state::{AfterCut, AfterDoubt, AfterFailed, AfterWait, State, Verdict};
 use super::{CallOutcome, Delivery, End, Now, RecipientOutcome, Refusal, Report};
 use crate::Position;
 use crate::cursor::{Answer, OnUnknown};
@@ -28,14 +28,9 @@ impl<R> Delivery<R> {
                 self.roll_back(call);
                 self.refused(refusal);
             }
-            CallOutcome::InDoubt(_) => match self.terms.on_unknown {
-                OnUnknown::Resend => {
-                    self.reports.push_back(Report::InDoubt { count: call.count(), resolved: None });
-                    let cursor = self.cursor.resolve_in_doubt(OnUnknown::Resend);
-                    self.put_back(call);
-                    self.change(cursor);
-                    self.state = State::BackOff;
-                }
+            CallOutcome::InDoubt(_) => match self.cursor.settlement(self.terms.on_unknown) {
+                // It stays announced: a worker that takes the shard over leaves it alone for a while and then resolves it.
+                OnUnknown::Resend => self.release(End::More),
                 OnUnknown::Skip => self.resolve_in_doubt(AfterDoubt::BackOff),
             },
         }
@@ -60,11 +55,11 @@ impl<R> Delivery<R> {
         if self.is(super::Mutant::ForgetRetries) {
             answer.retry.clear();
         }
-        let announced = self.cursor.in_flight.as_ref().map(|call| call.since);
         let unreadable = call.unreadable_failures();
         self.change(self.cursor.commit(answer).count_failed(unreadable.len() as u64));
-        if let Standing::Answered { just_now } = &mut self.standing {
-            *just_now = announced;
+        #[cfg(test)]
+        if self.is(super::Mutant::ForgetDoubtOfRetries) {
+            self.cursor.doubted = None;
         }
         rejected.extend(unreadable);
         let verdict = Verdict { progress: done > 0, worst, retried, of: retried + done };

@@ -45,7 +45,8 @@ impl<R> Delivery<R> {
         self.cursor.pending_retries.len().saturating_sub(self.refusals.set_aside().len())
     }
 
-    /// The next `wanted` recipients: pending retries first, then the next entries.
+    /// The next `wanted` recipients: pending retries first, then the next entries. If the first of them was in a call in doubt
+    /// before, they all were, and else none was: so that the call can be passed as a whole when it is in doubt too.
     pub(super) fn next_call(&mut self, wanted: usize) -> Call<R> {
         let mut call = Call {
             recipients: Vec::with_capacity(wanted),
@@ -54,14 +55,22 @@ impl<R> Delivery<R> {
             expired: 0,
             unreadable: Vec::new(),
         };
-        let retries = self.untried_retries().min(wanted);
+        let (retries, mut doubted) = (self.untried_retries().min(wanted), None);
+        let mut is_like_the_first = |position: Position| {
+            let this = self.cursor.was_in_doubt(position);
+            *doubted.get_or_insert(this) == this
+        };
         for position in self.cursor.pending_retries.iter().take(retries) {
+            if !is_like_the_first(*position) {
+                return call;
+            }
             let Some(recipient) = self.retries.remove(position) else { break };
             call.recipients.push((*position, recipient));
             call.retried += 1;
         }
         while call.recipients.len() < wanted {
-            let Some((position, row)) = self.read_ahead.pop_front() else { break };
+            let next = self.read_ahead.pop_front_if(|(position, _)| is_like_the_first(*position));
+            let Some((position, row)) = next else { break };
             call.through = Some(position);
             match row {
                 Row::Waiting(recipient) => call.recipients.push((position, recipient)),

@@ -12,10 +12,13 @@ pub(super) const DEPARTURE: Duration = Duration::from_secs(2);
 /// may differ.
 pub const FLIGHT_LIMIT: Duration =
     DEPARTURE.saturating_add(CALL_TIMEOUT).saturating_add(Duration::from_secs(5));
+/// How long after its announcement a call in doubt is sent again: half a minute after it departed at the latest, because an SES that
+/// is slow would take the second one as it took the first.
+pub const SECOND_TRY: Duration = DEPARTURE.saturating_add(Duration::from_secs(30));
 /// How long after its announcement a call's answer is committed at once, and not with the next announcement: what is read and
 /// reserved before that may take until the call looks like one whose worker is gone ([`FLIGHT_LIMIT`]).
 pub(super) const LATE: Duration = Duration::from_secs(5);
-/// How old the product's item may be when a call goes out: what SES has not been handed a second after a sell-out is not sent.
+/// How old the product's item may be when a call is announced: what SES has not been handed a second after a sell-out is not sent.
 pub(super) const FRESH: Duration = Duration::from_secs(1);
 /// How far entries are read ahead, in seconds of sending: a subscriber who unsubscribes during a fan-out is spared unless their
 /// email is that near.

@@ -1,19 +1,22 @@
 //! From a state to what it asks for, and from an answer to the next state.
 
 use super::announce::Announced;
-use super::state::{AfterCut, AfterFailed, AfterReject, AfterWait, Standing, State};
+use super::state::{AfterCut, AfterFailed, AfterLook, AfterReject, AfterWait, Standing, State};
 use super::{CursorWrite, Delivery, End, Now, Step, limits};
 use crate::Position;
 use crate::cursor::Cursor;
 
 impl<R> Delivery<R> {
-    /// The next step at `now`. It stays the next one until it is answered; but a call is handed out once, and if no answer to it
-    /// follows, the delivery ends as after an error.
+    /// The next step at `now`, to be asked for once it is known what came of the one before. A call is handed out once, and if no
+    /// answer to it follows, the delivery ends as after an error.
     pub fn next(&mut self, now: Now) -> Step<'_, R> {
         loop {
+            if self.is_commit_due(now.wall) {
+                self.commit_first();
+            }
             match self.take_state() {
                 State::Begin => self.begin(now),
-                State::Look => self.look(now),
+                State::Look(then) => self.look(then, now),
                 State::Depart { wanted, departure } => self.depart(wanted, departure, now),
                 State::Compose { wanted } => self.compose(wanted, now),
                 State::Announced(call) => self.depart_with(call, now),
@@ -47,7 +50,7 @@ impl<R> Delivery<R> {
             State::WriteSummary(tally) => Step::WriteShardSummary(tally),
             State::ReadTally => Step::ReadTally,
             State::Greet => Step::Greet,
-            State::ReadProduct => Step::ReadProduct,
+            State::ReadProduct(_) => Step::ReadProduct,
             State::AskRate => Step::AskRate,
             State::ReadEntries { limit, .. } => {
                 Step::ReadEntries { after: self.read_to(), through: self.bound, limit: *limit }
@@ -74,12 +77,12 @@ impl<R> Delivery<R> {
     /// What was asked for is done.
     pub fn on_done(&mut self) {
         match self.take_state() {
-            State::Greet => self.state = State::Look,
+            State::Greet => self.state = State::Look(AfterLook::AskRate),
             State::WriteSummary(_) => self.on_summary(),
             State::Wait { then, .. } => {
                 self.state = match then {
                     AfterWait::Begin => State::Begin,
-                    AfterWait::Compose { wanted } => State::Compose { wanted },
+                    AfterWait::Compose { wanted } => State::Look(AfterLook::Compose { wanted }),
                     AfterWait::Commit => State::Commit,
                 }
             }
@@ -123,9 +126,14 @@ impl<R> Delivery<R> {
 
     /// The cursor is this from here on, and is to be written.
     pub(super) fn change(&mut self, cursor: Cursor) {
-        self.cursor = cursor;
-        if self.standing == Standing::Free || self.standing == Standing::Announced {
-            self.standing = Standing::Answered { just_now: None };
+        let before = std::mem::replace(&mut self.cursor, cursor);
+        match self.standing {
+            Standing::Free => self.standing = Standing::Answered { announced: None },
+            Standing::Announced => {
+                let announced = before.in_flight.map(|call| call.since);
+                self.standing = Standing::Answered { announced };
+            }
+            Standing::Answered { .. } | Standing::Unsure { .. } | Standing::Lost => {}
         }
     }
 

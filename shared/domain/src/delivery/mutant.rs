@@ -17,8 +17,14 @@ pub(crate) enum Mutant {
     DoubtYoungCall,
     /// Entries past the bound are delivered too.
     PassBound,
-    /// The stock is not looked at again before a call.
+    /// The stock is not looked at again before a call, though its slots were waited for.
     NoSecondLook,
+    /// An answer that came late is left for the next announcement.
+    NoLateCommit,
+    /// The cursor does not remember that a call was in doubt.
+    ForgetDoubt,
+    /// The cursor forgets it of recipients whom SES throttles the second time.
+    ForgetDoubtOfRetries,
     /// What SES throttled is not kept for a retry.
     ForgetRetries,
     /// The release takes whatever token the table has for its own.

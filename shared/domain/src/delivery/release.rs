@@ -64,7 +64,7 @@ impl<R> Delivery<R> {
         if self.is(super::Mutant::ReleaseUnfenced) {
             self.fencing_token = found.map(str::to_owned);
         }
-        let answered = Standing::Answered { just_now: None };
+        let answered = Standing::Answered { announced: None };
         if let Standing::Unsure { token, written } = std::mem::replace(&mut self.standing, answered)
             && found == Some(&token)
         {

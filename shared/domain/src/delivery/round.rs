@@ -6,17 +6,14 @@ use jiff::Timestamp;
 
 use super::limits::{DEPARTURE, FRESH, LATE};
 use super::refusals::AtTheEnd;
-use super::state::{AfterEntries, AfterReject, AfterWait, AfterWrite, Standing, State};
+use super::state::{AfterEntries, AfterLook, AfterReject, AfterWait, AfterWrite, Stage, Standing, State};
 use super::{Delivery, End, Now, RateAnswer};
 use crate::product::Product;
 
 impl<R> Delivery<R> {
     /// The first step of a round, or the last of a slice.
     pub(super) fn begin(&mut self, now: Now) {
-        if self.is_answer_late(now.wall) {
-            let cursor = self.cursor.clone();
-            self.state = State::WriteCursor { cursor, then: AfterWrite::Begin };
-        } else if now.uptime >= self.terms.deadline || self.accepted >= self.terms.max_emails {
+        if now.uptime >= self.terms.deadline || self.accepted >= self.terms.max_emails {
             self.wind_up();
         } else {
             // Before the look at the stock and the announcement, both of which must be young when a call departs.
@@ -24,10 +21,22 @@ impl<R> Delivery<R> {
         }
     }
 
-    /// Whether the answer to the last call came so late that it is committed at once. It is asked once an answer.
-    fn is_answer_late(&mut self, now: Timestamp) -> bool {
-        let Standing::Answered { just_now } = &mut self.standing else { return false };
-        just_now.take().is_some_and(|announced| is_longer(announced, now, LATE))
+    /// Whether the answer to the last call is committed now, by a write of its own, because it came late or much time has passed
+    /// since: left for the next announcement, it would come to look like one whose worker is gone.
+    pub(super) fn is_commit_due(&self, now: Timestamp) -> bool {
+        #[cfg(test)]
+        if self.is(super::Mutant::NoLateCommit) {
+            return false;
+        }
+        self.stage == Stage::Delivering
+            && matches!(self.standing, Standing::Answered { announced: Some(announced) } if is_longer(announced, now, LATE))
+            && self.state.leads_to_an_announcement()
+    }
+
+    /// Commits what was answered, and goes on then where it is.
+    pub(super) fn commit_first(&mut self) {
+        let then = AfterWrite::GoOn(Box::new(self.take_state()));
+        self.state = State::WriteCursor { cursor: self.cursor.clone(), then };
     }
 
     /// The slice is over: whether an entry is left decides how.
@@ -46,34 +55,35 @@ impl<R> Delivery<R> {
         self.release(if self.read_ahead.is_empty() { End::Delivered } else { End::More });
     }
 
-    /// Whether the product can be bought, as of a moment ago.
-    pub(super) fn look(&mut self, now: Now) {
+    /// Whether the product can be bought, as of a moment ago: before a round, so that none begins in vain, and again once the slots
+    /// may be used, because the product may have sold out while they were waited for.
+    pub(super) fn look(&mut self, then: AfterLook, now: Now) {
         #[cfg(test)]
         if self.is(super::Mutant::NoSecondLook) {
-            return self.looked_at();
+            return self.looked_at(then);
         }
         if now.uptime.saturating_sub(self.looked) >= FRESH {
-            self.state = State::ReadProduct;
+            self.state = State::ReadProduct(then);
         } else {
-            self.looked_at();
+            self.looked_at(then);
         }
     }
 
     /// The product as it was read at this uptime; `None` where there is none.
     pub fn on_product(&mut self, product: Option<&Product>, looked: Duration) {
-        let State::ReadProduct = self.take_state() else { return };
+        let State::ReadProduct(then) = self.take_state() else { return };
         self.looked = looked;
         if let Some(product) = product {
             self.in_stock = product.in_stock();
         }
-        self.looked_at();
+        self.looked_at(then);
     }
 
-    fn looked_at(&mut self) {
-        if self.in_stock {
-            self.state = State::AskRate;
-        } else {
-            self.release(End::SoldOut);
+    fn looked_at(&mut self, then: AfterLook) {
+        match then {
+            _ if !self.in_stock => self.release(End::SoldOut),
+            AfterLook::AskRate => self.state = State::AskRate,
+            AfterLook::Compose { wanted } => self.state = State::Compose { wanted },
         }
     }
 
@@ -127,12 +137,31 @@ impl<R> Delivery<R> {
     /// Waits. Before a long wait, the call that was answered last is committed: left for the next announcement, it would come to
     /// look like one whose worker is gone.
     pub(super) fn wait(&mut self, time: Duration, then: AfterWait) {
+        self.state = State::Wait { time, then };
         if time > DEPARTURE && matches!(self.standing, Standing::Answered { .. }) {
-            let cursor = self.cursor.clone();
-            self.state = State::WriteCursor { cursor, then: AfterWrite::Wait { time, then } };
-        } else {
-            self.state = State::Wait { time, then };
+            self.commit_first();
         }
+    }
+}
+
+impl<R> State<R> {
+    /// Whether the next announcement is still to come, and nothing must be written before it that the cursor here presumes.
+    fn leads_to_an_announcement(&self) -> bool {
+        matches!(
+            self,
+            Self::Begin
+                | Self::Look(_)
+                | Self::Depart { .. }
+                | Self::BackOff
+                | Self::Greet
+                | Self::ReadProduct(_)
+                | Self::AskRate
+                | Self::ReadEntries { .. }
+                | Self::ReadPending(_)
+                | Self::Reserve { .. }
+                | Self::Wait { .. }
+                | Self::CutRate { .. }
+        )
     }
 }
 

@@ -19,8 +19,8 @@ pub(super) enum Standing {
     Announced,
     /// The one here is ahead of the table's: the next announcement writes it too, or the release.
     Answered {
-        /// When the call was announced that SES has just answered: a late answer is not kept back.
-        just_now: Option<Timestamp>,
+        /// When the call was announced that the table still has in flight: its answer is not kept back for long.
+        announced: Option<Timestamp>,
     },
     /// A write under this token had no answer: it may be applied or not.
     Unsure { token: String, written: Box<Cursor> },
@@ -44,7 +44,7 @@ pub(super) enum Stage {
 pub(super) enum State<R> {
     // To be decided, once it is known what time it is.
     Begin,
-    Look,
+    Look(AfterLook),
     Depart {
         wanted: usize,
         departure: Timestamp,
@@ -63,7 +63,7 @@ pub(super) enum State<R> {
     WriteSummary(Tally),
     ReadTally,
     Greet,
-    ReadProduct,
+    ReadProduct(AfterLook),
     AskRate,
     ReadEntries {
         limit: usize,
@@ -106,6 +106,16 @@ pub(super) enum AfterDoubt {
     BackOff,
 }
 
+/// What follows where the product is in stock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum AfterLook {
+    AskRate,
+    /// The slots may be used.
+    Compose {
+        wanted: usize,
+    },
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) enum AfterEntries {
     ReadOn,
@@ -128,8 +138,8 @@ pub(super) enum AfterCut {
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum AfterWrite<R> {
-    Begin,
-    Wait { time: Duration, then: AfterWait },
+    /// It goes on there.
+    GoOn(Box<State<R>>),
     Announced(Call<R>),
     Released,
 }

@@ -127,12 +127,12 @@ pub enum Report {
         /// How many it rejected for good.
         rejected: u64,
     },
-    /// The outcome of a call to so many is not known.
+    /// A call in doubt to so many is resolved.
     InDoubt {
         /// The recipients.
         count: u32,
-        /// What was made of it, where this says that it is resolved.
-        resolved: Option<OnUnknown>,
+        /// What was made of it.
+        resolved: OnUnknown,
     },
     /// SES does not answer.
     Unavailable(String),

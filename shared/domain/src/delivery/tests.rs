@@ -19,6 +19,10 @@ fn invalid() -> CallOutcome {
     CallOutcome::NotSent(Refusal::Invalid("BadRequest".to_owned()))
 }
 
+fn unanswered() -> CallOutcome {
+    CallOutcome::InDoubt("time-out".to_owned())
+}
+
 fn counted(tally: Option<&Tally>) -> (u64, u64, u64, u64) {
     tally.map_or((0, 0, 0, 0), |tally| (tally.sent, tally.failed, tally.skipped, tally.in_doubt))
 }
@@ -54,28 +58,53 @@ fn an_announcement_commits_the_call_before_so_that_a_call_is_one_write() {
 }
 
 #[test]
-fn the_stock_is_looked_at_again_once_the_last_look_is_a_second_old() {
-    let mut desk = Desk::of(1..=6);
-    desk.slots = [Some(Duration::ZERO), Some(SECOND)].into();
+fn the_stock_is_looked_at_again_once_slots_were_waited_for() {
+    for (wait, looks) in [(SECOND, 1), (SECOND - Duration::from_millis(1), 0)] {
+        let mut desk = Desk::of(1..=6);
+        desk.slots = [Some(Duration::ZERO), Some(wait)].into();
+        desk.events = vec![("product", 1, Event::SellsOut)];
+        desk.terms.max_emails = 4;
+        let sold_out = looks == 1;
+        assert_eq!(desk.run(), if sold_out { End::SoldOut } else { End::More }, "{wait:?}");
+        assert_eq!(desk.sent.len(), if sold_out { 1 } else { 2 }, "{wait:?}");
+        assert_eq!(desk.steps.iter().filter(|step| **step == "product").count(), looks, "{wait:?}");
+        assert_eq!(desk.cursor.in_flight, None, "{wait:?}");
+    }
+}
+
+#[test]
+fn the_stock_is_looked_at_again_after_every_other_wait() {
+    let throttled = || CallOutcome::NotSent(Refusal::Throttled);
+    let mut desk = Desk::of(1..=2);
+    desk.outcomes = [throttled(), throttled()].into();
     desk.events = vec![("product", 1, Event::SellsOut)];
     assert_eq!(desk.run(), End::SoldOut);
-    assert_eq!(desk.sent, [[1, 2], [3, 4]], "the wait for the second call's slots made the look old");
-    assert_eq!((desk.cursor.committed, desk.cursor.in_flight.clone()), (at(4), None));
+    assert_eq!(desk.waits, [500, 1_000].map(Duration::from_millis));
+    assert_eq!((desk.sent.len(), desk.cursor.committed), (2, Position::START));
+
+    let mut desk = Desk::of(1..=2);
+    desk.events = vec![("rate", 1, Event::Frozen(SECOND)), ("product", 1, Event::SellsOut)];
+    assert_eq!(desk.run(), End::SoldOut, "no wait, but SES was slow to say its rate");
+    assert!(desk.sent.is_empty() && !desk.steps.contains(&"cursor"));
 }
 
 #[test]
 fn another_workers_young_call_is_left_alone_and_looked_at_again_each_second() {
-    for (age, left, retry_in) in [
-        (Duration::ZERO, 20 * SECOND, Some(SECOND)),
-        (FLIGHT_LIMIT - Duration::from_millis(300), 20 * SECOND, Some(Duration::from_millis(300))),
-        (SECOND, Duration::from_millis(100), Some(Duration::from_millis(100))),
-        (SECOND, Duration::ZERO, None),
+    let (resend, skip) = (OnUnknown::Resend, OnUnknown::Skip);
+    for (on_unknown, age, left, retry_in) in [
+        (skip, Duration::ZERO, 20 * SECOND, Some(SECOND)),
+        (skip, FLIGHT_LIMIT - Duration::from_millis(300), 20 * SECOND, Some(Duration::from_millis(300))),
+        (skip, SECOND, Duration::from_millis(100), Some(Duration::from_millis(100))),
+        (skip, SECOND, Duration::ZERO, None),
+        (resend, FLIGHT_LIMIT, 20 * SECOND, Some(SECOND)),
+        (resend, SECOND_TRY - Duration::from_millis(300), 20 * SECOND, Some(Duration::from_millis(300))),
     ] {
         let mut desk = Desk::of(1..=2);
         desk.cursor = in_flight(&desk);
         desk.now.wall += age;
         desk.terms.deadline = left;
-        assert_eq!(desk.acquire(), Acquire::Busy { retry_in }, "{age:?} {left:?}");
+        desk.terms.on_unknown = on_unknown;
+        assert_eq!(desk.acquire(), Acquire::Busy { retry_in }, "{on_unknown:?} {age:?} {left:?}");
     }
 }
 
@@ -87,11 +116,11 @@ fn a_call_in_doubt_is_resolved_as_the_setting_says_before_anything_else() {
     ] {
         let mut desk = Desk::of(1..=3);
         desk.cursor = in_flight(&desk);
-        desk.now.wall += FLIGHT_LIMIT;
+        desk.now.wall += SECOND_TRY;
         desk.terms.on_unknown = on_unknown;
         assert_eq!(desk.run(), End::Delivered);
         assert_eq!((desk.sent, desk.failed), (sent, failed), "{on_unknown:?}");
-        assert_eq!(desk.reports.first(), Some(&Report::InDoubt { count: 2, resolved: Some(on_unknown) }));
+        assert_eq!(desk.reports.first(), Some(&Report::InDoubt { count: 2, resolved: on_unknown }));
         assert_eq!(desk.cursor.tally.unwrap().in_doubt, 2);
     }
 }
@@ -241,17 +270,114 @@ fn a_suspended_account_consumes_no_entry() {
 }
 
 #[test]
-fn a_call_without_an_answer_is_resolved_at_once_as_the_setting_says() {
-    for (on_unknown, sent, failed) in
-        [(OnUnknown::Resend, vec![vec![1, 2], vec![1, 2]], 0), (OnUnknown::Skip, vec![vec![1, 2]], 2)]
-    {
-        let mut desk = Desk::of(1..=2);
-        desk.terms.on_unknown = on_unknown;
-        desk.outcomes = [CallOutcome::InDoubt("time-out".to_owned())].into();
-        assert_eq!(desk.run(), End::Delivered);
-        assert_eq!((desk.sent, desk.failed.len()), (sent, failed), "{on_unknown:?}");
-        assert_eq!(desk.cursor.tally.unwrap().in_doubt, 2);
+fn a_call_without_an_answer_is_passed_at_once_or_left_in_flight_to_be_sent_again_later() {
+    let mut desk = Desk::of(1..=2);
+    desk.terms.on_unknown = OnUnknown::Skip;
+    desk.outcomes = [unanswered()].into();
+    assert_eq!(desk.run(), End::Delivered);
+    assert_eq!((desk.sent.len(), desk.failed.len()), (1, 2));
+    assert_eq!(counted(desk.cursor.tally.as_ref()), (0, 0, 2, 2));
+
+    let mut desk = Desk::of(1..=2);
+    desk.outcomes = [unanswered()].into();
+    assert_eq!(desk.run(), End::More);
+    assert_eq!((desk.sent.len(), desk.failed.len()), (1, 0));
+    assert!(desk.cursor.in_flight.is_some() && desk.waits.is_empty());
+    assert_eq!(desk.acquire(), Acquire::Busy { retry_in: Some(SECOND) });
+    desk.now.wall += SECOND_TRY;
+    assert_eq!(desk.run(), End::Delivered);
+    assert_eq!(desk.sent, [[1, 2], [1, 2]]);
+    assert_eq!((desk.cursor.doubted.clone(), desk.failed.len()), (None, 0));
+    assert_eq!(counted(desk.cursor.tally.as_ref()), (2, 0, 0, 2));
+}
+
+/// What comes of the calls to the entries 1 and 2 after the first, which gets no answer, however often a worker takes the shard
+/// over: those calls, and who is written down.
+fn after_a_doubt(outcomes: Vec<CallOutcome>) -> (Vec<Vec<u64>>, Vec<(u64, String)>) {
+    let mut desk = Desk::of(1..=2);
+    desk.outcomes = std::iter::once(unanswered()).chain(outcomes).collect();
+    while desk.run() != End::Delivered {
+        desk.now.wall += SECOND_TRY;
+        desk.now.uptime = Duration::ZERO;
     }
+    assert_eq!((desk.cursor.committed, desk.cursor.doubted), (at(2), None));
+    assert_eq!(desk.sent.remove(0), [1, 2]);
+    (desk.sent, desk.failed)
+}
+
+#[test]
+fn entries_that_were_in_doubt_before_are_passed_the_second_time_whatever_the_setting_says() {
+    let down = |positions: &[u64]| -> Vec<(u64, String)> {
+        positions.iter().map(|position| (*position, IN_DOUBT.to_owned())).collect()
+    };
+    let (accepted, throttled) = (|| RecipientOutcome::Accepted, || retry(Refusal::Throttled));
+    for (outcomes, sent, failed) in [
+        (vec![], vec![vec![1, 2]], down(&[])),
+        (vec![unanswered()], vec![vec![1, 2]], down(&[1, 2])),
+        // They were handed to SES once, and refused: that is no doubt.
+        (vec![CallOutcome::NotSent(Refusal::Throttled)], vec![vec![1, 2], vec![1, 2]], down(&[])),
+        (
+            vec![CallOutcome::NotSent(Refusal::Throttled), unanswered()],
+            vec![vec![1, 2], vec![1, 2]],
+            down(&[1, 2]),
+        ),
+        (
+            vec![CallOutcome::Completed(vec![accepted(), throttled()]), unanswered()],
+            vec![vec![1, 2], vec![2]],
+            down(&[2]),
+        ),
+        (
+            vec![CallOutcome::Completed(vec![throttled(), throttled()]), unanswered()],
+            vec![vec![1, 2], vec![1, 2]],
+            down(&[1, 2]),
+        ),
+        (vec![invalid(), unanswered()], vec![vec![1, 2], vec![1], vec![2]], down(&[1])),
+        (vec![invalid(), unanswered(), unanswered()], vec![vec![1, 2], vec![1], vec![2]], down(&[1, 2])),
+    ] {
+        assert_eq!(after_a_doubt(outcomes.clone()), (sent, failed), "{outcomes:?}");
+    }
+}
+
+#[test]
+fn a_worker_that_dies_with_a_second_try_leaves_a_call_that_is_passed() {
+    let mut desk = Desk::of(1..=3);
+    desk.cursor =
+        in_flight(&desk).resolve_in_doubt(OnUnknown::Resend).announce(0, Some(at(2)), 2, desk.now.wall);
+    desk.now.wall += FLIGHT_LIMIT;
+    assert_eq!(desk.run(), End::Delivered);
+    assert_eq!((desk.sent, desk.failed.len()), (vec![vec![3]], 2));
+    assert_eq!(desk.reports.first(), Some(&Report::InDoubt { count: 2, resolved: OnUnknown::Skip }));
+    assert_eq!((desk.cursor.committed, desk.cursor.doubted), (at(3), None));
+}
+
+#[test]
+fn a_call_has_either_entries_that_were_in_doubt_before_or_others() {
+    let mut desk = Desk::of(1..=5);
+    desk.pace.call_size = 4;
+    let before = Cursor { committed: at(1), pending_retries: vec![at(1)], ..Cursor::default() };
+    let twice = before.announce(1, Some(at(3)), 3, desk.now.wall).resolve_in_doubt(OnUnknown::Resend);
+    desk.cursor = Cursor { pending_retries: vec![at(0), at(1)], ..twice };
+    desk.entries.insert(at(0), Row::Waiting(0));
+    assert_eq!(desk.run(), End::Delivered);
+    assert_eq!(desk.sent, [vec![0], vec![1, 2, 3], vec![4, 5]]);
+}
+
+#[test]
+fn a_doubt_outlasts_a_sell_out() {
+    let mut desk = Desk::of(1..=2);
+    desk.cursor = in_flight(&desk);
+    desk.now.wall += SECOND_TRY;
+    desk.product.quantity = Some(0);
+    assert_eq!(desk.run(), End::SoldOut);
+    assert!(
+        desk.cursor.in_flight.is_none()
+            && desk.cursor.was_in_doubt(at(2))
+            && !desk.cursor.was_in_doubt(at(3))
+    );
+    desk.product.quantity = Some(5);
+    desk.outcomes = [unanswered()].into();
+    assert_eq!(desk.run(), End::Delivered);
+    assert_eq!((desk.sent, desk.failed.len()), (vec![vec![1, 2]], 2));
 }
 
 #[test]
@@ -311,6 +437,13 @@ fn an_answer_is_committed_at_once_where_it_comes_late_or_a_long_wait_follows() {
     late.events = vec![("send", 1, Event::Frozen(6 * SECOND))];
     late.run();
     assert_eq!(late.steps[6..9], ["send", "cursor", "greet"]);
+    for (slow, before) in [("greet", "product"), ("rate", "entries"), ("slots", "wait")] {
+        let mut desk = Desk::of(1..=4);
+        desk.events = vec![(slow, 2, Event::Frozen(6 * SECOND))];
+        assert_eq!(desk.run(), End::Delivered);
+        let second = desk.steps.iter().enumerate().filter(|(_, step)| **step == slow).nth(1);
+        assert_eq!(second.map(|(n, _)| &desk.steps[n + 1..n + 3]), Some(&["cursor", before][..]), "{slow}");
+    }
     let mut waiting = Desk::of(1..=4);
     waiting.slots = [Some(Duration::ZERO), Some(3 * SECOND)].into();
     waiting.run();

@@ -3,6 +3,7 @@
 use super::bound::FixedBound;
 use super::state::State;
 use super::{Planning, ShardEnd, Step};
+use crate::ShardCount;
 
 /// A step left out or in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -17,6 +18,8 @@ pub(crate) enum Mutant {
     FixAgain,
     /// The bound is fixed whether the restock has one or not: two planners of one restock fix two.
     FixTwice,
+    /// The ends are read of as many shards as were recorded before the update was.
+    ShardsBeforeStock,
 }
 
 /// Which mistake a planning makes, if any.
@@ -24,6 +27,7 @@ pub(crate) enum Mutant {
 pub(super) struct Switch {
     mutant: Option<Mutant>,
     early: Option<Vec<ShardEnd>>,
+    shards: Option<ShardCount>,
 }
 
 impl Switch {
@@ -33,7 +37,11 @@ impl Switch {
 
     pub(super) fn hurries(&self, state: &State) -> Option<Step<'static>> {
         (self.is(Mutant::EndsBeforeStock) && self.early.is_none() && !is_recorded(state))
-            .then_some(Step::ReadEnds)
+            .then_some(Step::ReadEnds(ShardCount::ONE))
+    }
+
+    pub(super) fn note_shards(&mut self, shards: ShardCount) {
+        self.shards = Some(shards).filter(|_| self.is(Mutant::ShardsBeforeStock));
     }
 
     /// The ends, unless they are kept for later.
@@ -54,17 +62,18 @@ impl Switch {
 fn is_recorded(state: &State) -> bool {
     !matches!(
         state,
-        State::TakeName | State::ReadDetails | State::RecordStockUpdate(_) | State::RecordSale { .. }
+        State::TakeName | State::ReadProduct | State::RecordStockUpdate(_) | State::RecordSale(_)
     )
 }
 
 impl Planning {
     /// The same planning with a mistake.
     pub(crate) fn mutated(self, mutant: Option<Mutant>) -> Self {
-        Self { mutant: Switch { mutant, early: None }, ..self }
+        Self { mutant: Switch { mutant, ..Switch::default() }, ..self }
     }
 
     pub(super) fn swap_after_record(&mut self) {
+        self.shards = self.mutant.shards.unwrap_or(self.shards);
         let State::ReadEnds(product) = &self.state else { return };
         if let Some(early) = self.mutant.early.take() {
             self.on_ends(early);

@@ -5,8 +5,7 @@ use super::state::{Plan, State};
 use super::{BoundWrite, Outcome, Planning, ShardEnd, Step};
 use crate::cursor::Cursor;
 use crate::job::Job;
-use crate::product::{Product, UpdateOrder};
-use crate::stock::ProductInfo;
+use crate::product::{Product, StoredProduct};
 use crate::{RestockId, Shard};
 
 /// Each answer must be to the step that [`Planning::next`] gives.
@@ -20,28 +19,21 @@ impl Planning {
         if let Some(step) = self.mutant.hurries(&self.state) {
             return step;
         }
-        let restock = &self.restock;
+        let restock = &self.event.restock;
         match &self.state {
             State::TakeName => Step::TakeName(restock),
-            State::ReadDetails => Step::ReadDetails,
-            State::RecordStockUpdate(details) => Step::RecordStockUpdate {
-                version: &self.version,
-                restock,
-                quantity: self.quantity,
-                details: details.as_ref(),
-            },
-            State::RecordSale { details, seen, quantity } => Step::RecordSale {
-                seen,
-                version: &self.version,
-                quantity: *quantity,
-                details: details.as_ref(),
-            },
-            State::ReadEnds(_) => Step::ReadEnds,
-            State::FixBound { bound, .. } => Step::FixBound { restock, bound: *bound },
+            State::ReadProduct => Step::ReadProduct,
+            State::RecordStockUpdate(update) => Step::RecordStockUpdate(update),
+            State::RecordSale(update) => Step::RecordSale(update),
+            State::ReadEnds(_) => Step::ReadEnds(self.shards),
+            State::FixBound { product, bound, .. } => {
+                Step::FixBound { restock, version: &product.version, bound: *bound }
+            }
             State::ReadCursors(_, ends) => Step::ReadCursors(ends),
             State::CloseDelivered(_, delivered) => Step::CloseDelivered(delivered),
             State::RecordPlan(plan) => {
-                Step::RecordPlan { restock, bound: plan.bound.position(), jobs: &plan.jobs }
+                let (bound, shards) = (plan.bound.position(), self.shards);
+                Step::RecordPlan { restock, bound, shards, jobs: &plan.jobs }
             }
             State::OpenFanOuts(plan) => Step::OpenFanOuts(&plan.jobs),
             State::DeliverInline(Plan { product, jobs, .. }) => Step::DeliverInline { product, jobs },
@@ -53,59 +45,52 @@ impl Planning {
     /// The restock has this name: the one asked for, or where that is another product's, the one made of both.
     pub fn on_name(&mut self, restock: RestockId) {
         let State::TakeName = self.take() else { out_of_turn() };
-        self.restock = restock;
-        self.state = State::of_details(self.news.as_ref());
+        self.event.restock = restock;
+        self.state = State::ReadProduct;
     }
 
-    /// What emails say of the product so far.
-    pub fn on_details(&mut self, known: Option<ProductInfo>) {
-        let State::ReadDetails = self.take() else { out_of_turn() };
-        self.state = State::RecordStockUpdate(ProductInfo::after(known, self.news.as_ref()));
+    /// The product as it stands; without a product where no update was ever recorded.
+    pub fn on_product(&mut self, known: StoredProduct) {
+        let State::ReadProduct = self.take() else { out_of_turn() };
+        #[cfg(test)]
+        self.mutant.note_shards(known.shards);
+        self.decide(known);
     }
 
-    /// The update is recorded, and the product was this before; `None` where it is the first.
-    pub fn on_recorded(&mut self, before: Option<Product>) {
-        let State::RecordStockUpdate(details) = self.take() else { out_of_turn() };
+    /// The update is recorded, and the product was this before; without a product where it is the first. The number of
+    /// shards is as it was before: the update does not touch it.
+    pub fn on_recorded(&mut self, before: StoredProduct) {
+        let State::RecordStockUpdate(update) = self.take() else { out_of_turn() };
+        let StoredProduct { product: before, shards } = before;
+        self.shards = shards;
         // Where its fan-out may be under way, the planner does not stay for it: the next update may be a sell-out.
         self.under_way = before.as_ref().is_some_and(|known| known.in_stock() && known.is_planned());
         let (bound, bound_of) = before.map_or((None, None), |known| (known.bound, known.bound_of));
         self.go_on_from(Product {
-            quantity: self.quantity,
-            version: self.version.clone(),
-            restock_id: self.restock.clone(),
+            quantity: update.quantity,
+            version: update.version,
+            restock_id: update.restock,
+            recent: update.recent,
             bound,
             bound_of,
-            product: details,
+            planned: None,
+            product: update.details,
         });
     }
 
-    /// The update is not recorded; the product is this (`None`: never recorded, so that nothing is known of a condition
-    /// that did not hold, and nothing is done).
-    pub fn on_refused(&mut self, known: Option<Product>) {
-        let (details, was_sale) = match self.take() {
-            State::RecordStockUpdate(details) => (details, false),
-            State::RecordSale { details, .. } => (details, true),
-            _ => out_of_turn(),
-        };
-        let order = Product::update_order(known.as_ref(), &self.version, &self.restock, self.quantity);
-        self.state = match (known, order, self.quantity) {
-            (Some(product), UpdateOrder::Duplicate, _) => return self.go_on_from(product),
-            (Some(product), UpdateOrder::Sale, Some(quantity)) => {
-                State::RecordSale { details, seen: product.version, quantity }
-            }
-            // It was a sale of what is not there any more.
-            (Some(_), UpdateOrder::Newer, _) if was_sale => State::RecordStockUpdate(details),
-            _ => State::Finished(Outcome::Stale),
-        };
+    /// The update, or the sale, is not recorded: another update came in between, and the product is this.
+    pub fn on_refused(&mut self, known: StoredProduct) {
+        let (State::RecordStockUpdate(_) | State::RecordSale(_)) = self.take() else { out_of_turn() };
+        self.decide(known);
     }
 
     /// The sale is recorded.
     pub fn on_sale_recorded(&mut self) {
-        let State::RecordSale { .. } = self.take() else { out_of_turn() };
+        let State::RecordSale(_) = self.take() else { out_of_turn() };
         self.state = State::Finished(Outcome::Sale);
     }
 
-    fn go_on_from(&mut self, product: Product) {
+    pub(super) fn go_on_from(&mut self, product: Product) {
         self.state =
             if product.in_stock() { State::ReadEnds(product) } else { State::Finished(Outcome::SoldOut) };
         #[cfg(test)]
@@ -146,7 +131,7 @@ impl Planning {
         let State::ReadCursors(mut plan, ends) = self.take() else { out_of_turn() };
         let mut delivered = Vec::new();
         for end in ends {
-            let Some(job) = plan.bound.job(&self.restock, &self.product, end.shard) else { continue };
+            let Some(job) = plan.bound.job(&self.event.restock, &self.product, end.shard) else { continue };
             let done = cursor_of(end.shard).is_some_and(|cursor| cursor.is_done(end.last, job.bound));
             if done { &mut delivered } else { &mut plan.jobs }.push(job);
         }

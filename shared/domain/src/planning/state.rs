@@ -1,19 +1,18 @@
 //! The states of a planning.
 
 use super::bound::FixedBound;
-use super::{Outcome, ShardEnd};
+use super::{Outcome, ShardEnd, Update};
 use crate::Position;
 use crate::job::Job;
 use crate::product::Product;
-use crate::stock::{ProductInfo, Version};
 
 /// How far a planning is: what its next steps need, and nothing else.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum State {
     TakeName,
-    ReadDetails,
-    RecordStockUpdate(Option<ProductInfo>),
-    RecordSale { details: Option<ProductInfo>, seen: Version, quantity: u64 },
+    ReadProduct,
+    RecordStockUpdate(Update),
+    RecordSale(Update),
     ReadEnds(Product),
     FixBound { product: Product, ends: Vec<ShardEnd>, bound: Option<Position> },
     ReadCursors(Plan, Vec<ShardEnd>),
@@ -38,18 +37,11 @@ pub(super) struct Plan {
 }
 
 impl State {
-    /// The state before the update is recorded: nothing is read for one that brings every detail itself.
-    pub(super) fn of_details(news: Option<&ProductInfo>) -> Self {
-        match news {
-            Some(news) if news.is_whole() => Self::RecordStockUpdate(ProductInfo::after(None, Some(news))),
-            _ => Self::ReadDetails,
-        }
-    }
-
     /// The state once the bound stands: without a bound there is no entry, and no cursor to read.
     pub(super) fn of_bound(bound: FixedBound, first: bool, product: Product, ends: Vec<ShardEnd>) -> Self {
-        let restock = product.restock_id.clone();
-        let product = Product { bound: bound.position(), bound_of: Some(restock), ..product };
+        let (restock, version) = (product.restock_id.clone(), product.version.clone());
+        let product =
+            Product { bound: bound.position(), bound_of: Some(restock), planned: Some(version), ..product };
         let unbounded = bound.position().is_none();
         let plan = Plan { bound, product, first, jobs: Vec::new() };
         if unbounded {

@@ -3,6 +3,7 @@
 use super::*;
 use crate::cursor::Cursor;
 use crate::job::Ticket;
+use crate::product::StoredProduct;
 
 fn at(n: u64) -> Position {
     Position::new(n, 0)
@@ -30,7 +31,7 @@ const RESTOCK: &str = r#"{"productId":"p","quantity":5}"#;
 
 /// The table that a planning is answered from: four shards, of which the last was never used.
 struct Table {
-    /// The product as it stands, where that refuses the update.
+    /// The product as it stands by the time of the write, where another update came in between.
     refused: Option<Product>,
     bound_write: BoundWrite,
     /// The product before, where it is there.
@@ -45,6 +46,11 @@ impl Default for Table {
         let shards = [(Some(40), Some(0)), (Some(30), Some(30)), (None, Some(0)), (None, None)];
         Self { refused: None, before: None, bound_write: BoundWrite::Fixed, shards, left: vec![] }
     }
+}
+
+/// The number of shards that the table has recorded at the first step, and another one that was read before.
+fn stored(product: Option<Product>, count: u16) -> StoredProduct {
+    StoredProduct { product, shards: ShardCount::new(count).unwrap() }
 }
 
 impl Table {
@@ -63,15 +69,20 @@ impl Table {
     fn answer(&self, planning: &mut Planning) {
         match planning.next() {
             Step::TakeName(name) => planning.on_name(RestockId::parse(&format!("{name}~1")).unwrap()),
-            Step::ReadDetails => planning.on_details(None),
-            Step::RecordStockUpdate { .. } => match &self.refused {
-                Some(known) => planning.on_refused(Some(known.clone())),
-                None => planning.on_recorded(self.before.clone()),
+            Step::ReadProduct => {
+                // Of an update that is recorded already, this look comes after step 1; of another one, before.
+                let recorded =
+                    self.before.as_ref().is_some_and(|known| known.restock_id == *planning.restock());
+                planning.on_product(stored(self.before.clone(), if recorded { 4 } else { 2 }));
+            }
+            Step::RecordStockUpdate(_) => match &self.refused {
+                Some(known) => planning.on_refused(stored(Some(known.clone()), 4)),
+                None => planning.on_recorded(stored(self.before.clone(), 4)),
             },
-            Step::RecordSale { .. } => planning.on_sale_recorded(),
-            Step::ReadEnds => planning.on_ends(
-                (0..)
-                    .map(Shard)
+            Step::RecordSale(_) => planning.on_sale_recorded(),
+            Step::ReadEnds(count) => planning.on_ends(
+                count
+                    .all()
                     .zip(self.shards)
                     .map(|(shard, (last, committed))| {
                         let last = last.map(at);
@@ -108,14 +119,18 @@ fn named(step: Step<'_>) -> String {
     };
     match step {
         Step::TakeName(name) => format!("name {name}"),
-        Step::ReadDetails => "details".to_owned(),
-        Step::RecordStockUpdate { restock, .. } => format!("record {restock}"),
-        Step::RecordSale { quantity, .. } => format!("sale {quantity}"),
-        Step::ReadEnds => "ends".to_owned(),
+        Step::ReadProduct => "product".to_owned(),
+        Step::RecordStockUpdate(update) => format!("record {}", update.restock),
+        Step::RecordSale(sale) => format!("sale {}", sale.quantity.unwrap()),
+        Step::ReadEnds(count) => {
+            assert_eq!(count.get(), 4, "as step 1 found it");
+            "ends".to_owned()
+        }
         Step::FixBound { bound, .. } => format!("fix {}", bound.map_or(0, Position::time_ms)),
         Step::ReadCursors(ends) => format!("cursors {}", ends.len()),
         Step::CloseDelivered(list) => jobs("close", list),
-        Step::RecordPlan { bound, jobs: list, .. } => {
+        Step::RecordPlan { bound, shards, jobs: list, .. } => {
+            assert_eq!(shards.get(), 4);
             jobs(&format!("plan {}", bound.map_or(0, Position::time_ms)), list)
         }
         Step::OpenFanOuts(list) => jobs("open", list),
@@ -125,29 +140,46 @@ fn named(step: Step<'_>) -> String {
     }
 }
 
-/// The product as [`RESTOCK`] leaves it.
-fn recorded(bound_of: Option<&str>, bound: Option<Position>) -> Product {
-    let planning = planning(RESTOCK);
+/// The product as [`RESTOCK`] leaves it, planned with this bound or not yet.
+fn recorded(planned: Option<Option<Position>>, before: Option<Position>) -> Product {
+    let mut planning = planning(RESTOCK);
+    planning.on_product(stored(None, 4));
+    let Step::RecordStockUpdate(update) = planning.next() else { unreachable!() };
+    let update = update.clone();
     Product {
         quantity: Some(5),
-        version: planning.version,
-        restock_id: planning.restock,
-        bound,
-        bound_of: bound_of.map(|id| RestockId::parse(id).unwrap()),
+        bound: planned.unwrap_or(before),
+        bound_of: planned.map(|_| update.restock.clone()),
+        planned: planned.map(|_| update.version.clone()),
+        version: update.version,
+        restock_id: update.restock,
+        recent: update.recent,
         product: None,
+    }
+}
+
+/// A product that another restock has left, at a time of its own.
+fn other(second: i64, quantity: Option<u64>, planned: bool) -> Product {
+    let place = Place { partition: 0, offset: second };
+    let time = Timestamp::from_second(second).unwrap();
+    let version = Version::new(Some(time), None, time, place).unwrap();
+    Product {
+        quantity,
+        restock_id: RestockId::parse("r").unwrap(),
+        planned: planned.then(|| version.clone()),
+        version,
+        recent: vec![],
+        ..recorded(None, Some(at(30)))
     }
 }
 
 #[test]
 fn a_restock_goes_through_all_steps_in_their_order() {
-    let whole = r#"{"productId":"p","restockId":"r","quantity":5,
-        "product":{"name":"n","url":"https://s.example/p","imageUrl":"https://s.example/i"}}"#;
     let rest = "ends, fix 40, cursors 3, plan 40 [0], open [0], deliver [0]";
     for (update, first_steps) in [
-        (RESTOCK, "details, record stock-0-7"),
-        (r#"{"productId":"p"}"#, "details, record stock-0-7"),
-        (r#"{"productId":"p","restockId":"r"}"#, "name r, details, record r~1"),
-        (whole, "name r, record r~1"),
+        (RESTOCK, "product, record stock-0-7"),
+        (r#"{"productId":"p"}"#, "product, record stock-0-7"),
+        (r#"{"productId":"p","restockId":"r"}"#, "name r, product, record r~1"),
     ] {
         let run = Table::default().run(&mut planning(update));
         assert_eq!(run, (format!("{first_steps}, {rest}"), Outcome::Planned), "{update}");
@@ -155,19 +187,19 @@ fn a_restock_goes_through_all_steps_in_their_order() {
 }
 
 #[test]
-fn nothing_is_read_or_written_for_an_update_that_asks_for_nothing_more() {
-    let sold_out = r#"{"productId":"p","quantity":0}"#;
-    let later = Product { version: Version::new(None, None, Timestamp::MAX, 0, 0), ..recorded(None, None) };
-    let later = Product { restock_id: RestockId::parse("later").unwrap(), ..later };
-    for (update, refused, outcome) in [
-        (sold_out, None, Outcome::SoldOut),
-        (RESTOCK, Some(later), Outcome::Stale),
-        // The restock is recorded, and the product has been sold out since under the same name.
-        (RESTOCK, Some(Product { quantity: Some(0), ..recorded(None, None) }), Outcome::Stale),
-    ] {
-        let run = Table { refused, ..Table::default() }.run(&mut planning(update));
-        assert_eq!(run, ("details, record stock-0-7".to_owned(), outcome), "{update}");
+fn nothing_is_written_for_an_update_that_is_known_or_too_late() {
+    let timed = r#"{"productId":"p","quantity":5,"occurredAt":"1970-01-01T00:10:00Z"}"#;
+    let later = Some(other(900, Some(5), true));
+    // The restock is recorded, and the product has been sold out since under the same name.
+    let sold_out = Some(Product { quantity: Some(0), ..recorded(None, None) });
+    for (update, before) in [(timed, &later), (RESTOCK, &sold_out)] {
+        let run = Table { before: before.clone(), ..Table::default() }.run(&mut planning(update));
+        assert_eq!(run, ("product".to_owned(), Outcome::Stale), "{update}");
+        let run = Table { refused: before.clone(), ..Table::default() }.run(&mut planning(update));
+        assert_eq!(run, ("product, record stock-0-7".to_owned(), Outcome::Stale), "{update}");
     }
+    let run = Table::default().run(&mut planning(r#"{"productId":"p","quantity":0}"#));
+    assert_eq!(run, ("product, record stock-0-7".to_owned(), Outcome::SoldOut));
 }
 
 #[test]
@@ -175,23 +207,22 @@ fn a_restock_that_comes_again_goes_on_from_where_it_was() {
     for (known, steps) in [
         // Its bound does not stand yet.
         (recorded(None, None), "fix 40, cursors 3, plan 40 [0], open [0], deliver [0]"),
-        (recorded(Some("before"), Some(at(50))), "fix 50, cursors 3, plan 50 [0], open [0], deliver [0]"),
+        (recorded(None, Some(at(50))), "fix 50, cursors 3, plan 50 [0], open [0], deliver [0]"),
         // It stands: it is not fixed anew, and what is delivered up to it is closed.
-        (
-            recorded(Some("stock-0-7"), Some(at(35))),
-            "cursors 3, close [1 2], plan 35 [0], open [0], emit [0]",
-        ),
-        (recorded(Some("stock-0-7"), None), "plan 0 [], open []"),
+        (recorded(Some(Some(at(35))), None), "cursors 3, close [1 2], plan 35 [0], open [0], emit [0]"),
+        (recorded(Some(None), None), "plan 0 [], open []"),
     ] {
+        let run = Table { before: Some(known.clone()), ..Table::default() }.run(&mut planning(RESTOCK));
+        assert_eq!(run, (format!("product, ends, {steps}"), Outcome::Planned));
+        // The same where a second planner recorded it in between.
         let run = Table { refused: Some(known), ..Table::default() }.run(&mut planning(RESTOCK));
-        assert_eq!(run, (format!("details, record stock-0-7, ends, {steps}"), Outcome::Planned));
+        assert_eq!(run, (format!("product, record stock-0-7, ends, {steps}"), Outcome::Planned));
     }
 }
 
 #[test]
 fn a_restock_of_what_is_in_stock_and_planned_begins_nothing_where_it_is_planned() {
-    let restock_id = RestockId::parse("r").unwrap();
-    let before = Some(Product { restock_id, ..recorded(Some("r"), Some(at(30))) });
+    let before = Some(other(9, Some(5), true));
     let run = Table { before, ..Table::default() }.run(&mut planning(RESTOCK));
     assert!(run.0.ends_with("open [0], emit [0]"), "{}", run.0);
     assert_eq!(run.1, Outcome::Planned);
@@ -199,33 +230,41 @@ fn a_restock_of_what_is_in_stock_and_planned_begins_nothing_where_it_is_planned(
 
 #[test]
 fn a_sale_is_recorded_and_nothing_is_planned() {
-    let of = |quantity, bound_of: &str| {
-        let version = Version::new(None, None, Timestamp::UNIX_EPOCH, 0, 0);
-        let restock_id = RestockId::parse("r").unwrap();
-        Product { quantity, version, restock_id, ..recorded(Some(bound_of), Some(at(30))) }
-    };
-    let table = Table { refused: Some(of(Some(6), "r")), ..Table::default() };
-    let run = table.run(&mut planning(RESTOCK));
-    assert_eq!(run, ("details, record stock-0-7, sale 5".to_owned(), Outcome::Sale));
+    let before = Some(other(9, Some(6), true));
+    let run = Table { before: before.clone(), ..Table::default() }.run(&mut planning(RESTOCK));
+    assert_eq!(run, ("product, sale 5".to_owned(), Outcome::Sale));
     // It is decided anew where another update came in between.
     for (known, next) in [
-        (of(Some(0), "r"), "record stock-0-7"),
-        (of(Some(7), "r"), "sale 5"),
-        (of(Some(7), "before"), "record stock-0-7"),
+        (other(9, Some(0), true), "record stock-0-7"),
+        (other(9, Some(7), true), "sale 5"),
+        (other(9, Some(7), false), "record stock-0-7"),
     ] {
         let mut planning = planning(RESTOCK);
-        planning.on_details(None);
-        planning.on_refused(Some(of(Some(6), "r")));
-        planning.on_refused(Some(known));
+        planning.on_product(stored(before.clone(), 2));
+        planning.on_refused(stored(Some(known), 4));
         assert_eq!(named(planning.next()), next);
     }
+}
+
+#[test]
+fn an_update_without_a_time_follows_what_is_recorded() {
+    let mut planning = planning(RESTOCK);
+    planning.on_product(stored(Some(other(9, Some(0), false)), 4));
+    let Step::RecordStockUpdate(update) = planning.next() else { unreachable!() };
+    let (known, update) = (other(9, None, false).version, update.clone());
+    assert_eq!(update.seen.as_ref(), Some(&known));
+    assert!(known < update.version && update.version.at() < Timestamp::from_second(10).ok());
+    // And what came in between.
+    planning.on_refused(stored(Some(other(99, Some(0), false)), 4));
+    let Step::RecordStockUpdate(update) = planning.next() else { unreachable!() };
+    assert!(other(99, None, false).version < update.version);
 }
 
 #[test]
 fn no_job_is_made_for_a_restock_that_was_overtaken_before_its_bound_stood() {
     let table = Table { bound_write: BoundWrite::Overtaken, ..Table::default() };
     let run = table.run(&mut planning(RESTOCK));
-    assert_eq!(run, ("details, record stock-0-7, ends, fix 40".to_owned(), Outcome::Overtaken));
+    assert_eq!(run, ("product, record stock-0-7, ends, fix 40".to_owned(), Outcome::Overtaken));
 }
 
 #[test]
@@ -237,18 +276,18 @@ fn a_restock_whose_bound_another_planner_has_fixed_goes_on_with_that_one() {
         };
         table.run(&mut planning(RESTOCK)).0
     };
-    let steps = "details, record stock-0-7, ends, fix 40";
+    let steps = "product, record stock-0-7, ends, fix 40";
     // What was delivered up to the earlier bound is closed, as with a restock that comes again.
     let of_35 = "cursors 3, close [1 2], plan 35 [0], open [0], emit [0]";
-    assert_eq!(stands(recorded(Some("stock-0-7"), Some(at(35)))), format!("{steps}, {of_35}"));
-    assert_eq!(stands(recorded(Some("stock-0-7"), None)), format!("{steps}, plan 0 [], open []"));
-    assert_eq!(stands(recorded(Some("before"), Some(at(35)))), steps);
+    assert_eq!(stands(recorded(Some(Some(at(35))), None)), format!("{steps}, {of_35}"));
+    assert_eq!(stands(recorded(Some(None), None)), format!("{steps}, plan 0 [], open []"));
+    assert_eq!(stands(recorded(None, Some(at(35)))), steps);
 }
 
 #[test]
 fn the_bound_covers_every_shard_and_never_goes_back() {
     for (bound, fixed) in [(None, "fix 40"), (Some(at(39)), "fix 40"), (Some(at(41)), "fix 41")] {
-        let before = bound.map(|_| Product { quantity: Some(0), ..recorded(Some("before"), bound) });
+        let before = bound.map(|_| Product { bound, ..other(9, Some(0), false) });
         let run = Table { before, ..Table::default() }.run(&mut planning(RESTOCK));
         assert!(run.0.contains(fixed), "{}", run.0);
     }
@@ -257,7 +296,7 @@ fn the_bound_covers_every_shard_and_never_goes_back() {
 #[test]
 fn a_restock_that_nobody_waits_for_is_planned_all_the_same() {
     let run = Table { shards: [(None, None); 4], ..Table::default() }.run(&mut planning(RESTOCK));
-    let steps = "details, record stock-0-7, ends, fix 0, plan 0 [], open []";
+    let steps = "product, record stock-0-7, ends, fix 0, plan 0 [], open []";
     assert_eq!(run, (steps.to_owned(), Outcome::Planned));
 }
 
@@ -273,7 +312,7 @@ fn shards_that_could_not_be_begun_are_emitted_and_only_those() {
 
 #[test]
 fn jobs_and_the_product_of_a_delivery_have_the_fixed_bound() {
-    let before = Some(Product { quantity: Some(0), ..recorded(Some("before"), Some(at(60))) });
+    let before = Some(Product { bound: Some(at(60)), ..other(9, Some(0), false) });
     let (table, mut planning) = (Table { before, ..Table::default() }, planning(RESTOCK));
     while !matches!(planning.next(), Step::DeliverInline { .. }) {
         table.answer(&mut planning);

@@ -6,12 +6,12 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Job, Mistake, Protocol, SHARD, World, restock};
+use super::{Job, Mistake, Protocol, World, restock};
 use crate::job::Ticket;
 use crate::planning::{BoundWrite, Mutant, Planning, ShardEnd, Step};
-use crate::product::{Product, UpdateOrder};
+use crate::product::Product;
 use crate::record::Record;
-use crate::stock::StockUpdate;
+use crate::stock::{StockUpdate, Version};
 use crate::{Position, ProductId, RestockId};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -73,6 +73,7 @@ impl Protocol {
             product_id: ProductId::parse("p").unwrap(),
             quantity: Some(u64::from(self.events[event])),
             occurred_at: Timestamp::from_second(offset).ok(),
+            received_at: None,
             product: None,
         };
         let mutant = match self.mistake {
@@ -101,46 +102,53 @@ impl Protocol {
     /// Does the next step of `planning`, an access of the table or a publication, and answers it.
     fn access(&self, world: &mut World, event: usize, planning: &mut Planning) {
         match planning.next() {
-            Step::ReadDetails => planning.on_details(None),
-            Step::RecordStockUpdate { version, restock, quantity, details } => {
+            Step::ReadProduct => planning.on_product(world.stored()),
+            Step::RecordStockUpdate(update) => {
                 // As the condition of the table's write decides.
-                match Product::update_order(world.product.as_ref(), version, restock, quantity) {
-                    UpdateOrder::Newer => {
-                        let before = world.product.take();
-                        let (bound, bound_of) = before
-                            .as_ref()
-                            .map_or((None, None), |known| (known.bound, known.bound_of.clone()));
-                        let (version, restock_id) = (version.clone(), restock.clone());
-                        let product = details.cloned();
-                        world.product =
-                            Some(Product { quantity, version, restock_id, bound, bound_of, product });
-                        planning.on_recorded(before);
-                    }
-                    UpdateOrder::Sale | UpdateOrder::Duplicate | UpdateOrder::Stale => {
-                        planning.on_refused(world.product.clone());
-                    }
+                if world.product.as_ref().map(|known| &known.version) == update.seen.as_ref() {
+                    let (update, before) = (update.clone(), world.stored());
+                    let (bound, bound_of, planned) = world
+                        .product
+                        .take()
+                        .map_or((None, None, None), |known| (known.bound, known.bound_of, known.planned));
+                    world.product = Some(Product {
+                        quantity: update.quantity,
+                        version: update.version,
+                        restock_id: update.restock,
+                        recent: update.recent,
+                        bound,
+                        bound_of,
+                        planned,
+                        product: update.details,
+                    });
+                    planning.on_recorded(before);
+                } else {
+                    planning.on_refused(world.stored());
                 }
             }
-            Step::ReadEnds => {
-                let last = world.entries.last_key_value().map(|(position, _)| *position);
-                planning.on_ends(vec![ShardEnd { shard: SHARD, last, used: true }]);
+            Step::ReadEnds(shards) => {
+                let last = |shard| world.line(shard).entries.last_key_value().map(|(at, _)| *at);
+                let end = |shard| ShardEnd { shard, last: last(shard), used: true };
+                planning.on_ends(shards.all().map(end).collect());
             }
-            Step::FixBound { restock, bound } => {
-                planning.on_bound(self.fix_bound(world, restock, bound));
+            Step::FixBound { restock, version, bound } => {
+                planning.on_bound(self.fix_bound(world, restock, version, bound));
             }
-            Step::ReadCursors(_) => planning.on_cursors(|_| Some(&world.cursor)),
+            Step::ReadCursors(_) => planning.on_cursors(|shard| Some(&world.line(shard).cursor)),
             Step::CloseDelivered(jobs) => {
                 for job in jobs {
-                    world.open = world.open.filter(|open| open.bound > job.bound);
+                    let line = world.line_mut(job.shard);
+                    line.open = line.open.filter(|open| open.bound > job.bound);
                 }
                 planning.on_closed();
             }
             Step::OpenFanOuts(jobs) => {
                 let mut opened = Vec::new();
                 for job in jobs {
-                    if world.open.is_none_or(|open| open.bound <= job.bound) {
+                    if world.line(job.shard).open.is_none_or(|open| open.bound <= job.bound) {
                         let ticket = world.new_ticket();
-                        world.open = Some(Job { event, bound: job.bound, ticket });
+                        let open = Job { shard: job.shard, event, bound: job.bound, ticket };
+                        world.line_mut(job.shard).open = Some(open);
                         opened.push(job.with_ticket(Ticket::parse(&ticket.to_string()).unwrap()));
                     }
                 }
@@ -149,7 +157,8 @@ impl Protocol {
             Step::Emit(jobs) => {
                 for job in jobs {
                     debug_assert_eq!(job.restock_id, restock(event));
-                    world.put_in_line(Job { event, bound: job.bound, ticket: number(job) });
+                    let (shard, bound) = (job.shard, job.bound);
+                    world.put_in_line(Job { shard, event, bound, ticket: number(job) });
                 }
                 planning.on_emitted();
             }
@@ -158,15 +167,22 @@ impl Protocol {
     }
 
     /// As the condition of the table's write decides.
-    fn fix_bound(&self, world: &mut World, restock: &RestockId, bound: Option<Position>) -> BoundWrite {
+    fn fix_bound(
+        &self,
+        world: &mut World,
+        restock: &RestockId,
+        version: &Version,
+        bound: Option<Position>,
+    ) -> BoundWrite {
         let unconditional = matches!(self.mistake, Mistake::Planning(Mutant::FixAgain | Mutant::FixTwice));
         let Some(known) = world.product.as_mut() else { return BoundWrite::Overtaken };
-        if known.restock_id != *restock || (known.is_planned() && !unconditional) {
+        if known.version != *version || (known.is_planned() && !unconditional) {
             return BoundWrite::refused(Some(known), restock);
         }
         world.refixed |= known.is_planned() || bound.or(known.bound) < known.bound;
         known.bound = bound.or(known.bound);
         known.bound_of = Some(restock.clone());
+        known.planned = Some(version.clone());
         BoundWrite::Fixed
     }
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 
-use super::{Mistake, Protocol, SHARD, World, restock};
-use crate::Position;
+use super::{Mistake, Protocol, World, restock};
+use crate::shard::SubscriberHash;
 use crate::subscribing::{Found, Insertion, Outcome, Step, Subscribed, Subscribing, Write};
+use crate::{Position, Shard, ShardCount};
 
 /// The maker of a request for a shopper's address.
 #[derive(Debug, Clone, Copy)]
@@ -29,6 +30,7 @@ impl Asker {
 /// A subscription in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(super) struct Subscription {
+    shard: Shard,
     position: Position,
     /// The request that speaks for it.
     by: usize,
@@ -66,7 +68,7 @@ impl Protocol {
             at(EARLY) != at(LATE)
         };
         match request {
-            Request::Idle => Some(chooses(&self.subscribing())),
+            Request::Idle => Some(chooses(&self.subscribing(0, ShardCount::ONE))),
             Request::Asks(subscribing, _) => Some(chooses(subscribing)),
             Request::Done(_) => None,
         }
@@ -89,29 +91,33 @@ impl Protocol {
         };
         answers().any(|(shopper, answer)| {
             let Some(before) = answer.before else { return false };
-            let emails = world.mailed.iter().filter(|(of, _)| *of == shopper).count();
+            let emails = world.mailed.keys().filter(|(of, ..)| *of == shopper).count();
             // Where they asked twice at the same time, the other answer may have told them.
             let is_told =
                 |(of, other): (usize, &Answer)| of == shopper && other.in_stock && other.place > answer.place;
-            emails <= before && !answers().any(is_told)
+            emails <= before && !world.passed[shopper] && !answers().any(is_told)
         })
     }
 
-    fn subscribing(&self) -> Subscribing {
+    /// A request of a shopper, of whom the first waits in the second shard as soon as there is one.
+    fn subscribing(&self, shopper: usize, known: ShardCount) -> Subscribing {
         let mutant = match self.mistake {
             Mistake::Subscribing(mutant) => Some(mutant),
             _ => None,
         };
-        Subscribing::new(SHARD).mutated(mutant)
+        let hash = SubscriberHash(u64::from(shopper == 0));
+        // The raise of a request comes after its answer: any moment is one of the model's acts.
+        Subscribing::new(hash, known, self.shards, false).mutated(mutant)
     }
 
-    /// The request's next access of the table.
-    pub(super) fn request(&self, world: &mut World, index: usize, clock: i64) {
+    /// The request's next access of the table. One that begins has read the number `known` of shards before.
+    pub(super) fn request(&self, world: &mut World, index: usize, known: ShardCount, clock: i64) {
         let Asker { shopper, owner } = self.requests[index];
         let is_to_come = self.restock_is_to_come(world);
         let (mut subscribing, before) = match world.requests[index].clone() {
             Request::Idle => {
-                (self.subscribing(), if is_to_come { world.committed_emails(shopper) } else { 0 })
+                let emails = if is_to_come { world.committed_emails(shopper) } else { 0 };
+                (self.subscribing(shopper, known), emails)
             }
             Request::Asks(subscribing, before) => (Arc::unwrap_or_clone(subscribing), before),
             Request::Done(_) => return,
@@ -138,32 +144,35 @@ impl Protocol {
     fn answer(&self, world: &mut World, index: usize, subscribing: &mut Subscribing, now: Timestamp) {
         let shopper = self.requests[index].shopper;
         let known = world.subscriptions[shopper];
-        let found = known.map(|known| Found { shard: SHARD, position: known.position, ttl: i64::MAX });
+        let found =
+            known.map(|Subscription { shard, position, .. }| Found { shard, position, ttl: i64::MAX });
         let points_to = |position| known.is_some_and(|known| known.position == position);
         let write = |applied| if applied { Write::Applied } else { Write::Refused };
         match subscribing.next(now, index as u128) {
-            Step::Insert { position, .. } => {
+            Step::Insert { shard, position } => {
                 if found.is_none() {
-                    world.enter(shopper, position, index);
+                    world.enter(shopper, shard, position, index);
                 }
                 subscribing.on_inserted(position, found.map_or(Insertion::Inserted, Insertion::Found));
             }
-            Step::ReadCursor(_) => subscribing.on_cursor(&world.cursor, time(0)),
-            Step::ReadEntry { position, .. } => subscribing.on_entry(world.entries.contains_key(&position)),
+            Step::ReadCursor(shard) => subscribing.on_cursor(&world.line(shard).cursor, time(0)),
+            Step::ReadEntry { shard, position } => {
+                subscribing.on_entry(world.line(shard).entries.contains_key(&position));
+            }
             Step::TakeOver(position) => {
                 if points_to(position) {
-                    world.subscriptions[shopper] = Some(Subscription { position, by: index });
+                    world.subscriptions[shopper] = known.map(|known| Subscription { by: index, ..known });
                 }
                 subscribing.on_taken_over(write(points_to(position)));
             }
-            Step::Replace { found, position, .. } => {
+            Step::Replace { found, shard, position } => {
                 if points_to(found) {
-                    world.enter(shopper, position, index);
+                    world.enter(shopper, shard, position, index);
                 }
                 subscribing.on_replaced(position, write(points_to(found)));
             }
-            Step::ReadProduct => subscribing.on_product(world.product.as_ref()),
-            Step::Move { from, to, looked, .. } => {
+            Step::ReadProduct => subscribing.on_product(&world.stored()),
+            Step::Move { shard, from, to, looked } => {
                 let speaks =
                     self.mistake == Mistake::MoveByAny || known.is_some_and(|known| known.by == index);
                 let stands = looked.is_none_or(|looked| {
@@ -175,22 +184,23 @@ impl Protocol {
                 let applied = points_to(from) && speaks && stands;
                 if applied {
                     // Its mark: every reader of entries passes it.
-                    world.entries.remove(&from);
-                    world.enter(shopper, to, index);
+                    world.line_mut(shard).entries.remove(&from);
+                    world.enter(shopper, shard, to, index);
                 }
                 subscribing.on_moved(to, write(applied));
             }
             Step::InsertBare(position) => {
                 if found.is_none() {
-                    world.subscriptions[shopper] = Some(Subscription { position, by: index });
+                    let (shard, by) = (Shard(0), index);
+                    world.subscriptions[shopper] = Some(Subscription { shard, position, by });
                 }
                 subscribing.on_inserted(position, found.map_or(Insertion::Inserted, Insertion::Found));
             }
             Step::WriteEntry(position) => {
-                world.entries.insert(position, shopper);
+                world.line_mut(Shard(0)).entries.insert(position, shopper);
                 subscribing.on_entry_written();
             }
-            step @ (Step::BackOff(_) | Step::Finished(_)) => {
+            step @ (Step::BackOff(_) | Step::CountWaiting(_) | Step::RaiseShards(_) | Step::Finished(_)) => {
                 unreachable!("{step:?} is no access of the table")
             }
         }
@@ -201,13 +211,14 @@ impl World {
     /// At how many places a shopper has got an email, without those in a call that is not committed: a request that meets
     /// that is as good as one before it.
     fn committed_emails(&self, shopper: usize) -> Emails {
-        self.mailed.iter().filter(|(of, at)| *of == shopper && self.cursor.is_consumed(*at)).count()
+        let consumed = |shard: Shard, at| self.line(shard).cursor.is_consumed(at);
+        self.mailed.keys().filter(|(of, shard, at)| *of == shopper && consumed(*shard, *at)).count()
     }
 
     /// Writes a subscription and its entry.
-    fn enter(&mut self, shopper: usize, position: Position, by: usize) {
-        self.subscriptions[shopper] = Some(Subscription { position, by });
-        self.entries.insert(position, shopper);
+    fn enter(&mut self, shopper: usize, shard: Shard, position: Position, by: usize) {
+        self.subscriptions[shopper] = Some(Subscription { shard, position, by });
+        self.line_mut(shard).entries.insert(position, shopper);
     }
 }
 

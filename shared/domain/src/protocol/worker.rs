@@ -5,10 +5,11 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Job, Mistake, Protocol, World, restock};
+use crate::Shard;
 use crate::cursor::OnUnknown;
 use crate::delivery::{
-    Acquire, CallOutcome, Delivery, End, FLIGHT_LIMIT, Now, Pace, RateAnswer, RecipientOutcome, Refusal, Row,
-    Step, Terms, Written,
+    Acquire, Announced, CallOutcome, Delivery, End, Now, Pace, RateAnswer, RecipientOutcome, Refusal, Row,
+    SECOND_TRY, Step, Terms, Written,
 };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -32,8 +33,10 @@ pub(super) enum Worker {
 pub(super) struct Hold {
     pub(super) job: Job,
     delivery: Box<Delivery<usize>>,
-    /// Whether the stock was looked at since the last call.
+    /// Whether the stock was looked at since the last wait.
     looked: bool,
+    /// Whether SES answered so late that the call will look like one whose worker is gone, and the answer is not committed.
+    late: bool,
 }
 
 /// What goes wrong in a step.
@@ -42,6 +45,10 @@ pub(super) enum Trouble {
     None,
     /// SES throttles the call.
     Throttled,
+    /// SES takes the call, and no answer comes.
+    Unheard,
+    /// SES answers late.
+    Late,
     /// The worker's time is up.
     SliceEnds,
     /// A write of the cursor has no answer, and is applied or not.
@@ -51,19 +58,23 @@ pub(super) enum Trouble {
 }
 
 impl Trouble {
-    /// Those that are not the table's.
+    /// Those that are not one worker's own matter.
     pub(super) const OF_SES: &[Self] = &[Self::Throttled, Self::SliceEnds];
-    pub(super) const ALL: [Self; 4] = [
+    pub(super) const ALL: [Self; 6] = [
         Self::Throttled,
         Self::SliceEnds,
+        Self::Unheard,
+        Self::Late,
         Self::Unanswered { applied: true },
         Self::Unanswered { applied: false },
     ];
 }
 
-/// When a slice is over, and how long ago the product was looked at whenever a call is due: too long ago.
+/// When a slice is over, and how long ago the product was looked at once slots were waited for: too long ago.
 const DEADLINE: Duration = Duration::from_secs(20);
 const STALE: Duration = Duration::from_secs(1);
+/// How long after its announcement a late answer comes.
+const LATE: Duration = Duration::from_secs(6);
 
 impl Worker {
     pub(super) fn job(&self) -> Option<Job> {
@@ -84,9 +95,15 @@ impl Worker {
         }
     }
 
-    /// Whether it lives and has written the cursor last, so that it commits the call in flight long before that looks old.
-    pub(super) fn has_written(&self, token: u8) -> bool {
-        matches!(self, Self::Hold(hold) if hold.delivery.has_written(named(token).as_deref()))
+    /// Whether it lives and has written the shard's cursor last.
+    pub(super) fn has_written(&self, shard: Shard, token: u8) -> bool {
+        let has_written = |hold: &Hold| hold.delivery.has_written(named(token).as_deref());
+        matches!(self, Self::Hold(hold) if hold.job.shard == shard && has_written(hold))
+    }
+
+    /// Whether it has as well kept a late answer back.
+    pub(super) fn is_late(&self) -> bool {
+        matches!(self, Self::Hold(Hold { late: true, .. }))
     }
 }
 
@@ -108,7 +125,7 @@ impl Protocol {
             }
             Worker::Passed { next, .. } if trouble == Trouble::None => {
                 if self.mistake == Mistake::TicketAfterPublication {
-                    world.open = Some(next);
+                    world.line_mut(next.shard).open = Some(next);
                 } else {
                     world.put_in_line(next);
                 }
@@ -121,32 +138,32 @@ impl Protocol {
 
     /// Each write of the fan-out is conditional on the job's ticket, unless it has none.
     fn hand_over(&self, world: &mut World, index: usize, job: Job, more: bool) {
-        let ours = job.ticket == 0 || world.is_current(job.ticket);
+        let ours = job.ticket == 0 || world.is_current(job);
         world.workers[index] = Worker::Idle;
         if !more {
             if ours || self.mistake == Mistake::CloseAnothers {
-                world.open = None;
+                world.line_mut(job.shard).open = None;
             }
         } else if ours {
             let next = Job { ticket: world.new_ticket(), ..job };
             if self.mistake == Mistake::TicketAfterPublication {
                 world.put_in_line(next);
             } else {
-                world.open = Some(next);
+                world.line_mut(next.shard).open = Some(next);
             }
             world.workers[index] = Worker::Passed { job, next };
         }
     }
 
     fn acquire(&self, world: &mut World, index: usize, job: Job) -> Option<()> {
-        let lives = job.ticket == 0 || world.is_current(job.ticket);
+        let lives = job.ticket == 0 || world.is_current(job);
         if !lives && self.mistake != Mistake::KeepSuperseded {
             world.workers[index] = Worker::Idle;
             return Some(());
         }
         // A call in flight is young as long as its worker lives.
-        let flies = world.flies();
-        let age = if flies { Duration::ZERO } else { FLIGHT_LIMIT };
+        let flies = world.flies(job.shard);
+        let age = if flies { Duration::ZERO } else { SECOND_TRY };
         let now = Now { wall: Timestamp::UNIX_EPOCH + age, uptime: Duration::ZERO };
         let terms = Terms {
             restock_id: restock(job.event),
@@ -160,14 +177,15 @@ impl Protocol {
                 _ => None,
             },
         };
-        let token = named(world.token);
+        let line = world.line(job.shard);
+        let (token, in_flight) = (named(line.token), line.cursor.in_flight.is_some());
         let product = world.product.as_ref()?;
-        world.workers[index] = match Delivery::acquire(terms, product, &world.cursor, token.as_deref(), now) {
+        world.workers[index] = match Delivery::acquire(terms, product, &line.cursor, token.as_deref(), now) {
             Acquire::Busy { .. } => return None,
             Acquire::NotPlanned => Worker::Idle,
             Acquire::Acquired(mut delivery) => {
                 world.superseded |= !lives;
-                if world.cursor.in_flight.is_some() && !flies {
+                if in_flight && !world.has_announcer(job.shard) {
                     world.doubts += 1;
                 }
                 // The counts are no part of the model.
@@ -175,10 +193,11 @@ impl Protocol {
                     match delivery.next(now) {
                         Step::ReadTally => delivery.on_tally(None),
                         Step::Report(_) => {}
+                        Step::ReadEntries { .. } | Step::WriteFailed(_) => break,
                         _ => delivery.on_done(),
                     }
                 }
-                Worker::Hold(Hold { job, delivery, looked: false })
+                Worker::Hold(Hold { job, delivery, looked: true, late: false })
             }
         };
         Some(())
@@ -187,16 +206,32 @@ impl Protocol {
 
 /// What a step does to the table, or to the shoppers, at once with the steps before it that do neither.
 fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) -> Option<()> {
-    let Hold { job, delivery, looked } = &mut hold;
-    let uptime = match trouble {
-        Trouble::SliceEnds if delivery.is_between_rounds() => DEADLINE,
-        Trouble::SliceEnds => return None,
-        _ => STALE,
-    };
+    let Hold { job, delivery, looked, late } = &mut hold;
+    if trouble == Trouble::SliceEnds && !delivery.is_between_rounds() {
+        return None;
+    }
     loop {
-        match delivery.next(Now { wall: Timestamp::UNIX_EPOCH, uptime }) {
+        if delivery.is_finishing() {
+            // Without an access: no trouble was in one.
+            if !matches!(trouble, Trouble::None | Trouble::SliceEnds) {
+                return None;
+            }
+            break;
+        }
+        match delivery.next(time(trouble, *looked, *late)) {
             Step::Report(_) => continue,
-            Step::Greet | Step::Wait(_) | Step::CutRate { .. } | Step::WriteShardSummary(_) => {
+            // The late answer is not committed at once.
+            Step::Greet if trouble == Trouble::Late && *late => {}
+            Step::Greet | Step::CutRate { .. } | Step::WriteShardSummary(_) => {
+                delivery.on_done();
+                continue;
+            }
+            Step::ReadTally => {
+                delivery.on_tally(None);
+                continue;
+            }
+            Step::Wait(_) => {
+                *looked = false;
                 delivery.on_done();
                 continue;
             }
@@ -212,11 +247,14 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
             Step::WriteCursor(write) => {
                 let applied = match trouble {
                     Trouble::Unanswered { applied } => applied,
-                    Trouble::Throttled => return None,
+                    Trouble::Throttled | Trouble::Unheard => return None,
+                    Trouble::Late if !*late => return None,
                     _ => true,
                 };
-                let won = applied && world.write_cursor(write.cursor, write.fencing_token);
-                let token = if won { named(world.token) } else { None }.unwrap_or_else(|| "lost".to_owned());
+                *late = false;
+                let won = applied && world.write_cursor(job.shard, write.cursor, write.fencing_token);
+                let token = if won { named(world.line(job.shard).token) } else { None };
+                let token = token.unwrap_or_else(|| "lost".to_owned());
                 let answered = !matches!(trouble, Trouble::Unanswered { .. });
                 match (answered, won) {
                     (true, true) => delivery.on_written(token, Written::Won),
@@ -231,26 +269,27 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                 let refused = RecipientOutcome::Retry(Refusal::Throttled);
                 let outcomes = vec![refused; announced.count()];
                 delivery.on_outcome(CallOutcome::Completed(outcomes));
-                *looked = false;
             }
-            _ if matches!(trouble, Trouble::Throttled | Trouble::Unanswered { .. }) => return None,
-            Step::Send(announced) => {
-                let bound = world.product.as_ref().and_then(|product| product.bound);
-                for (position, shopper) in announced.into_recipients() {
-                    world.mailed.insert((*shopper, *position));
-                    world.owed[*shopper] = false;
-                    world.told[job.event][*shopper] += 1;
-                    world.unlawful |= !*looked || Some(*position) > bound;
-                }
+            Step::Send(announced) if trouble == Trouble::Unheard => {
+                send(world, *job, *looked, announced);
+                world.unheard = true;
+                delivery.on_outcome(CallOutcome::InDoubt(String::new()));
+            }
+            Step::Send(announced) if matches!(trouble, Trouble::Late | Trouble::None) => {
+                send(world, *job, *looked, announced);
                 delivery.on_outcome(CallOutcome::Completed(vec![RecipientOutcome::Accepted]));
-                *looked = false;
+                if trouble == Trouble::Late {
+                    *late = true;
+                    continue;
+                }
             }
+            _ if !matches!(trouble, Trouble::None | Trouble::SliceEnds) => return None,
             Step::ReadProduct => {
                 delivery.on_product(world.product.as_ref(), Duration::ZERO);
                 *looked = true;
             }
             Step::ReadEntries { after, through, limit } => {
-                let mut ahead = world.entries.range(after.next()..=through);
+                let mut ahead = world.line(job.shard).entries.range(after.next()..=through);
                 let entries: Vec<_> = ahead
                     .by_ref()
                     .take(limit)
@@ -261,18 +300,28 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                 delivery.on_entries(entries, last);
             }
             Step::ReadPending(positions) => {
-                let there = |position| Some((position, Row::Waiting(*world.entries.get(&position)?)));
+                let entries = &world.line(job.shard).entries;
+                let there = |position| Some((position, Row::Waiting(*entries.get(&position)?)));
                 let rows = positions.iter().copied().filter_map(there).collect();
                 delivery.on_pending(rows);
             }
-            Step::ReadFencingToken => delivery.on_fencing_token(named(world.token).as_deref()),
-            Step::ReadTally | Step::WriteFailed(_) | Step::Finished(_) => return None,
+            Step::ReadFencingToken => {
+                delivery.on_fencing_token(named(world.line(job.shard).token).as_deref());
+            }
+            Step::WriteFailed(failed) => {
+                for (position, _) in failed {
+                    let shopper = world.line(job.shard).entries[position];
+                    (world.owed[shopper], world.passed[shopper]) = (false, true);
+                }
+                delivery.on_done();
+            }
+            Step::Send(_) | Step::Finished(_) => return None,
         }
         break;
     }
     // To die between the last access and the end is what a redelivery before it is.
     while delivery.is_finishing() {
-        match delivery.next(Now { wall: Timestamp::UNIX_EPOCH, uptime }) {
+        match delivery.next(time(trouble, *looked, *late)) {
             Step::Report(_) => {}
             Step::Finished(end) => {
                 // What is stopped waits for a sweep, which is as good as a job in line.
@@ -285,4 +334,25 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
     }
     world.workers[index] = Worker::Hold(hold);
     Some(())
+}
+
+/// SES takes a call.
+fn send(world: &mut World, job: Job, looked: bool, announced: Announced<'_, usize>) {
+    let bound = world.product.as_ref().and_then(|product| product.bound);
+    for (position, shopper) in announced.into_recipients() {
+        *world.mailed.entry((*shopper, job.shard, *position)).or_default() += 1;
+        world.owed[*shopper] = false;
+        world.told[job.event][*shopper] += 1;
+        world.unlawful |= !looked || Some(*position) > bound;
+    }
+}
+
+fn time(trouble: Trouble, looked: bool, late: bool) -> Now {
+    let uptime = match trouble {
+        Trouble::SliceEnds => DEADLINE,
+        _ if looked => Duration::ZERO,
+        _ => STALE,
+    };
+    let wall = Timestamp::UNIX_EPOCH + if late { LATE } else { Duration::ZERO };
+    Now { wall, uptime }
 }

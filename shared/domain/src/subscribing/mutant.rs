@@ -24,6 +24,8 @@ pub(crate) enum Mutant {
     NoTakeOver,
     /// A repeat's move does not depend on the product.
     MoveUnchecked,
+    /// A place goes into a shard of the number that the list is to be raised to, before that is written.
+    ShardBeforeRaise,
 }
 
 /// Which mistake a request makes, if any, and what it keeps for that.
@@ -77,7 +79,7 @@ impl Subscribing {
             }
             State::Look(_) => {
                 if let Some(early) = self.mutant.early.take() {
-                    self.on_product(early.as_ref());
+                    self.on_stock(early.as_ref());
                 }
             }
             State::BackOff => self.mutant.early = None,
@@ -88,7 +90,7 @@ impl Subscribing {
     /// The entry that was missing is written.
     pub(crate) fn on_entry_written(&mut self) {
         if let State::WriteEntry(position) = self.state {
-            self.state = State::Look(Place::forged(self.shard, position));
+            self.state = State::Look(Place::forged(self.shard(), position));
         }
     }
 

@@ -6,11 +6,12 @@ use jiff::Timestamp;
 use super::mutant::Mutant;
 use super::place::Place;
 use super::{
-    BACKOFF, Found, Insertion, Looked, Outcome, ROUNDS, State, Step, Subscribed, Subscribing, Write, unix_ms,
+    BACKOFF, Found, Insertion, LONG, Looked, Outcome, ROUNDS, State, Step, Subscribed, Subscribing, Write,
+    unix_ms,
 };
-use crate::Position;
 use crate::cursor::Cursor;
-use crate::product::Product;
+use crate::product::{Product, StoredProduct};
+use crate::{Position, Shard, ShardCount};
 
 /// Each answer must be to the step that [`Subscribing::next`] gave.
 ///
@@ -24,7 +25,7 @@ impl Subscribing {
             return step;
         }
         let past = |bound: Option<Position>| Position::past(bound, unix_ms(now), random);
-        let shard = self.shard;
+        let shard = self.shard();
         match &self.state {
             State::BackOff => Step::BackOff(BACKOFF.jittered(self.round, random)),
             #[cfg(test)]
@@ -43,10 +44,26 @@ impl Subscribing {
                 to: past(Some(*bound)),
                 looked: looked.as_ref(),
             },
+            State::Count(subscribed) => Step::CountWaiting(subscribed.shard),
+            State::Raise(_) => Step::RaiseShards(self.most),
             State::Finished(outcome) => Step::Finished(*outcome),
             #[cfg(test)]
             State::WriteEntry(position) => Step::WriteEntry(*position),
         }
+    }
+
+    /// The shard of a new place.
+    pub(super) fn shard(&self) -> Shard {
+        #[cfg(test)]
+        if self.mutant.is(Mutant::ShardBeforeRaise) {
+            return self.most.of(self.subscriber);
+        }
+        self.shards.of(self.subscriber)
+    }
+
+    /// A number of shards that the product's item has had by now: a later request may go by it.
+    pub fn known_shards(&self) -> ShardCount {
+        self.shards
     }
 
     /// The wait is over.
@@ -58,7 +75,7 @@ impl Subscribing {
     /// What became of the subscription at `position`.
     pub fn on_inserted(&mut self, position: Position, answer: Insertion) {
         let State::Insert = self.state else { out_of_turn() };
-        match (Place::inserted(answer, self.shard, position), answer) {
+        match (Place::inserted(answer, self.shard(), position), answer) {
             (Some(place), _) => self.state = State::Look(place),
             (None, Insertion::Found(found)) => self.state = State::ReadCursor(found),
             (None, _) => self.next_round(),
@@ -100,8 +117,14 @@ impl Subscribing {
         }
     }
 
+    /// The product.
+    pub fn on_product(&mut self, stored: &StoredProduct) {
+        self.shards = self.shards.max(stored.shards);
+        self.on_stock(stored.product.as_ref());
+    }
+
     /// The product; `None` where no update of it was ever recorded.
-    pub fn on_product(&mut self, product: Option<&Product>) {
+    pub(super) fn on_stock(&mut self, product: Option<&Product>) {
         #[cfg(test)]
         if self.mutant.keeps(&self.state, product) {
             return;
@@ -128,7 +151,7 @@ impl Subscribing {
         let looked = |bound| product.map(|product| Looked { version: product.version.clone(), bound });
         self.state = match bound {
             Some(bound) => State::Move(place, bound, looked(bound).filter(|_| !just_written)),
-            None => answered(place, in_stock),
+            None => self.answered(place, in_stock),
         };
         #[cfg(test)]
         self.swap_after_look();
@@ -137,7 +160,7 @@ impl Subscribing {
     /// What became of the subscription at `position` in place of the found one.
     pub fn on_replaced(&mut self, position: Position, write: Write) {
         let State::Replace(..) = self.state else { out_of_turn() };
-        match Place::replaced(write, self.shard, position) {
+        match Place::replaced(write, self.shard(), position) {
             Some(place) => self.state = State::Look(place),
             None => self.next_round(),
         }
@@ -148,12 +171,38 @@ impl Subscribing {
     pub fn on_moved(&mut self, position: Position, write: Write) {
         let State::Move(place, _, ref looked) = self.state else { out_of_turn() };
         match place.moved(write, position) {
-            Some(place) if looked.is_some() => self.state = answered(place, false),
+            Some(place) if looked.is_some() => self.state = self.answered(place, false),
             Some(place) => self.state = State::Look(place),
             None => self.next_round(),
         }
         #[cfg(test)]
         self.swap_after_move();
+    }
+
+    /// The number of waiting entries in the shard, as far as they were counted; `None` where that failed.
+    pub fn on_counted(&mut self, waiting: Option<u64>) {
+        let State::Count(subscribed) = self.state else { out_of_turn() };
+        let long = waiting.is_some_and(|waiting| waiting >= u64::from(LONG));
+        self.state = if long { State::Raise(subscribed) } else { finished(subscribed) };
+    }
+
+    /// Whether the product's item has the number of shards by now, or a larger one.
+    pub fn on_raised(&mut self, is_recorded: bool) {
+        let State::Raise(subscribed) = self.state else { out_of_turn() };
+        if is_recorded {
+            self.shards = self.shards.max(self.most);
+        }
+        self.state = finished(subscribed);
+    }
+
+    /// The subscriber waits there. A place that moved is in the shard that it was written to.
+    fn answered(&self, place: Place, in_stock: bool) -> State {
+        let (new, shard, position) = (place.is_new(), place.shard(), place.position());
+        let subscribed = Subscribed { new, shard, position, in_stock };
+        if self.counts && new && shard == Shard(0) && self.shards < self.most {
+            return State::Count(subscribed);
+        }
+        finished(subscribed)
     }
 
     fn next_round(&mut self) {
@@ -162,9 +211,8 @@ impl Subscribing {
     }
 }
 
-fn answered(place: Place, in_stock: bool) -> State {
-    let (new, shard, position) = (place.is_new(), place.shard(), place.position());
-    State::Finished(Outcome::Subscribed(Subscribed { new, shard, position, in_stock }))
+fn finished(subscribed: Subscribed) -> State {
+    State::Finished(Outcome::Subscribed(subscribed))
 }
 
 #[expect(clippy::panic, reason = "a mistake in the caller's loop")]

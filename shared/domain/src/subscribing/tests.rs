@@ -3,8 +3,8 @@
 use super::*;
 use crate::RestockId;
 use crate::cursor::Cursor;
-use crate::product::Product;
-use crate::stock::Version;
+use crate::product::{Product, StoredProduct};
+use crate::stock::{Place, Version};
 
 fn at(n: u64) -> Position {
     Position::new(n, 0)
@@ -17,10 +17,12 @@ fn second(n: i64) -> Timestamp {
 fn product(bound: Option<u64>, quantity: u64) -> Product {
     Product {
         quantity: Some(quantity),
-        version: Version::new(None, None, second(1), 0, 0),
+        version: Version::following(None, Place { partition: 0, offset: 0 }),
         restock_id: RestockId::parse("r").unwrap(),
+        recent: vec![],
         bound: bound.map(at),
         bound_of: None,
+        planned: None,
         product: None,
     }
 }
@@ -35,12 +37,34 @@ struct Table {
     products: Vec<Product>,
     /// How many writes are refused, another request being in the way.
     refused: u32,
+    /// The number of shards on the product's item; the default is what the request knows, eight.
+    shards: Option<ShardCount>,
+    /// Whether the request counts what waits, of a list that is to have sixteen shards, and what it finds.
+    waiting: Option<Option<u64>>,
+    /// Whether the raise fails.
+    raise_fails: bool,
+}
+
+/// In the third of eight shards, and in the eleventh of sixteen.
+const SUBSCRIBER: SubscriberHash = SubscriberHash(10);
+
+fn shards(count: u16) -> ShardCount {
+    ShardCount::new(count).unwrap()
 }
 
 impl Table {
+    fn subscribing(&self) -> Subscribing {
+        let known = if self.waiting.is_some() { ShardCount::ONE } else { shards(8) };
+        Subscribing::new(SUBSCRIBER, known, shards(16), self.waiting.is_some())
+    }
+
+    fn stored(&self) -> StoredProduct {
+        StoredProduct { product: self.products.first().cloned(), shards: self.shards.unwrap_or(shards(8)) }
+    }
+
     /// Answers every step, and gives them as texts.
     fn run(mut self) -> (String, Outcome) {
-        let (mut subscribing, mut trace) = (Subscribing::new(Shard(2)), Vec::new());
+        let (mut subscribing, mut trace) = (self.subscribing(), Vec::new());
         loop {
             trace.push(match subscribing.next(Timestamp::from_millisecond(10).unwrap(), 0) {
                 Step::Finished(outcome) => return (trace.join(", "), outcome),
@@ -70,13 +94,15 @@ impl Table {
             Step::ReadEntry { .. } => subscribing.on_entry(self.entry),
             Step::TakeOver(_) => subscribing.on_taken_over(self.write()),
             Step::ReadProduct => {
-                subscribing.on_product(self.products.first());
+                subscribing.on_product(&self.stored());
                 if self.products.len() > 1 {
                     self.products.remove(0);
                 }
             }
             Step::Replace { position, .. } => subscribing.on_replaced(position, self.write()),
             Step::Move { to, .. } => subscribing.on_moved(to, self.write()),
+            Step::CountWaiting(_) => subscribing.on_counted(self.waiting.flatten()),
+            Step::RaiseShards(_) => subscribing.on_raised(!self.raise_fails),
             step => panic!("{step:?}"),
         }
     }
@@ -105,6 +131,8 @@ fn named(step: Step<'_>) -> String {
             assert_eq!(looked.version, product(None, 0).version);
             format!("move {shard}/{} to {} while {}", n(from), n(to), n(looked.bound))
         }
+        Step::CountWaiting(shard) => format!("count {shard}"),
+        Step::RaiseShards(count) => format!("raise to {}", count.get()),
         step => format!("{step:?}"),
     }
 }
@@ -153,7 +181,8 @@ fn a_repeat_before_its_turn_keeps_its_place() {
         (vec![product(Some(7), 5)], "", at(7), true),
         (vec![product(Some(7), 0)], ", move 1/7 to 10 while 7", at(10), false),
     ] {
-        let run = Table { found: found(7, 200), entry: true, products, committed: 6, refused: 0 }.run();
+        let run =
+            Table { found: found(7, 200), entry: true, products, committed: 6, ..Table::default() }.run();
         let steps = format!("insert 2/10, cursor 1, entry 1/7, take over 7, product{moves}");
         assert_eq!(run, (steps, subscribed(false, 1, position, in_stock)));
     }
@@ -170,7 +199,7 @@ fn a_repeat_after_its_turn_takes_a_place_past_bound_and_cursor() {
     ] {
         let products = vec![product(bound, 5)];
         let (steps, outcome) =
-            Table { found: found(7, ttl), entry: false, products, committed, refused: 0 }.run();
+            Table { found: found(7, ttl), entry: false, products, committed, ..Table::default() }.run();
         let to = past.time_ms();
         assert_eq!(
             steps,
@@ -195,9 +224,10 @@ fn a_refused_write_begins_anew_after_a_wait_and_gives_up_after_ten_rounds() {
 #[test]
 fn a_refused_take_over_move_or_replacement_begins_anew() {
     let products = vec![product(Some(20), 0)];
-    let (steps, _) = Table { found: found(7, 200), entry: true, products, committed: 0, refused: 1 }.run();
+    let (steps, _) =
+        Table { found: found(7, 200), entry: true, products, refused: 1, ..Table::default() }.run();
     assert!(steps.contains("take over 7, wait, insert 2/10, cursor 1"), "{steps}");
-    let mut subscribing = Subscribing::new(Shard(2));
+    let mut subscribing = Table::default().subscribing();
     let products = vec![product(Some(20), 0)];
     let mut table = Table { found: found(7, 200), entry: true, products, ..Table::default() };
     while !matches!(subscribing.next(second(0), 0), Step::Move { .. }) {
@@ -206,13 +236,63 @@ fn a_refused_take_over_move_or_replacement_begins_anew() {
     subscribing.on_moved(at(21), Write::Refused);
     assert!(matches!(subscribing.next(second(0), 0), Step::BackOff(_)));
     let products = vec![product(Some(20), 0)];
-    let (steps, _) = Table { found: found(7, 200), entry: true, products, committed: 7, refused: 1 }.run();
+    let (steps, _) =
+        Table { found: found(7, 200), entry: true, products, committed: 7, refused: 1, ..Table::default() }
+            .run();
     assert!(steps.contains("replace 7 by 2/20, wait, insert 2/10, cursor 1"), "{steps}");
 }
 
 #[test]
+fn a_request_that_counts_raises_a_list_that_is_long_after_its_answer_stands() {
+    let long = u64::from(LONG);
+    for (waiting, raise_fails, steps, known) in [
+        (Some(long), false, "count 0, raise to 16", 16),
+        (Some(long), true, "count 0, raise to 16", 1),
+        (Some(long - 1), false, "count 0", 1),
+        (None, false, "count 0", 1),
+    ] {
+        let one = Some(ShardCount::ONE);
+        let mut table = Table { waiting: Some(waiting), shards: one, raise_fails, ..Table::default() };
+        let mut subscribing = table.subscribing();
+        let mut trace = Vec::new();
+        let outcome = loop {
+            match subscribing.next(second(1), 0) {
+                Step::Finished(outcome) => break outcome,
+                step => trace.push(named(step)),
+            }
+            table.answer(&mut subscribing);
+        };
+        assert_eq!(trace.join(", "), format!("insert 0/1000, product, {steps}"), "{waiting:?}");
+        assert!(matches!(outcome, Outcome::Subscribed(Subscribed { new: true, shard: Shard(0), .. })));
+        // No writer uses a shard of the new number before it is written.
+        assert_eq!(subscribing.known_shards(), shards(known), "{waiting:?} {raise_fails}");
+    }
+}
+
+#[test]
+fn only_a_new_place_in_the_first_shard_of_a_list_that_may_be_raised_is_counted() {
+    let recorded = |count| Some(shards(count));
+    let counting = || Table { waiting: Some(Some(999)), ..Table::default() };
+    for (case, table, counts) in [
+        ("new", Table { shards: recorded(1), ..counting() }, true),
+        ("raised meanwhile", Table { shards: recorded(16), ..counting() }, false),
+        ("a repeat", Table { found: found(7, 200), entry: true, shards: recorded(1), ..counting() }, false),
+        (
+            "replaced, by the number that was read with the bound",
+            Table { found: found(7, 200), committed: 7, shards: recorded(8), ..counting() },
+            false,
+        ),
+        ("one that does not", Table { waiting: None, shards: recorded(1), ..counting() }, false),
+    ] {
+        assert_eq!(table.run().0.contains("count 0"), counts, "{case}");
+    }
+    let counted = (0..6_400_u128).filter(|random| counts(*random)).count();
+    assert_eq!(counted, 100);
+}
+
+#[test]
 fn a_contended_request_waits_longer_each_time_and_gives_up_after_ten_rounds() {
-    let mut subscribing = Subscribing::new(Shard(0));
+    let mut subscribing = Table::default().subscribing();
     let mut waits = Vec::new();
     loop {
         match subscribing.next(second(0), 0) {
@@ -230,5 +310,5 @@ fn a_contended_request_waits_longer_each_time_and_gives_up_after_ten_rounds() {
 #[test]
 #[should_panic(expected = "another step")]
 fn an_answer_to_another_step_is_a_mistake() {
-    Subscribing::new(Shard(0)).on_moved(at(1), Write::Applied);
+    Table::default().subscribing().on_moved(at(1), Write::Applied);
 }

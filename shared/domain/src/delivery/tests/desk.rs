@@ -10,7 +10,7 @@ use super::super::*;
 use crate::Position;
 use crate::cursor::{Cursor, OnUnknown, Tally};
 use crate::product::Product;
-use crate::stock::Version;
+use crate::stock::{Place, Version};
 
 pub(super) fn at(n: u64) -> Position {
     Position::new(n, 0)
@@ -74,10 +74,12 @@ impl Desk {
             },
             product: Product {
                 quantity: Some(5),
-                version: Version::new(None, None, wall, 0, 0),
+                version: Version::following(None, Place { partition: 0, offset: 0 }),
                 restock_id: restock("r"),
+                recent: vec![],
                 bound: Some(at(100)),
                 bound_of: Some(restock("r")),
+                planned: None,
                 product: None,
             },
             entries: entries.map(|n| (at(n), Row::Waiting(n))).collect(),

@@ -1,0 +1,71 @@
+//! The shards of a waitlist: one until the list is long.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use serde_json::{Value, json};
+
+use crate::support::{System, tag, until};
+
+/// The one address that an email went to.
+fn recipient(mail: &Value) -> String {
+    mail["Destination"]["ToAddresses"][0].as_str().unwrap().to_owned()
+}
+
+#[tokio::test]
+async fn a_short_list_is_told_exactly_in_the_order_in_which_they_asked() {
+    let system = System::start(&[], &[("SEND_RATE", "1000")]);
+    let shop = system.shop();
+    // More than one call to SES takes.
+    let people: Vec<String> = (0..70).map(|n| format!("in-turn-{n}@example.com")).collect();
+    for one in &people {
+        shop.subscribe("in-turn", one).await;
+    }
+    shop.stock("in-turn", json!({ "quantity": 5 })).await;
+    until("all told", async || (shop.everything().await.len() >= people.len()).then_some(())).await;
+    shop.rest().await;
+    let told: Vec<String> = shop.everything().await.iter().map(recipient).collect();
+    assert_eq!(told, people);
+    assert_eq!(system.shards("in-turn").await, None, "nothing is recorded of a short list");
+}
+
+#[tokio::test]
+async fn a_list_gets_more_shards_while_people_ask_and_a_restock_runs_and_each_is_told_once() {
+    let system = System::start(&[], &[("SHARDS", "4"), ("SEND_RATE", "1000")]);
+    let shop = system.shop();
+    let mut people = Vec::new();
+    let (mut waves, mut since_raised) = (0, 0);
+    // Some of them ask before the restock, some while it runs, and some after it; the raise may come in any of these.
+    while since_raised < 3 {
+        assert!(waves < 60, "the list is not raised, or not told: {} asked", people.len());
+        let wave: Vec<String> = (0..64).map(|n| format!("w{waves}-{n}@example.com")).collect();
+        let ask = join_all(wave.iter().map(|to| shop.subscribe("grows", to)));
+        let restock = async {
+            if waves == 3 {
+                shop.stock("grows", json!({ "quantity": 5 })).await;
+            }
+        };
+        tokio::join!(ask, restock);
+        people.extend(wave);
+        waves += 1;
+        let is_planned = !shop.everything().await.is_empty();
+        since_raised += u32::from(is_planned && system.shards("grows").await.is_some());
+    }
+    assert_eq!(system.shards("grows").await, Some(4), "as the setting says");
+    shop.stock("grows", json!({ "quantity": 0 })).await;
+    shop.rest().await;
+    let restock = shop.stock("grows", json!({ "quantity": 5 })).await;
+    until("all told", async || (shop.everything().await.len() >= people.len()).then_some(())).await;
+    shop.rest().await;
+    let mut told: BTreeMap<String, usize> = BTreeMap::new();
+    let mails = shop.everything().await;
+    for mail in &mails {
+        *told.entry(recipient(mail)).or_default() += 1;
+    }
+    assert_eq!(told.len(), people.len());
+    assert!(told.values().all(|times| *times == 1), "nobody twice");
+    let of_last = mails.iter().filter(|mail| tag(mail, "restock") == restock);
+    let shards: std::collections::BTreeSet<&str> = of_last.map(|mail| tag(mail, "shard")).collect();
+    assert!(shards.len() > 1, "the last who asked are in more than one: {shards:?}");
+    assert_eq!(shop.waiting("grows").await, 0);
+}

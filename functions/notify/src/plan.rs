@@ -99,7 +99,8 @@ impl Hands<'_> {
                 });
             }
             Step::ReadCursors(ends) => {
-                self.cursors = read_cursors(store, id, ends).await?;
+                let shards: Vec<Shard> = ends.iter().map(|end| end.shard).collect();
+                self.cursors = store.cursors().read_all(id, &shards).await?;
                 planning.on_cursors(|shard| cursor_of(&self.cursors, shard));
             }
             Step::CloseDelivered(jobs) => {
@@ -157,22 +158,6 @@ async fn read_ends(
         Ok(ShardEnd { shard, last: end.last, used: end.used })
     });
     try_join_all(reads).await
-}
-
-/// The cursors of these shards, but for those that cannot be read.
-async fn read_cursors(
-    store: &Store,
-    product: &ProductId,
-    ends: &[ShardEnd],
-) -> Result<BTreeMap<Shard, StoredCursor>, StoreError> {
-    let reads = ends.iter().map(|end| async move {
-        match store.cursors().read(product, end.shard).await {
-            Ok(stored) => Ok(Some((end.shard, stored))),
-            Err(error) if error.is_corrupt() => Ok(None),
-            Err(error) => Err(error),
-        }
-    });
-    Ok(try_join_all(reads).await?.into_iter().flatten().collect())
 }
 
 fn cursor_of(cursors: &BTreeMap<Shard, StoredCursor>, shard: Shard) -> Option<&Cursor> {

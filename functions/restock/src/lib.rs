@@ -183,7 +183,10 @@ impl Complete {
 fn complete(mut received: Received) -> Complete {
     let now = clock::now();
     leave_out_the_future(&mut received, now);
-    let restock_id = received.update.restock_id.clone().unwrap_or_else(new_id);
+    let restock_id = received.update.restock_id.clone().unwrap_or_else(|| {
+        received.update.generated_id = true;
+        new_id()
+    });
     Complete::new(received, restock_id, now)
 }
 
@@ -297,6 +300,8 @@ mod tests {
     fn an_update_without_id_and_time_gets_both() {
         let one = complete(received(r#"{"productId":"p","quantity":0}"#));
         assert_eq!(one.update.restock_id, Some(one.restock_id));
+        assert!(one.update.generated_id);
+        assert!(!complete(received(r#"{"productId":"p","quantity":0,"restockId":"r"}"#)).update.generated_id);
         assert!(one.update.received_at.is_some() && one.ignored.is_empty());
         assert_eq!(one.update.occurred_at, None, "its sender did not say");
     }

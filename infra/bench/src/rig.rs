@@ -195,7 +195,7 @@ fn subscription(product: &ProductId, person: usize, address: &str) -> Value {
 /// A stock update as the topic carries it.
 pub(crate) fn update(product: &ProductId) -> Value {
     json!({
-        "restockId": format!("r-{product}"), "productId": product, "quantity": 25, "occurredAt": clock::now(),
+        "restockId": format!("r-{product}"), "generatedId": true, "productId": product, "quantity": 25, "occurredAt": clock::now(),
         "product": {
             "name": "iPhone 15", "url": "https://shop.example/p/iphone15",
             "imageUrl": "https://shop.example/img/iphone15.jpg", "price": "799.00 €",

@@ -176,16 +176,18 @@ impl Planning {
         let said_at = update.occurred_at.or(update.received_at);
         let version = Version::new(said_at, written_at, now, place);
         let (restock, state) = match update.restock_id {
+            Some(id) if update.generated_id => (id, State::ReadProduct),
             Some(name) => (name, State::TakeName),
             // By its place, so that a redelivery has the same.
             None => {
                 (RestockId::of_record(&record.topic, record.partition, record.offset), State::ReadProduct)
             }
         };
-        let has_own_time = update.occurred_at.is_some_and(|at| at <= now);
+        let is_named = state == State::TakeName;
+        let told_by_id = is_named && update.occurred_at.is_none_or(|at| at > now);
         Self {
             product: update.product_id,
-            event: StockEvent { restock, quantity: update.quantity, version, place, has_own_time },
+            event: StockEvent { restock, quantity: update.quantity, version, place, told_by_id },
             news: update.product,
             under_way: false,
             shards: ShardCount::ONE,

@@ -48,8 +48,11 @@ pub struct StoredProduct {
 pub struct Heard(String);
 
 impl Heard {
-    fn new(restock: &RestockId, place: Place) -> Self {
-        Self(format!("{}@{} {restock}", place.partition, place.offset))
+    /// An update without a time to be believed is marked: it may have one when its record comes again.
+    fn new(event: &StockEvent) -> Self {
+        let (Place { partition, offset }, restock) = (event.place, &event.restock);
+        let mark = if event.version.is_none() { "~" } else { "" };
+        Self(format!("{mark}{partition}@{offset} {restock}"))
     }
 
     fn is_of(&self, restock: &RestockId) -> bool {
@@ -68,9 +71,9 @@ pub struct StockEvent {
     pub version: Option<Version>,
     /// Where its record lies.
     pub place: Place,
-    /// Whether its sender said when it happened. Where not, the sender's retry has a later time than the update that it
+    /// Whether its sender gave it an id and did not say when it happened: a retry has a later time than the update that it
     /// repeats, and is told by the restock's id.
-    pub has_own_time: bool,
+    pub told_by_id: bool,
 }
 
 /// A stock update in the order of its product's updates.
@@ -110,25 +113,23 @@ impl Product {
         }
     }
 
-    /// Whether an update has counted already, whatever its version says: its record comes again, or its sender sent it
-    /// again and did not say when it happened. It must not undo what came after it.
+    /// Whether an update has counted already, whatever its version says: its record comes again, and had no time to be
+    /// believed at first; or its sender sent it again and did not say when it happened. It must not undo what came after it.
     ///
     /// A sender may give one id to several deliveries, say of one purchase order: the update is another one where it
     /// brings another quantity than the last, of the same id, has left.
     fn has_heard(&self, event: &StockEvent) -> bool {
-        let StockEvent { restock, place, .. } = event;
-        let retried = || {
-            let another = self.restock_id == *restock && self.quantity != event.quantity;
-            !event.has_own_time && !another && self.recent.iter().any(|heard| heard.is_of(restock))
-        };
-        self.recent.contains(&Heard::new(restock, *place)) || retried()
+        let untimed = StockEvent { version: None, ..event.clone() };
+        let another = self.restock_id == event.restock && self.quantity != event.quantity;
+        let is_retry = || self.recent.iter().any(|heard| heard.is_of(&event.restock));
+        self.recent.contains(&Heard::new(&untimed)) || (event.told_by_id && !another && is_retry())
     }
 
     /// The last updates that counted, once `event` has.
     pub fn recent_after(known: Option<&Self>, event: &StockEvent) -> Vec<Heard> {
         let known = known.map(|known| known.recent.as_slice()).unwrap_or_default();
         let kept = known.len().saturating_sub(REMEMBERED - 1);
-        known.iter().skip(kept).cloned().chain([Heard::new(&event.restock, event.place)]).collect()
+        known.iter().skip(kept).cloned().chain([Heard::new(event)]).collect()
     }
 
     fn is_sold_down_to(&self, quantity: Option<u64>) -> bool {
@@ -183,13 +184,13 @@ mod tests {
             quantity: Some(quantity),
             version: Some(version(second)),
             place: place(second),
-            has_own_time: true,
+            told_by_id: false,
         }
     }
 
     /// The same with the time of its record, as its sender did not say when it happened.
     fn retry(restock: &str, second: i64, quantity: u64) -> StockEvent {
-        StockEvent { has_own_time: false, ..event(restock, second, quantity) }
+        StockEvent { told_by_id: true, ..event(restock, second, quantity) }
     }
 
     /// A product after these updates, each of which was planned if it is a restock.
@@ -197,7 +198,8 @@ mod tests {
         let mut known: Option<Product> = None;
         for event in events {
             let before = known.take();
-            let version = event.version.clone().unwrap();
+            let seen = before.as_ref().map(|known| &known.version);
+            let version = event.version.clone().unwrap_or_else(|| Version::following(seen, event.place));
             known = Some(Product {
                 quantity: event.quantity,
                 restock_id: event.restock.clone(),
@@ -298,13 +300,17 @@ mod tests {
     fn a_record_that_comes_again_is_the_same_update_whatever_its_times_are_by_then() {
         // Its times had not come when it was read first, and it followed what was recorded.
         let ahead = |version| StockEvent { version, ..event("s", 40, 0) };
-        let first = ahead(Some(Version::following(Some(&version(10)), place(40))));
+        let first = ahead(None);
         let known = after(&[event("q", 10, 5), first.clone(), event("r", 20, 5)]);
         for again in [ahead(None), ahead(Some(version(40)))] {
             assert_eq!(Product::update_order(Some(&known), &again), UpdateOrder::Stale);
         }
         let known = after(&[event("q", 10, 5), first]);
         assert_eq!(Product::update_order(Some(&known), &ahead(None)), UpdateOrder::Duplicate);
+        // A topic that is made anew begins at the first offset again: a later time is another update.
+        let known = after(&[event("r", 20, 5), event("s", 30, 0)]);
+        let anew = StockEvent { place: place(20), ..event("r", 50, 5) };
+        assert_eq!(Product::update_order(Some(&known), &anew), UpdateOrder::Newer);
     }
 
     #[test]

@@ -30,6 +30,9 @@ pub struct StockUpdate {
     /// The restock's id, where its sender gave one.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub restock_id: Option<RestockId>,
+    /// Whether the function `restock` has made the id, because its sender gave none: no other update has it.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub generated_id: bool,
     /// The product.
     pub product_id: ProductId,
     /// How many there are now; none given means some.
@@ -94,7 +97,10 @@ impl StockUpdate {
             return Err(Invalid::new("body", "is missing", accepted));
         }
         let json = parse(text, "body", accepted)?;
-        Self::read(text, Fields::of(&json, "body")?, product_id, quantity_of_request)
+        let mut read = Self::read(text, Fields::of(&json, "body")?, product_id, quantity_of_request)?;
+        // These two are the function's to say.
+        (read.update.generated_id, read.update.received_at) = (false, None);
+        Ok(read)
     }
 
     /// What tells one update from another: a hash of all that was understood of it, 64 hexadecimal digits.
@@ -107,6 +113,7 @@ impl StockUpdate {
     fn of(product_id: ProductId) -> Received {
         let update = Self {
             restock_id: None,
+            generated_id: false,
             product_id,
             quantity: None,
             occurred_at: None,
@@ -134,7 +141,9 @@ impl StockUpdate {
             given(fields, "occurredAt").and_then(|at| time("occurredAt", at).map_err(&mut usable).ok());
         let received_at = given(fields, "receivedAt").and_then(|at| time("receivedAt", at).ok());
         let product = details::read(given(fields, "product"), text, &mut ignored);
-        let update = Self { restock_id, product_id, quantity, occurred_at, received_at, product };
+        let generated_id = fields.raw("generatedId") == Some(&Value::Bool(true));
+        let update =
+            Self { restock_id, generated_id, product_id, quantity, occurred_at, received_at, product };
         Ok(Received { update, ignored })
     }
 }
@@ -406,6 +415,15 @@ mod tests {
         }
         assert_eq!(request("\u{feff}{\"quantity\":0}").unwrap().update.quantity, Some(0));
         assert_eq!(StockUpdate::from_request(br#"{"quantity":1}"#, None).unwrap_err().field, "productId");
+    }
+
+    #[test]
+    fn a_request_does_not_say_what_the_function_says() {
+        let body = r#"{"productId":"p","quantity":1,"generatedId":true,"receivedAt":"2026-11-23T09:30:00Z"}"#;
+        let (request, record) = (request(body).unwrap(), record(body).unwrap());
+        assert!(record.update.generated_id && record.update.received_at.is_some());
+        assert!(!request.update.generated_id && request.update.received_at.is_none());
+        assert_eq!((request.ignored, record.ignored), (vec![], vec![]));
     }
 
     #[test]

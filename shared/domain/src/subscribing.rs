@@ -240,7 +240,7 @@ impl Subscribing {
 
 /// Whether a request with these random bits counts what waits: one in 64 does.
 pub fn counts(random: u128) -> bool {
-    random % COUNTED_ONE_IN == 0
+    random.is_multiple_of(COUNTED_ONE_IN)
 }
 
 fn unix_ms(now: Timestamp) -> u64 {

@@ -8,8 +8,10 @@ use aws_config::timeout::TimeoutConfig;
 use aws_config::{BehaviorVersion, ConfigLoader, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_smithy_http_client::Builder;
-use aws_smithy_http_client::tls::Provider;
 use aws_smithy_http_client::tls::rustls_provider::CryptoMode;
+use aws_smithy_http_client::tls::{Provider, TlsContext};
+
+use crate::roots;
 
 /// How long one attempt of a call to the table may take.
 const ATTEMPT: Duration = Duration::from_secs(3);
@@ -22,8 +24,13 @@ const IDLE: Duration = Duration::from_secs(20);
 /// What every client of this project begins with. Region, credentials and endpoints come from the SDK's usual environment
 /// (`AWS_REGION`, `AWS_ENDPOINT_URL_DYNAMODB`, …), retries and time-outs are the SDK's own.
 pub fn loader() -> ConfigLoader {
-    let http =
-        Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).pool_idle_timeout(IDLE).build_https();
+    trusting(None)
+}
+
+/// The same, trusting these certificates, or the machine's.
+fn trusting(roots: Option<TlsContext>) -> ConfigLoader {
+    let http = Builder::new().tls_provider(Provider::Rustls(CryptoMode::Ring)).pool_idle_timeout(IDLE);
+    let http = http.tls_context(roots.unwrap_or_default()).build_https();
     aws_config::defaults(BehaviorVersion::latest()).http_client(http)
 }
 
@@ -36,7 +43,7 @@ pub fn loader_for_stand_in(region: String) -> ConfigLoader {
 
 /// The configuration that all clients of a function are made from: with time-outs on every call.
 pub async fn config() -> SdkConfig {
-    loader()
+    trusting(roots::of_environment())
         .retry_config(RetryConfig::standard().with_max_attempts(4))
         // Answers are small, and every attempt has its time-out: nothing is gained by watching their bytes come in.
         .stalled_stream_protection(StalledStreamProtectionConfig::disabled())

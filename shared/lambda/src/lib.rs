@@ -6,6 +6,7 @@ pub mod clock;
 pub mod entropy;
 pub mod http;
 pub mod logs;
+mod roots;
 pub mod settings;
 
 use std::fmt;

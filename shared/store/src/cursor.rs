@@ -1,11 +1,13 @@
 //! The cursor of a shard: how far its waitlist is delivered. The record is [`domain::cursor::Cursor`], with the token of
 //! its last write.
 
+use std::collections::{BTreeMap, HashMap};
+
 use domain::cursor::Cursor;
 use domain::{ProductId, Shard};
 use serde::{Deserialize, Serialize};
 
-use crate::item::{Item, string, text, to_item};
+use crate::item::{Item, PK, from_item, string, text, to_item};
 use crate::request::Condition;
 use crate::{ItemKey, Outcome, Store, StoreError, waitlist};
 
@@ -42,6 +44,37 @@ impl Cursors<'_> {
     /// Every kind of [`StoreError`] but `Contended`.
     pub async fn read(self, product: &ProductId, shard: Shard) -> Result<StoredCursor, StoreError> {
         Ok(self.0.get(&key(product, shard), KIND).await?.unwrap_or_default())
+    }
+
+    /// The cursors of these shards in one request for each hundred, strongly consistent. One that cannot be read is left
+    /// out; a shard that was never delivered has the default one.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn read_all(
+        self,
+        product: &ProductId,
+        shards: &[Shard],
+    ) -> Result<BTreeMap<Shard, StoredCursor>, StoreError> {
+        if let [shard] = shards {
+            return Ok(match self.read(product, *shard).await {
+                Err(error) if error.is_corrupt() => BTreeMap::new(),
+                read => BTreeMap::from([(*shard, read?)]),
+            });
+        }
+        let keys = shards.iter().map(|shard| key(product, *shard));
+        let mut found: HashMap<String, Item> = HashMap::new();
+        for item in self.0.batch(keys, |all| all).await? {
+            if let Some(pk) = text(&item, PK).map(str::to_owned) {
+                found.insert(pk, item);
+            }
+        }
+        let stored = shards.iter().filter_map(|shard| {
+            let item = found.remove(&waitlist::partition(product, *shard));
+            let stored = item.map(|item| from_item(item, KIND)).transpose().ok()?;
+            Some((*shard, stored.unwrap_or_default()))
+        });
+        Ok(stored.collect())
     }
 
     /// Writes a shard's cursor under `token`, unless it was written since `seen` (`None`: since it was not there). So of

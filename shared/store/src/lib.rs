@@ -30,6 +30,7 @@ use aws_config::SdkConfig;
 use aws_sdk_dynamodb::Client;
 use domain::{ProductId, Shard};
 
+mod batch;
 pub mod budget;
 pub mod cursor;
 pub mod error;

@@ -238,7 +238,7 @@ mod tests {
             quantity: Some(1),
             version: None,
             place,
-            has_own_time: false,
+            told_by_id: false,
         };
         let product = Product {
             quantity: Some(1),

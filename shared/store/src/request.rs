@@ -1,7 +1,6 @@
 //! The requests that more than one module makes.
 
 use std::mem;
-use std::time::Duration;
 
 use aws_sdk_dynamodb::operation::delete_item::DeleteItemError;
 use aws_sdk_dynamodb::operation::delete_item::builders::DeleteItemFluentBuilder;
@@ -11,7 +10,6 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
-use domain::backoff::Backoff;
 use serde::de::DeserializeOwned;
 
 use crate::item::{Item, ItemKey, from_item};
@@ -201,56 +199,7 @@ impl Pages {
     }
 }
 
-/// The pause before a repeat of a request that DynamoDB left undone, with a random part.
-const LEFT_UNDONE: Backoff = Backoff::new(Duration::from_millis(50), 5);
-/// How often in a row DynamoDB may leave all of a request undone.
-const MOST_IN_VAIN: u32 = 8;
-
-/// The pauses between requests of which DynamoDB leaves a part undone because it is busy: its documentation asks for a growing one,
-/// since a request that comes at once is refused again.
-#[derive(Default)]
-pub(crate) struct Pauses {
-    in_vain: u32,
-}
-
-impl Pauses {
-    /// The pause, made of these `random` bits, after a request for `asked` of which `left` are undone; `None` where so many in a
-    /// row came to nothing that it is an error.
-    pub(crate) fn after(&mut self, asked: usize, left: usize, random: u128) -> Option<Duration> {
-        if left == 0 {
-            self.in_vain = 0;
-            return Some(Duration::ZERO);
-        }
-        self.in_vain = if left < asked { 1 } else { self.in_vain + 1 };
-        if self.in_vain > MOST_IN_VAIN {
-            return None;
-        }
-        // With a random part, so that workers that were refused together do not come back together.
-        Some(LEFT_UNDONE.jittered(self.in_vain, random))
-    }
-}
-
 /// A number of items as DynamoDB counts them.
 pub(crate) fn counted(count: i32) -> u64 {
     u64::try_from(count).unwrap_or_default()
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn pauses_grow_up_to_a_limit_while_all_is_left_undone_and_begin_anew_with_progress() {
-        let ms = |pause: Option<Duration>| pause.map(|pause| pause.as_millis());
-        let mut pauses = Pauses::default();
-        let shortest: Vec<_> = (0..9).map(|_| ms(pauses.after(3, 3, 0))).collect();
-        let expected = [25, 50, 100, 200, 400, 800, 800, 800].map(Some);
-        assert_eq!((&shortest[..8], shortest[8]), (&expected[..], None));
-
-        let mut pauses = Pauses::default();
-        for (asked, left, expected) in [(3, 3, 25), (3, 3, 50), (3, 2, 25), (2, 2, 50), (2, 0, 0), (9, 9, 25)]
-        {
-            assert_eq!(ms(pauses.after(asked, left, 0)), Some(expected), "{left} of {asked}");
-        }
-    }
 }

@@ -4,7 +4,8 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::types::{AttributeValue, KeysAndAttributes, PutRequest, Select, WriteRequest};
+use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
+use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, Select, WriteRequest};
 use domain::cursor::Cursor;
 use domain::{Address, Locale, Position, ProductId, Shard, Subscriber};
 use jiff::Timestamp;
@@ -12,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::Cause;
 use crate::item::{Item, TTL, number, parsed, text, to_item};
-use crate::request::{Pages, Pauses, counted};
+use crate::request::{Pages, counted};
 use crate::{ItemKey, Store, StoreError, cursor};
 
 pub(crate) const KIND: &str = "entry";
@@ -24,8 +25,6 @@ const WANTED_NAMES: [(&str, &str); 3] = [("#name", "name"), ("#ttl", TTL), ("#mo
 pub(crate) const MOVED: &str = "moved";
 /// Which entries of a query wait: those that have not expired and have not moved.
 const WAITS: &str = "#ttl > :now AND attribute_not_exists(#moved)";
-/// The keys that one `BatchGetItem` takes.
-const KEYS_AT_ONCE: usize = 100;
 /// The entries of a shard that a thorough count looks at; a longer line is a lower bound. On AWS, so many entries are some
 /// 60,000 read units.
 const MOST_COUNTED: u64 = 1_000_000;
@@ -246,33 +245,12 @@ impl Waitlist<'_> {
         positions: &[Position],
         now: Timestamp,
     ) -> Result<HashMap<Position, Row>, StoreError> {
-        let operation = "BatchGetItem";
-        let (mut entries, mut pauses) = (HashMap::new(), Pauses::default());
-        let mut keys: Vec<Item> = positions.iter().map(|position| self.key(*position).attributes()).collect();
-        while !keys.is_empty() {
-            let rest = keys.split_off(keys.len().min(KEYS_AT_ONCE));
-            let count = keys.len();
-            let asked = KeysAndAttributes::builder()
-                .set_keys(Some(keys))
-                .projection_expression(WANTED)
-                .set_expression_attribute_names(Some(wanted_names()))
-                .consistent_read(true)
-                .build()
-                .map_err(StoreError::built)?;
-            let request = self.store.client.batch_get_item().request_items(&self.store.table, asked);
-            let got = request.send().await.map_err(|e| StoreError::of(operation, &e))?;
-            let items = got.responses.unwrap_or_default().into_values().flatten();
-            entries.extend(items.filter(|item| !has_moved(item)).filter_map(|item| row(item, now)));
-            keys =
-                got.unprocessed_keys.unwrap_or_default().into_values().flat_map(|left| left.keys).collect();
-            let Some(pause) = pauses.after(count, keys.len(), rand::random()) else {
-                let source = Cause::new("none of the entries was read".to_owned());
-                return Err(StoreError::Unavailable { operation, source });
-            };
-            tokio::time::sleep(pause).await;
-            keys.extend(rest);
-        }
-        Ok(entries)
+        let keys = positions.iter().map(|position| self.key(*position));
+        let wants = |asked: KeysAndAttributesBuilder| {
+            asked.projection_expression(WANTED).set_expression_attribute_names(Some(wanted_names()))
+        };
+        let items = self.store.batch(keys, wants).await?;
+        Ok(items.into_iter().filter(|item| !has_moved(item)).filter_map(|item| row(item, now)).collect())
     }
 
     /// The last item of the shard, strongly consistent: its last entry, or else its cursor. An item without a position in

@@ -128,7 +128,7 @@ async fn a_stock_update_is_recorded_where_the_product_is_as_it_was_seen() {
         quantity: None,
         version: None,
         place: Place { partition: 3, offset: 4 },
-        has_own_time: false,
+        told_by_id: false,
     };
     let recent = Product::recent_after(None, &event);
     let unknown = Update { recent: recent.clone(), ..update(Some(2), 1, &s, None) };

@@ -115,8 +115,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let store = args.table.store().await?;
     let Some(planned) = store.summaries().plan(&restock).await? else {
         bail!(
-            "no restock {restock} is planned: it is unknown, not processed yet, a sell-out, older than a later update, \
-             or older than 400 days"
+            "no restock {restock} is planned: no subscriber waited for it, or it is unknown, not processed yet, a sell-out, \
+             older than a later update, or older than 400 days"
         );
     };
     let status = status(&store, planned).await?;

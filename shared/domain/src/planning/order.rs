@@ -137,7 +137,7 @@ impl Planning {
         }
         // Only where the restock comes again: the worker that delivered the last of a shard may have died before closing it.
         self.state = if plan.first || delivered.is_empty() {
-            State::RecordPlan(plan)
+            State::of_plan(plan)
         } else {
             State::CloseDelivered(plan, delivered)
         };
@@ -146,7 +146,7 @@ impl Planning {
     /// Those fan-outs are closed.
     pub fn on_closed(&mut self) {
         let State::CloseDelivered(plan, _) = self.take() else { out_of_turn() };
-        self.state = State::RecordPlan(plan);
+        self.state = State::of_plan(plan);
     }
 
     /// The plan is recorded.

@@ -45,8 +45,13 @@ impl State {
         let unbounded = bound.position().is_none();
         let plan = Plan { bound, product, first, jobs: Vec::new() };
         if unbounded {
-            return Self::RecordPlan(plan);
+            return Self::of_plan(plan);
         }
         Self::ReadCursors(plan, ends.into_iter().filter(|end| end.used).collect())
+    }
+
+    /// The state once it is known what each shard has to deliver: where no subscriber waits, nothing is to be recorded.
+    pub(super) fn of_plan(plan: Plan) -> Self {
+        if plan.jobs.is_empty() { Self::Finished(Outcome::Planned) } else { Self::RecordPlan(plan) }
     }
 }

@@ -70,6 +70,7 @@ impl Protocol {
         };
         let update = StockUpdate {
             restock_id: None,
+            generated_id: false,
             product_id: ProductId::parse("p").unwrap(),
             quantity: Some(u64::from(self.events[event])),
             occurred_at: Timestamp::from_second(offset).ok(),

@@ -176,7 +176,7 @@ impl Desk {
                 self.reports.push(report);
                 return Told::Nothing;
             }
-            Step::ReadProduct => return Told::Product(self.product.clone(), self.now.uptime),
+            Step::ReadProduct => return Told::Product(Box::new(self.product.clone()), self.now.uptime),
             Step::AskRate => {
                 return Told::Rate(self.rates.pop_front().unwrap_or(RateAnswer::Pace(self.pace)));
             }
@@ -224,7 +224,7 @@ impl Desk {
 enum Told {
     Nothing,
     Done,
-    Product(Product, Duration),
+    Product(Box<Product>, Duration),
     Rate(RateAnswer),
     Entries(Vec<(Position, Row<u64>)>, bool),
     Pending(std::collections::HashMap<Position, Row<u64>>),

@@ -122,7 +122,17 @@ impl Product {
         let untimed = StockEvent { version: None, ..event.clone() };
         let another = self.restock_id == event.restock && self.quantity != event.quantity;
         let is_retry = || self.recent.iter().any(|heard| heard.is_of(&event.restock));
-        self.recent.contains(&Heard::new(&untimed)) || (event.told_by_id && !another && is_retry())
+        self.recent.contains(&Heard::new(&untimed))
+            || (event.told_by_id && !another && is_retry())
+            || self.says_the_same(event)
+    }
+
+    /// Whether an update says the level that is recorded, of the same moment: its record was written twice. It is not worth a
+    /// plan, unless the first one has none yet.
+    fn says_the_same(&self, event: &StockEvent) -> bool {
+        let same_time =
+            event.version.as_ref().is_some_and(|version| version.is_of_the_time_of(&self.version));
+        same_time && self.quantity == event.quantity && (self.is_planned() || !self.in_stock())
     }
 
     /// The last updates that counted, once `event` has.
@@ -311,6 +321,21 @@ mod tests {
         let known = after(&[event("r", 20, 5), event("s", 30, 0)]);
         let anew = StockEvent { place: place(20), ..event("r", 50, 5) };
         assert_eq!(Product::update_order(Some(&known), &anew), UpdateOrder::Newer);
+    }
+
+    #[test]
+    fn a_level_that_is_said_twice_of_one_moment_is_one_update() {
+        let again = |offset| StockEvent { place: place(offset), ..event("r 2", 20, 5) };
+        let later = |offset, quantity| {
+            let version = Version::new(version(20).at(), None, version(90).at().unwrap(), place(offset));
+            StockEvent { version, quantity: Some(quantity), ..again(offset) }
+        };
+        let known = after(&[event("r", 20, 5)]);
+        assert_eq!(Product::update_order(Some(&known), &later(21, 5)), UpdateOrder::Stale);
+        assert_eq!(Product::update_order(Some(&known), &later(21, 6)), UpdateOrder::Newer);
+        assert_eq!(Product::update_order(Some(&known), &event("r 2", 21, 5)), UpdateOrder::Newer);
+        let unplanned = Product { planned: None, ..known };
+        assert_eq!(Product::update_order(Some(&unplanned), &later(21, 5)), UpdateOrder::Newer);
     }
 
     #[test]

@@ -75,6 +75,11 @@ impl Version {
         Timestamp::from_microsecond(self.micros().filter(|micros| *micros >= SECOND)?).ok()
     }
 
+    /// Whether both happened in one microsecond.
+    pub(crate) fn is_of_the_time_of(&self, other: &Self) -> bool {
+        self.micros() == other.micros()
+    }
+
     fn micros(&self) -> Option<i64> {
         self.0.split_once('-')?.0.parse().ok()
     }

@@ -417,6 +417,10 @@ impl Model for Protocol {
                 |model: &Self, world: &World| !(has_delivered(model, world) && model.passes_over(world)),
             ),
             Property::always(
+                "no subscriber is told twice, but by a call in doubt",
+                |_: &Self, world: &World| world.told.iter().flatten().all(|times| *times <= 1 + world.doubts),
+            ),
+            Property::always(
                 "no subscriber is told twice, but after a crash or a call without an answer",
                 |_: &Self, world: &World| {
                     world.crashed || world.unheard || world.mailed.values().all(|emails| *emails <= 1)

@@ -26,6 +26,8 @@ use store::waitlist::Addressee;
 pub(crate) struct Snapshot {
     /// The product, with its bound.
     pub(crate) product: Product,
+    /// How many of its shards may be delivered side by side.
+    pub(crate) shards: usize,
     /// When it was read.
     pub(crate) looked: Instant,
     /// The shard's cursor. If it has changed since, another worker owns the shard.
@@ -47,10 +49,11 @@ impl Start {
     /// Reads it, all side by side.
     async fn read(app: &App, job: &Job) -> Result<Self, StoreError> {
         let looked = Instant::now();
-        let product = app.store.products().get(&job.product_id);
+        let product = app.store.products().read(&job.product_id);
         let stored = app.store.cursors().read(&job.product_id, job.shard);
-        let (lives, product, stored) = try_join3(lives(app, job), product, stored).await?;
-        let snapshot = product.map(|product| Snapshot { product, looked, stored, first: false });
+        let (lives, read, stored) = try_join3(lives(app, job), product, stored).await?;
+        let shards = usize::from(read.shards.get());
+        let snapshot = read.product.map(|product| Snapshot { product, shards, looked, stored, first: false });
         Ok(Self { lives, snapshot })
     }
 }
@@ -172,7 +175,7 @@ async fn acquire<'a>(
     patience: Patience,
     until: Instant,
 ) -> Result<(Hands<'a>, Acquire<Addressee>), StoreError> {
-    let Snapshot { product, looked, mut stored, first } = snapshot;
+    let Snapshot { product, shards, looked, mut stored, first } = snapshot;
     let clock = Clock { started: looked };
     let terms = Terms {
         restock_id: job.restock_id.clone(),
@@ -188,7 +191,7 @@ async fn acquire<'a>(
             Acquire::Busy { retry_in: Some(time) } if patience == Patience::Waits => {
                 tokio::time::sleep(time).await;
             }
-            acquired => return Ok((Hands::new(app, job, clock, until, product), acquired)),
+            acquired => return Ok((Hands::new(app, job, clock, until, (product, shards)), acquired)),
         }
         stored = app.store.cursors().read(&job.product_id, job.shard).await?;
     }

@@ -119,7 +119,9 @@ impl Hands<'_> {
             }
             Step::DeliverInline { product, jobs } => {
                 let looked = self.looked;
-                let known = |stored| Snapshot { product: product.clone(), looked, stored, first: true };
+                let shards = jobs.len();
+                let known =
+                    |stored| Snapshot { product: product.clone(), shards, looked, stored, first: true };
                 let left = deliver_inline(app, jobs, &self.cursors, known, self.until).await;
                 planning.on_delivered(&left);
             }

@@ -47,7 +47,7 @@ pub use limits::{CALL_TIMEOUT, FLIGHT_LIMIT, IN_DOUBT, SECOND_TRY, UNREADABLE};
 #[cfg(test)]
 pub(crate) use mutant::Mutant;
 pub use outcome::{CallOutcome, RecipientOutcome, Refusal};
-pub use slots::{Leases, Pace, lease_size};
+pub use slots::{Leases, Pace};
 pub use step::{CursorWrite, End, Now, RateAnswer, Report, Row, Step, Written};
 
 use refusals::Refusals;

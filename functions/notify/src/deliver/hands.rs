@@ -2,7 +2,7 @@
 
 use domain::budget::{Lease, Rate};
 use domain::delivery::{
-    Announced, CallOutcome, CursorWrite, Leases, Pace, RateAnswer, Refusal, Report, Written, lease_size,
+    Announced, CallOutcome, CursorWrite, Leases, Pace, RateAnswer, Refusal, Report, Written,
 };
 use domain::job::Job;
 use domain::mail::Offer;
@@ -30,8 +30,14 @@ pub(super) struct Hands<'a> {
 }
 
 impl<'a> Hands<'a> {
-    pub(super) fn new(app: &'a App, job: &'a Job, clock: Clock, until: Instant, product: Product) -> Self {
-        Self { app, job, clock, until, product, rate: None, leases: Leases::default() }
+    pub(super) fn new(
+        app: &'a App,
+        job: &'a Job,
+        clock: Clock,
+        until: Instant,
+        (product, shards): (Product, usize),
+    ) -> Self {
+        Self { app, job, clock, until, product, rate: None, leases: Leases::new(shards) }
     }
 
     /// Reads the product again, and keeps it if it is still there.
@@ -77,11 +83,11 @@ impl<'a> Hands<'a> {
     ) -> Result<Option<Timestamp>, StoreError> {
         let Some(rate) = self.rate else { return Ok(None) };
         if afresh {
-            self.leases = Leases::default();
+            self.leases.clear();
         }
         let mut departure = self.leases.take(wanted);
         if departure.is_none() {
-            let reserved = self.reserve(rate, lease_size(rate, wanted, sendable)).await?;
+            let reserved = self.reserve(rate, self.leases.size(rate, wanted, sendable)).await?;
             self.leases.go_on_with(reserved);
             departure = self.leases.take(wanted);
         }

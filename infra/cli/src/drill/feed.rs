@@ -26,6 +26,8 @@ const FEW_WAIT: Duration = Duration::from_secs(2);
 /// How soon the sell-out must be in the table, and SES be left alone.
 const SELL_OUT: Duration = Duration::from_secs(1);
 const LOOK: Duration = Duration::from_millis(50);
+/// How long the topics are replayed: far longer than it takes to read what lies there.
+const REPLAY: Duration = Duration::from_secs(5);
 /// How long nothing may happen before the drill gives up.
 const PATIENCE: Duration = Duration::from_secs(120);
 
@@ -87,7 +89,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let mut line = vec![(0.0, 0.0)];
     let mut level = people as u64;
     inventory.says(level).await?;
-    let (mut second, mut replay, mut few_since) = (Instant::now(), None, None);
+    let (mut second, mut few_since) = (Instant::now(), None);
+    let (mut replayed_at, mut replay) = (None, Vec::new());
     // Until two thirds are emailed.
     loop {
         tokio::time::sleep(LOOK).await;
@@ -99,8 +102,13 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
             level -= 1;
             inventory.says(level).await?;
         }
-        if replay.is_none() && sent >= people / 4 {
-            replay = Some(replays(&lab).await?);
+        match replayed_at {
+            None if sent >= people / 4 => {
+                replay = replays(&lab).await?;
+                replayed_at = Some(Instant::now());
+            }
+            Some(at) if at.elapsed() >= REPLAY => stop(&mut replay).await,
+            _ => {}
         }
         if few_since.is_none() && sent >= people / 3 {
             few_since = Some(jiff::Timestamp::now().as_millisecond());
@@ -138,9 +146,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         }
     }
     let second_seconds = back.elapsed().as_secs();
-    for poller in replay.into_iter().flatten() {
-        poller.stop().await;
-    }
+    stop(&mut replay).await;
     // Jobs that come late must find nothing to do.
     tokio::time::sleep(Duration::from_secs(3)).await;
     drop(progress);
@@ -170,12 +176,13 @@ fn head(people: usize) -> Report {
         "Drill: feed",
         format!(
             "{people} subscribers wait for one product, in {SHARDS} shards. It comes back, and from then on the inventory says \
-             its falling level every second; every tenth record is delivered twice, and a second consumer group replays both \
-             topics from their beginning. When a third is emailed, another product that {FEW} wait for comes back; at two \
+             its falling level every second; every tenth record is delivered twice, and for {} s a second consumer group \
+             replays both topics from their beginning. When a third is emailed, another product that {FEW} wait for comes back; at two \
              thirds the product is sold out, and later it comes back for the rest. Promised: no more job records than shards, \
              for each of the two restocks, and slices of {SLICE_SECONDS} s; the {FEW} are emailed within {} s; the sell-out \
              is in the table within {} s, and SES gets no more emails from a second later on; \
              every subscriber is emailed exactly once.",
+            REPLAY.as_secs(),
             FEW_WAIT.as_secs(),
             SELL_OUT.as_secs(),
         ),
@@ -240,6 +247,13 @@ async fn replays(lab: &Lab) -> anyhow::Result<Vec<Poller>> {
         pollers.push(Poller::start(mapping, LambdaEndpoint::Url(lab.api().to_owned())).await?);
     }
     Ok(pollers)
+}
+
+/// Stops the pollers that are there.
+async fn stop(pollers: &mut Vec<Poller>) {
+    for poller in pollers.drain(..) {
+        poller.stop().await;
+    }
 }
 
 /// How many records a topic has seen.

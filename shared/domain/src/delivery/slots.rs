@@ -24,13 +24,30 @@ impl Pace {
 }
 
 /// The slots that a worker has reserved and not used.
-#[derive(Debug, Clone, Default, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Leases {
+    /// How many shards of the product are delivered side by side: this worker's among them.
+    shards: usize,
     current: Option<Lease>,
     next: Option<Lease>,
 }
 
 impl Leases {
+    /// None yet, for one of so many shards that are delivered side by side.
+    pub fn new(shards: usize) -> Self {
+        Self { shards, current: None, next: None }
+    }
+
+    /// Lets all go.
+    pub fn clear(&mut self) {
+        (self.current, self.next) = (None, None);
+    }
+
+    /// How many slots to reserve at once: at least `wanted` and never more than for the `sendable` entries.
+    pub fn size(&self, rate: Rate, wanted: usize, sendable: usize) -> usize {
+        lease_size(rate, self.shards, wanted, sendable)
+    }
+
     /// Takes `wanted` slots and says when they may be used, in Unix microseconds; `None` where so many must be reserved first.
     pub fn take(&mut self, wanted: usize) -> Option<u64> {
         if let Some(at) = self.current.as_mut().and_then(|lease| lease.take(wanted)) {
@@ -50,7 +67,7 @@ impl Leases {
     pub fn short_of(&self, rate: Rate, wanted: usize, sendable: usize) -> Option<usize> {
         let after = sendable.saturating_sub(wanted);
         let is_short = self.current.is_some_and(|lease| lease.left() < wanted.min(after));
-        (is_short && self.next.is_none()).then(|| lease_size(rate, wanted.min(after), after))
+        (is_short && self.next.is_none()).then(|| self.size(rate, wanted.min(after), after))
     }
 
     /// Keeps `reserved` for when the current ones are used.
@@ -59,11 +76,11 @@ impl Leases {
     }
 }
 
-/// How many slots are reserved at once: about half a second's worth, at least `wanted` and never more than for the `sendable`
-/// entries.
+/// How many slots are reserved at once. All shards of a product together hold about half a second's worth at a time, and as
+/// much again for when that is used: another product's emails come behind what is reserved, and must not come much later.
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1000 counts")]
-pub fn lease_size(rate: Rate, wanted: usize, sendable: usize) -> usize {
-    let half_second = (rate.per_second() / 2.0).min(MAX_PAGE as f64) as usize;
+fn lease_size(rate: Rate, shards: usize, wanted: usize, sendable: usize) -> usize {
+    let half_second = (rate.per_second() / 2.0 / shards.max(1) as f64).min(MAX_PAGE as f64) as usize;
     half_second.clamp(wanted, sendable.max(wanted))
 }
 
@@ -83,22 +100,25 @@ mod tests {
 
     #[test]
     fn half_a_second_is_reserved_but_never_more_than_entries_wait() {
-        for (per_second, wanted, sendable, slots) in [
-            (100.0, 10, 500, 50),
-            (100.0, 10, 30, 30),
-            (10.0, 10, 500, 10),
-            (100_000.0, 50, 5_000, 1_000),
-            (0.5, 1, 1, 1),
-            (100.0, 10, 5, 10),
+        for (per_second, shards, wanted, sendable, slots) in [
+            (100.0, 1, 10, 500, 50),
+            (100.0, 1, 10, 30, 30),
+            (10.0, 1, 10, 500, 10),
+            (100_000.0, 1, 50, 5_000, 1_000),
+            (0.5, 1, 1, 1, 1),
+            (100.0, 1, 10, 5, 10),
+            (5_000.0, 8, 50, 5_000, 312),
+            (100.0, 8, 10, 500, 10),
+            (100.0, 0, 10, 500, 50),
         ] {
-            let size = lease_size(rate(per_second), wanted, sendable);
-            assert_eq!(size, slots, "{per_second} {wanted} {sendable}");
+            let size = lease_size(rate(per_second), shards, wanted, sendable);
+            assert_eq!(size, slots, "{per_second} {shards} {wanted} {sendable}");
         }
     }
 
     #[test]
     fn the_next_slots_are_reserved_before_the_current_ones_run_out() {
-        let mut leases = Leases::default();
+        let mut leases = Leases::new(1);
         assert_eq!(leases.take(10), None);
         leases.go_on_with(lease(1_000, 25));
         assert_eq!(leases.take(10), Some(1_000));
@@ -113,11 +133,11 @@ mod tests {
 
     #[test]
     fn slots_that_do_not_suffice_for_a_call_are_let_go() {
-        let mut leases = Leases::default();
+        let mut leases = Leases::new(1);
         leases.go_on_with(lease(1_000, 5));
         leases.put_by(lease(2_000, 5));
         assert_eq!(leases.take(10), None);
-        assert_eq!(leases, Leases::default());
+        assert_eq!(leases, Leases::new(1));
         leases.go_on_with(None);
         assert_eq!(leases.take(10), None, "the first slot is too late");
     }

@@ -21,7 +21,8 @@ use store::{Store, StoreError};
 
 use crate::{App, unavailable};
 
-/// The most entries that a count reads, over all shards, while that is [`LEAST_OF_SHARD`] of each.
+/// The most entries that a count reads, over all shards, while that is [`LEAST_OF_SHARD`] of each; and once more at most
+/// where some shards are much longer than others.
 const MOST_READ: usize = 1_000;
 /// Of each shard, so many entries are read in any case: a query that meets its limit cannot say
 /// that there are no more, so with one of each no number would be exact.
@@ -81,11 +82,29 @@ pub(crate) async fn waiting(app: &App, product: &ProductId, shards: ShardCount) 
         return Ok(kept);
     }
     app.shards.keep(product, shards);
-    let counting = Counting::AtMost(most_in_a_shard(shards));
-    let counts = shards.all().map(|shard| count(&app.store, product, shard, counting));
-    let count = Count::sum(try_join_all(counts).await?);
+    let most = most_in_a_shard(shards);
+    let counts = shards.all().map(|shard| count(&app.store, product, shard, Counting::AtMost(most)));
+    let counts = try_join_all(counts).await?;
+    // A list that has just become long has most of its entries in its first shard, and reads little of the others.
+    let further = further(&counts);
+    let recounts = shards.all().zip(counts).map(|(shard, counted)| async move {
+        if counted.exact || further == 0 {
+            return Ok(counted);
+        }
+        let again = count(&app.store, product, shard, Counting::AtMost(most + further)).await?;
+        Ok(Count { read: counted.read + again.read, ..again })
+    });
+    let count = Count::sum(try_join_all(recounts).await?);
     app.counts.keep(product, count, now_ms);
     Ok(count)
+}
+
+/// How many more entries may be read of each shard that met its limit: what the others have left of [`MOST_READ`].
+fn further(counts: &[Count]) -> i32 {
+    let read = usize::try_from(counts.iter().map(|count| count.read).sum::<u64>()).unwrap_or(usize::MAX);
+    let limited = counts.iter().filter(|count| !count.exact).count();
+    let left = MOST_READ.saturating_sub(read).checked_div(limited).unwrap_or_default();
+    i32::try_from(left).unwrap_or(i32::MAX)
 }
 
 /// The most entries that are read of each shard.
@@ -134,6 +153,21 @@ mod tests {
     fn a_count_reads_a_bounded_number_of_entries_however_many_shards_there_are() {
         for (shards, most) in [(1, 1_000), (8, 125), (250, 4), (1_024, 4)] {
             assert_eq!(most_in_a_shard(ShardCount::new(shards).unwrap()), most, "{shards}");
+        }
+    }
+
+    #[test]
+    fn what_short_shards_leave_is_read_of_the_long_ones() {
+        let (full, rest) = (Count { read: 125, ..long(0) }, |read| Count { number: read, exact: true, read });
+        for (counts, left) in [
+            (vec![full; 8], 0),
+            (vec![full, rest(6), rest(4), rest(0), rest(0), rest(0), rest(0), rest(0)], 865),
+            (vec![full, full, rest(50), rest(0), rest(0), rest(0), rest(0), rest(0)], 350),
+            (vec![rest(9), rest(0)], 0),
+            (vec![long(1_000)], 0),
+            (vec![long(4); 300], 0),
+        ] {
+            assert_eq!(further(&counts), left, "{counts:?}");
         }
     }
 

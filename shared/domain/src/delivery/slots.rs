@@ -81,7 +81,9 @@ impl Leases {
 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "at most 1000 counts")]
 fn lease_size(rate: Rate, shards: usize, wanted: usize, sendable: usize) -> usize {
     let half_second = (rate.per_second() / 2.0 / shards.max(1) as f64).min(MAX_PAGE as f64) as usize;
-    half_second.clamp(wanted, sendable.max(wanted))
+    // Whole calls: what is left of a lease and does not suffice for one is let go.
+    let whole_calls = half_second - half_second.checked_rem(wanted).unwrap_or_default();
+    whole_calls.clamp(wanted, sendable.max(wanted))
 }
 
 #[cfg(test)]
@@ -107,7 +109,10 @@ mod tests {
             (100_000.0, 1, 50, 5_000, 1_000),
             (0.5, 1, 1, 1, 1),
             (100.0, 1, 10, 5, 10),
-            (5_000.0, 8, 50, 5_000, 312),
+            (5_000.0, 8, 50, 5_000, 300),
+            (2_000.0, 8, 50, 5_000, 100),
+            (2_000.0, 8, 50, 70, 70),
+            (100.0, 1, 0, 0, 0),
             (100.0, 8, 10, 500, 10),
             (100.0, 0, 10, 500, 50),
         ] {

@@ -26,6 +26,8 @@ const CALL: u64 = MAX_CALL as u64;
 const SES_TAKES_MS: u64 = 150;
 /// How often it is looked whether a delivery is under way.
 const LOOK: Duration = Duration::from_millis(5);
+/// How often the sweep comes while killing at random; on AWS it is every five minutes.
+const SWEEP: Duration = Duration::from_secs(10);
 /// Subscribers of each restock that is killed at a point: three calls.
 const CROWD: usize = 120;
 /// Restocks under way at a time while killing at random, and the subscribers of each.
@@ -85,7 +87,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
          was killed twice, who are written down, and only subscribers of a call in doubt get two emails; with skip no subscriber \
          gets two and only those of a call in doubt, which are written down, get none; never more than 50 in doubt for each \
          kill and shard. Kills at random come only while SES has a call that it has not answered; some leave a call in doubt, \
-         or else nothing was shown.",
+         or else nothing was shown. Meanwhile the sweep of unfinished fan-outs comes every ten seconds.",
     );
     let mut lines = Vec::new();
     for mode in ["resend", "skip"] {
@@ -279,6 +281,13 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
             over.set(true);
             anyhow::Ok(())
         };
+        // A worker that dies between the ticket of what is left and its publication leaves it to the sweep.
+        let told = async {
+            tokio::select! {
+                told = told => told,
+                () = sweeps(&lab) => Ok(()),
+            }
+        };
         let trouble = async {
             let mut extra = Vec::new();
             // Half a minute of it; then they are let finish.
@@ -348,6 +357,14 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
     ]);
     lab.stop().await;
     Ok(())
+}
+
+/// Sweeps for as long as it is polled.
+async fn sweeps(lab: &Lab) {
+    loop {
+        tokio::time::sleep(SWEEP).await;
+        lab.sweep().await;
+    }
 }
 
 /// Some products that come back at the same time, the first of them with this number.

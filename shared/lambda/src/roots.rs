@@ -11,8 +11,8 @@ const AMAZON: &str = include_str!("amazon-roots.pem");
 /// Names by which an environment says that a service is another one, or that other certificates are to be trusted.
 const OTHERS: [&str; 4] = ["AWS_ENDPOINT_URL", "SSL_CERT_FILE", "SSL_CERT_DIR", "HTTPS_PROXY"];
 
-/// Whether an environment of these names, in this region, speaks to AWS's own endpoints alone. China's and the isolated
-/// partitions have authorities of their own.
+/// Whether an environment of these names, in this region, speaks to AWS's own endpoints alone. What signs the endpoints
+/// of China's and the isolated partitions was not found in AWS's documents: there the machine's bundle is trusted, as before.
 fn is_amazon_alone(names: impl IntoIterator<Item = String>, region: &str) -> bool {
     let other = |name: String| {
         let name = name.to_ascii_uppercase();

@@ -9,23 +9,19 @@ use domain::mail::Shop;
 use domain::setting::{BadSettings, Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
 use kafka::{DELIVERY_MS, KafkaConfig};
-use lambda::settings::{TABLE_NAME, UNSUBSCRIBE_KEY};
+use lambda::settings::{SENDER, SES_CONFIGURATION_SET, SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY};
 
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
     "10000",
     "how long Kafka may take to confirm a record, 1 to 900000 ms; less than the function's time-out",
 );
-const SENDER: Setting = Setting::required("SENDER", "the From address of emails, verified with SES");
-const SHOP_NAME: Setting = Setting::required("SHOP_NAME", "the shop's name in emails");
 const PRODUCT_URL: Setting = Setting::required(
     "PRODUCT_URL",
     "the link to a product's page where an update brings none; `{productId}` stands for the id",
 );
 const UNSUBSCRIBE_URL: Setting =
     Setting::required("UNSUBSCRIBE_URL", "the unsubscribe link; `{token}` stands for the token");
-const SES_CONFIGURATION_SET: Setting =
-    Setting::optional("SES_CONFIGURATION_SET", "none", "the SES configuration set");
 const SEND_RATE: Setting = Setting::optional(
     "SEND_RATE",
     "the account's own, from `GetAccount`",

@@ -16,8 +16,6 @@ use aws_sdk_sesv2::types::{
 };
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use base64::Engine;
-use base64::engine::general_purpose::STANDARD;
 use domain::Position;
 use domain::budget::Rate;
 use domain::delivery::{Announced, CALL_TIMEOUT, CallOutcome, Refusal};
@@ -81,7 +79,7 @@ impl Mailer {
             .build();
         Self {
             client: Client::from_conf(ses),
-            sender: sender(&config.shop.name, config.sender.reveal()),
+            sender: mail::from_header(&config.shop.name, &config.sender),
             configuration_set: config.configuration_set.clone(),
             shop: config.shop.clone(),
             key: config.key.clone(),
@@ -246,27 +244,6 @@ fn json(values: &serde_json::Map<String, serde_json::Value>) -> String {
     serde_json::to_string(values).expect("JSON values are JSON")
 }
 
-/// The From header: the shop's name and the address. A name that is not plain words is written in encoded words
-/// (RFC 2047), which SES asks for.
-fn sender(name: &str, address: &str) -> String {
-    if name.chars().all(|c| c.is_ascii_alphanumeric() || c == ' ') {
-        return format!("{name} <{address}>");
-    }
-    let mut words = vec![String::new()];
-    for c in name.chars() {
-        match words.last_mut() {
-            Some(word) if word.len() + c.len_utf8() <= ENCODED_WORD_BYTES => word.push(c),
-            _ => words.push(c.to_string()),
-        }
-    }
-    let words: Vec<String> =
-        words.iter().map(|word| format!("=?UTF-8?B?{}?=", STANDARD.encode(word))).collect();
-    format!("{} <{address}>", words.join(" "))
-}
-
-/// What fits into an encoded word: at most 75 characters (RFC 2047, section 2), 12 of them its frame, in base 64.
-const ENCODED_WORD_BYTES: usize = 45;
-
 /// A message tag; SES takes letters, digits, `_` and `-` in its value.
 fn tag(name: &str, value: &str) -> Result<MessageTag, aws_sdk_sesv2::error::BuildError> {
     let fits = |c: char| if c.is_ascii_alphanumeric() || c == '-' { c } else { '_' };
@@ -276,21 +253,6 @@ fn tag(name: &str, value: &str) -> Result<MessageTag, aws_sdk_sesv2::error::Buil
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn mails_come_in_the_shops_name_whatever_its_letters() {
-        assert_eq!(sender("Corner Shop", "a@example.com"), "Corner Shop <a@example.com>");
-        assert_eq!(sender("Käse & Co", "a@example.com"), "=?UTF-8?B?S8Okc2UgJiBDbw==?= <a@example.com>");
-        let long = "Käsekaufhaus für große und kleine Mäuse in Köln und Düsseldorf";
-        let header = sender(long, "a@example.com");
-        let words: Vec<&str> = header.split(' ').take_while(|word| word.starts_with("=?")).collect();
-        assert!(words.len() > 1 && words.iter().all(|word| word.len() <= 75), "{header}");
-        let decoded = words.iter().map(|word| {
-            let text = word.trim_start_matches("=?UTF-8?B?").trim_end_matches("?=");
-            String::from_utf8(STANDARD.decode(text).unwrap_or_default()).unwrap_or_default()
-        });
-        assert_eq!(decoded.collect::<String>(), long);
-    }
 
     #[test]
     fn connections_are_tried_after_twenty_seconds_of_silence_and_not_before_the_first_call() {

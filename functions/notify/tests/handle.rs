@@ -8,7 +8,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::record::Record;
 use domain::stock::StockUpdate;
-use domain::{Address, Locale, Position, ProductId, RestockId, Shard, Subscriber};
+use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard};
 use jiff::Timestamp;
 use notify_me_notify::{App, Config, handle};
 use serde_json::{Value, json};
@@ -93,28 +93,29 @@ async fn an_update_whose_planning_fails_is_written_down() {
     handle(&app, event(0, "r-1", 5, 10), until).await.unwrap();
     assert!(unplanned(&store).await.is_empty());
     // In stock and planned: what waits goes to the topic, and Kafka is away.
-    let (subscriber, position) = (Subscriber::from_key("a:one@example.com"), Position::new(1, 0));
+    let (subscriber, position) = (PersonId::from_bytes([1; 16]), Position::new(1, 0));
     let ttl = Timestamp::now().as_second() + 900;
     let subscription = Subscription {
         position,
         shard: Shard(0),
         created_at: Timestamp::now(),
         channel: "email".to_owned(),
-        consent: "asked".to_owned(),
+        confirmed_at: None,
         locale: Locale::default(),
         user_id: None,
         by: None,
+        pending: None,
         ttl,
     };
     let entry = Entry {
-        subscriber: subscriber.as_key().to_owned(),
+        subscriber,
         address: Address::parse("one@example.com").unwrap(),
         locale: Locale::default(),
         name: None,
         moved: false,
         ttl,
     };
-    let inserted = store.subscriptions().insert(&subscriber, &product, &subscription, &entry).await;
+    let inserted = store.subscriptions().insert(subscriber, &product, &subscription, &entry).await;
     assert!(inserted.unwrap().is_applied());
     for (offset, restock, stands) in [(1, "r-2", 1), (3, "r-4", 3), (2, "r-3", 3)] {
         let failed = handle(&app, event(offset, restock, 9, 20 + offset), until).await;

@@ -72,8 +72,8 @@ async fn leave(store: &Store, ticket: &Ticket) -> Result<(), StoreError> {
         let waitlist = store.waitlist(&ticket.product, ticket.shard);
         let Some(subscriber) = waitlist.subscriber(ticket.position).await? else { return Ok(()) };
         // It may have been asked for again since the email, and stand elsewhere.
-        let subscription = store.subscriptions().find(&subscriber, &ticket.product).await?;
-        let found = subscription.as_ref().map(|subscription| (&subscriber, subscription));
+        let subscription = store.subscriptions().find(subscriber, &ticket.product).await?;
+        let found = subscription.as_ref().map(|subscription| (subscriber, subscription));
         if store.subscriptions().leave(&ticket.product, mailed, found).await?.is_applied() {
             return Ok(());
         }

@@ -1,19 +1,24 @@
 //! The function `subscribe`: a shopper's way in and out of a product's waitlist, over HTTP
 //! (API Gateway HTTP API, payload format 2.0).
 
+use aws_config::SdkConfig;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::setting::{Setting, Settings};
+use domain::setting::{Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
-use domain::{ProductId, ShardCount};
+use domain::{Address, PersonKey, ProductId, ShardCount};
 use http::{Method, StatusCode};
 use lambda::http::{Problem, json, json_body, without_body};
-use lambda::settings::{BODY_BYTES, MAX_BODY_BYTES, TABLE_NAME, UNSUBSCRIBE_KEY};
+use lambda::settings::{
+    ALERTS_URL, BODY_BYTES, MAX_BODY_BYTES, PERSON_KEY, SENDER, SES_CONFIGURATION_SET, SHOP_ADDRESS,
+    SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY,
+};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::json;
 use store::{Store, StoreError};
 
 mod count;
 mod leave;
+mod mailer;
 mod product;
 mod request;
 mod route;
@@ -29,6 +34,10 @@ const SHARDS: Setting = Setting::with_default(
     "shards of a waitlist that has become long, 1 to 1024; one that is short has one. It may be changed at any time: a list \
      never gets fewer",
 );
+const CONFIRM_URL: Setting = Setting::required(
+    "CONFIRM_URL",
+    "the link under which a person confirms an ask; `{token}` stands for the token",
+);
 const UNIFORM_STATUS: Setting = Setting::with_default(
     "UNIFORM_STATUS",
     "false",
@@ -38,15 +47,35 @@ const WAIT_DAYS: Setting =
     Setting::with_default("WAIT_DAYS", "400", "the longest that a subscriber waits, in days, 1 to 36500");
 
 /// Every setting of this function, beside those of logging.
-pub const SETTINGS: &[Setting] =
-    &[TABLE_NAME, SHARDS, UNSUBSCRIBE_KEY, UNIFORM_STATUS, MAX_BODY_BYTES, WAIT_DAYS];
+pub const SETTINGS: &[Setting] = &[
+    TABLE_NAME,
+    SHARDS,
+    PERSON_KEY,
+    UNSUBSCRIBE_KEY,
+    SENDER,
+    SHOP_NAME,
+    SHOP_ADDRESS,
+    SES_CONFIGURATION_SET,
+    CONFIRM_URL,
+    ALERTS_URL,
+    UNIFORM_STATUS,
+    MAX_BODY_BYTES,
+    WAIT_DAYS,
+];
 
 /// The settings, from the environment: [`SETTINGS`].
 #[derive(Debug, Clone)]
 pub struct Config {
     table: String,
     shards: ShardCount,
+    person_key: PersonKey,
     key: Key,
+    sender: Address,
+    shop_name: String,
+    shop_address: Option<String>,
+    configuration_set: Option<String>,
+    confirm_url: String,
+    alerts_url: String,
     uniform_status: bool,
     max_body: usize,
     wait_days: u32,
@@ -58,7 +87,14 @@ impl Config {
         let mut settings = Settings::new(lookup);
         let table = settings.or(&TABLE_NAME);
         let shards = settings.or(&SHARDS);
+        let person_key = settings.required(PERSON_KEY.name);
         let key = settings.required(UNSUBSCRIBE_KEY.name);
+        let sender = settings.required(SENDER.name);
+        let shop_name = settings.required(SHOP_NAME.name);
+        let shop_address = settings.optional(SHOP_ADDRESS.name);
+        let configuration_set = settings.optional(SES_CONFIGURATION_SET.name);
+        let confirm_url = settings.required_by(CONFIRM_URL.name, |text| url_pattern(text, "{token}"));
+        let alerts_url = settings.required_by(ALERTS_URL.name, |text| url_pattern(text, "{token}"));
         let uniform_status = settings.or(&UNIFORM_STATUS);
         let max_body = settings.whole_number(&MAX_BODY_BYTES, BODY_BYTES);
         let wait_days = settings.whole_number(&WAIT_DAYS, 1..=36_500);
@@ -66,7 +102,14 @@ impl Config {
             Some(Self {
                 table: table?,
                 shards: shards?,
+                person_key: person_key?,
                 key: key?,
+                sender: sender?,
+                shop_name: shop_name?,
+                shop_address,
+                configuration_set,
+                confirm_url: confirm_url?,
+                alerts_url: alerts_url?,
                 uniform_status: uniform_status?,
                 max_body: usize::try_from(max_body?).ok()?,
                 wait_days: u32::try_from(wait_days?).ok()?,
@@ -80,14 +123,23 @@ impl Config {
 pub struct App {
     config: Config,
     store: Store,
+    mailer: mailer::Mailer,
     counts: count::Counts,
     shards: shards::KnownShards,
 }
 
 impl App {
-    /// The function with these settings, on this table.
-    pub fn new(config: Config, store: Store) -> Self {
-        Self { config, store, counts: count::Counts::default(), shards: shards::KnownShards::default() }
+    /// The function with these settings, on this table; `aws` is SES's. Nothing is connected yet.
+    pub fn new(config: Config, aws: &SdkConfig, store: Store) -> Self {
+        let mailer =
+            mailer::Mailer::new(aws, &config.shop_name, &config.sender, config.configuration_set.clone());
+        Self {
+            config,
+            store,
+            mailer,
+            counts: count::Counts::default(),
+            shards: shards::KnownShards::default(),
+        }
     }
 }
 
@@ -95,8 +147,9 @@ impl App {
 pub async fn run() -> Result<(), Error> {
     lambda::logs::init();
     let config = Config::read(&|name| std::env::var(name).ok())?;
-    let store = Store::new(&lambda::aws::config().await, config.table.clone());
-    let app = &App::new(config, store);
+    let aws = lambda::aws::config().await;
+    let store = Store::new(&aws, config.table.clone());
+    let app = &App::new(config, &aws, store);
     lambda_runtime::run(service_fn(move |event: LambdaEvent<ApiGatewayV2httpRequest>| async move {
         Ok::<_, Error>(handle(app, &event.payload).await)
     }))

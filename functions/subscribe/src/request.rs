@@ -7,12 +7,11 @@ use domain::fields::Fields;
 use domain::id::ACCEPTED_ID;
 use domain::locale::ACCEPTED_LOCALE;
 use domain::name::{self, ACCEPTED_NAME};
-use domain::{Address, Invalid, Locale, Subscriber, UserId};
+use domain::{Address, Invalid, Locale, UserId};
 use serde::Serialize;
 use serde_json::Value;
 
 pub(crate) struct Wish {
-    pub(crate) subscriber: Subscriber,
     pub(crate) address: Address,
     pub(crate) user: Option<UserId>,
     pub(crate) locale: Locale,
@@ -36,14 +35,7 @@ impl Wish {
         let user = understood(&mut ignored, user(&fields));
         let locale = understood(&mut ignored, locale(&fields));
         let name = understood(&mut ignored, name(&fields));
-        Ok(Self {
-            subscriber: Subscriber::of(&address),
-            address,
-            user,
-            locale: locale.unwrap_or_default(),
-            name,
-            ignored,
-        })
+        Ok(Self { address, user, locale: locale.unwrap_or_default(), name, ignored })
     }
 }
 
@@ -89,7 +81,7 @@ mod tests {
     fn a_person_is_their_address_whatever_user_id_is_written_beside_it() {
         let guest = with("name", &json!("Jo"));
         let user = with("userId", &json!("user-1"));
-        assert_eq!(guest.subscriber, user.subscriber);
+        assert_eq!(guest.address.reveal(), user.address.reveal());
         assert_eq!(user.user.unwrap().as_str(), "user-1");
         assert_eq!(with("userId", &json!(42)).user.unwrap().as_str(), "42");
     }

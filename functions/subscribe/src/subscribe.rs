@@ -4,7 +4,7 @@
 use domain::subscribing::{
     self, Found, Insertion, LONG, Outcome as Ended, Step, Subscribed, Subscribing, Write,
 };
-use domain::{Position, ProductId, Shard, ShardCount, SubscriberHash};
+use domain::{PersonId, Position, ProductId, Shard, ShardCount, SubscriberHash};
 use lambda::{clock, entropy};
 use store::subscription::{Move, RequestId, Subscription};
 use store::waitlist::{Counting, Entry};
@@ -20,10 +20,10 @@ const SECONDS_PER_DAY: i64 = 86_400;
 /// # Errors
 /// When the table fails, or too many requests of one subscriber are in each other's way.
 pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Result<Subscribed, StoreError> {
-    let (store, subscriber) = (&app.store, &wish.subscriber);
+    let (store, subscriber) = (&app.store, app.config.person_key.person(&wish.address));
     let (hash, counts) = (SubscriberHash::of(subscriber), subscribing::counts(entropy::random()));
     let mut subscribing = Subscribing::new(hash, app.shards.of(product), app.config.shards, counts);
-    let (by, new) = (RequestId::new(entropy::random()), new_entry(app, wish));
+    let (by, new) = (RequestId::new(entropy::random()), new_entry(app, subscriber, wish));
     // The entry of an earlier request, which a move takes along.
     let mut found = None;
     loop {
@@ -137,9 +137,9 @@ fn unless_in_the_way(outcome: Result<Outcome, StoreError>) -> Result<Outcome, St
     }
 }
 
-fn new_entry(app: &App, wish: &Wish) -> Entry {
+fn new_entry(app: &App, subscriber: PersonId, wish: &Wish) -> Entry {
     Entry {
-        subscriber: wish.subscriber.as_key().to_owned(),
+        subscriber,
         address: wish.address.clone(),
         locale: wish.locale.clone(),
         name: wish.name.clone(),
@@ -161,10 +161,11 @@ fn new_subscription(
         shard,
         created_at: clock::now(),
         channel: "email".to_owned(),
-        consent: "asked for one mail per restock of this product".to_owned(),
+        confirmed_at: None,
         locale: wish.locale.clone(),
         user_id: wish.user.clone(),
         by: Some(by.clone()),
+        pending: None,
         ttl: entry.ttl,
     }
 }

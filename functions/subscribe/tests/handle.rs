@@ -5,7 +5,7 @@
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::encodings::Body;
 use domain::unsubscribe::{Key, Ticket};
-use domain::{Address, ProductId, Subscriber};
+use domain::{Address, PersonKey, ProductId};
 use notify_me_subscribe::{App, Config, handle};
 use serde_json::{Value, json};
 use store::{Store, test_util};
@@ -15,8 +15,15 @@ const KEY: &str = "a secret of sixteen bytes or more";
 async fn app() -> (App, Store) {
     let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
     let store = test_util::store(&aws).await.unwrap();
-    let config = Config::read(&|name| (name == "UNSUBSCRIBE_KEY").then(|| KEY.to_owned())).unwrap();
-    (App::new(config, store.clone()), store)
+    let setting = |name: &str| match name {
+        "UNSUBSCRIBE_KEY" | "PERSON_KEY" => Some(KEY),
+        "SENDER" => Some("shop@example.com"),
+        "SHOP_NAME" => Some("Shop"),
+        "CONFIRM_URL" | "ALERTS_URL" => Some("https://shop.example/{token}"),
+        _ => None,
+    };
+    let config = Config::read(&|name| setting(name).map(str::to_owned)).unwrap();
+    (App::new(config, &aws, store.clone()), store)
 }
 
 fn request(route: &str, parameters: &Value, body: &str) -> ApiGatewayV2httpRequest {
@@ -51,8 +58,8 @@ async fn a_shopper_subscribes_once_is_counted_and_leaves_by_the_link_of_an_email
     assert_eq!(waiting().await, 1);
 
     let product = ProductId::parse("iphone15").unwrap();
-    let subscriber = Subscriber::of(&Address::parse("jo@example.com").unwrap());
-    let found = store.subscriptions().find(&subscriber, &product).await.unwrap().unwrap();
+    let subscriber = PersonKey::new(KEY).unwrap().person(&Address::parse("jo@example.com").unwrap());
+    let found = store.subscriptions().find(subscriber, &product).await.unwrap().unwrap();
     let ticket = Ticket { product, shard: found.shard, position: found.position };
     let token = json!({ "token": ticket.sign(&Key::new(KEY).unwrap()) });
     let (status, page) = answer(&app, &request("GET /unsubscribe/{token}", &token, "")).await;

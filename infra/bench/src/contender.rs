@@ -26,12 +26,15 @@ const TIMEOUT: Duration = Duration::from_secs(840);
 const START_LIMIT: Duration = Duration::from_secs(60);
 
 /// The settings that all share.
-const SHOP: [(&str, &str); 5] = [
+const SHOP: [(&str, &str); 8] = [
     ("SENDER", "shop@example.com"),
     ("SHOP_NAME", "Notify Me"),
     ("PRODUCT_URL", "https://shop.example/products/{productId}"),
     ("UNSUBSCRIBE_URL", "https://shop.example/unsubscribe/{token}"),
     ("UNSUBSCRIBE_KEY", "a key for benchmarks and nothing else"),
+    ("CONFIRM_URL", "https://shop.example/confirm/{token}"),
+    ("ALERTS_URL", "https://shop.example/alerts/{token}"),
+    ("PERSON_KEY", "another key for benchmarks and nothing else"),
 ];
 
 /// As tutorials show it, or as an expert would write it.

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::job::Job;
-use domain::{Address, Locale, Position, ProductId, RestockId, Shard, ShardCount};
+use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
 use lambda::clock;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -169,7 +169,7 @@ fn our_entry(product: &ProductId, shards: ShardCount, person: usize, address: &s
     let asked = clock::now_ms() - 60_000 + person as u64 / 1_000;
     let entry = Entry {
         moved: false,
-        subscriber: address.to_owned(),
+        subscriber: PersonId::from_bytes((person as u128).to_be_bytes()),
         address: Address::parse(address).map_err(|_| anyhow::anyhow!("not an address"))?,
         locale: Locale::default(),
         name: name(person),

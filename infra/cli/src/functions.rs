@@ -30,6 +30,8 @@ pub(crate) struct Wiring {
     pub(crate) table: String,
     /// Signs the unsubscribe links.
     pub(crate) unsubscribe_key: String,
+    /// Turns addresses into the hashes that keys hold.
+    pub(crate) person_key: String,
 }
 
 impl Wiring {
@@ -75,17 +77,21 @@ pub(crate) fn table(
         ]
     };
     let key = || ("UNSUBSCRIBE_KEY", wiring.unsubscribe_key.clone());
+    let shop = || [("SENDER", "shop@example.com".to_owned()), ("SHOP_NAME", "Notify Me".to_owned())];
+    let link = |name, path| (name, format!("{}/{path}/{{token}}", wiring.api));
+    let mut people = vec![key(), ("PERSON_KEY", wiring.person_key.clone())];
+    people.extend(shop());
+    people.extend([link("CONFIRM_URL", "confirm"), link("ALERTS_URL", "alerts")]);
     let mut deliver = kafka();
+    deliver.extend(shop());
     deliver.extend([
         key(),
-        ("SENDER", "shop@example.com".to_owned()),
-        ("SHOP_NAME", "Notify Me".to_owned()),
         ("PRODUCT_URL", format!("{}/#product-{{productId}}", wiring.api)),
         ("REPORT_BATCH_ITEM_FAILURES", "true".to_owned()),
-        ("UNSUBSCRIBE_URL", format!("{}/unsubscribe/{{token}}", wiring.api)),
+        link("UNSUBSCRIBE_URL", "unsubscribe"),
     ]);
     vec![
-        function(SUBSCRIBE, 10, 8, vec![key()]),
+        function(SUBSCRIBE, 10, 8, people),
         function(RESTOCK, 15, 4, kafka()),
         function(NOTIFY, 60, 16, deliver),
     ]
@@ -144,6 +150,7 @@ mod tests {
             region: "eu-west-1".to_owned(),
             table: "t".to_owned(),
             unsubscribe_key: "k".to_owned(),
+            person_key: "p".to_owned(),
         }
     }
 
@@ -172,10 +179,19 @@ mod tests {
                 .get(name)
                 .is_some_and(|value| value == "7")
         };
-        for name in ["SHARDS", "WAIT_DAYS", "SLICE_SECONDS", "SLICE_MAILS", "SWEEP_AFTER_SECONDS", "SENDER"] {
+        for name in [
+            "SLICE_SECONDS",
+            "SLICE_MAILS",
+            "SWEEP_AFTER_SECONDS",
+            "SENDER",
+            "UNSUBSCRIBE_KEY",
+            "UNSUBSCRIBE_URL",
+        ] {
             assert!(handed_on(name), "{name}");
         }
-        for name in ["TABLE_NAME", "KAFKA_BOOTSTRAP_SERVERS", "UNSUBSCRIBE_URL", "KAFKA_PASSWORD", "OTHER"] {
+        for name in
+            ["TABLE_NAME", "KAFKA_BOOTSTRAP_SERVERS", "REPORT_BATCH_ITEM_FAILURES", "KAFKA_PASSWORD", "OTHER"]
+        {
             assert!(!handed_on(name), "{name}");
         }
     }

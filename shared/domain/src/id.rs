@@ -128,6 +128,11 @@ macro_rules! id {
             pub fn key_part(&self) -> Cow<'_, str> {
                 key_part(&self.0)
             }
+
+            /// Reads what [`key_part`](Self::key_part) gave; `None` where it gave no such text.
+            pub fn from_key_part(part: &str) -> Option<Self> {
+                Self::parse(&part.replace("%23", "#").replace("%25", "%")).ok()
+            }
         }
 
         impl TryFrom<String> for $name {

@@ -7,9 +7,14 @@ use serde_json::{Map, Value};
 use crate::stock::ProductInfo;
 use crate::{Locale, ProductId};
 
+mod letter;
+mod sender;
 #[cfg(test)]
 mod tests;
 mod words;
+
+pub use letter::{Content, Letter};
+pub use sender::from_header;
 
 const SUBJECT: &str = "{{subject}}";
 /// The plain text part, with `%price%` for what only some emails have.

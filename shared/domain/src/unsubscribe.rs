@@ -11,9 +11,21 @@ use sha2::Sha256;
 
 use crate::{Position, ProductId, Shard};
 
-/// The key that signs tokens, made ready once. It never shows.
+/// The key that signs tokens, made ready once for each purpose. It never shows.
 #[derive(Clone)]
-pub struct Key(Hmac<Sha256>);
+pub struct Key {
+    unsubscribe: Hmac<Sha256>,
+    confirm: Hmac<Sha256>,
+    manage: Hmac<Sha256>,
+}
+
+/// What a token is for: one of one purpose is none of another.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Purpose {
+    Unsubscribe,
+    Confirm,
+    Manage,
+}
 
 impl Key {
     /// The least length of a key, in bytes.
@@ -24,10 +36,28 @@ impl Key {
         if secret.len() < Self::MIN_BYTES {
             return None;
         }
-        #[expect(clippy::expect_used, reason = "RFC 2104 takes a key of any length")]
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
-        mac.update(b"notify-me unsubscribe\0");
-        Some(Self(mac))
+        let purpose = |name: &[u8]| {
+            #[expect(clippy::expect_used, reason = "RFC 2104 takes a key of any length")]
+            let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).expect("a key of any length");
+            mac.update(name);
+            mac
+        };
+        Some(Self {
+            unsubscribe: purpose(b"notify-me unsubscribe\0"),
+            confirm: purpose(b"notify-me confirm\0"),
+            manage: purpose(b"notify-me manage\0"),
+        })
+    }
+
+    /// The proof of a token's bytes.
+    pub(crate) fn mac(&self, purpose: Purpose, bytes: &[u8]) -> Hmac<Sha256> {
+        let mut mac = match purpose {
+            Purpose::Unsubscribe => self.unsubscribe.clone(),
+            Purpose::Confirm => self.confirm.clone(),
+            Purpose::Manage => self.manage.clone(),
+        };
+        mac.update(bytes);
+        mac
     }
 }
 
@@ -67,7 +97,7 @@ impl Ticket {
         bytes.extend(self.shard.0.to_be_bytes());
         bytes.extend(self.position.to_bytes());
         bytes.extend(self.product.as_str().as_bytes());
-        let mac = mac(key, &bytes);
+        let mac = key.mac(Purpose::Unsubscribe, &bytes);
         bytes.extend(mac.finalize().into_bytes().into_iter().take(MAC_BYTES));
         URL_SAFE_NO_PAD.encode(bytes)
     }
@@ -79,7 +109,7 @@ impl Ticket {
         }
         let bytes = URL_SAFE_NO_PAD.decode(token).ok()?;
         let (body, proof) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
-        mac(key, body).verify_truncated_left(proof).ok()?;
+        key.mac(Purpose::Unsubscribe, body).verify_truncated_left(proof).ok()?;
         let (&version, rest) = body.split_first()?;
         let (shard, rest) = rest.split_first_chunk::<2>()?;
         let (position, product) = rest.split_first_chunk::<16>()?;
@@ -90,12 +120,6 @@ impl Ticket {
             position: Position::from_bytes(*position),
         })
     }
-}
-
-fn mac(key: &Key, bytes: &[u8]) -> Hmac<Sha256> {
-    let mut mac = key.0.clone();
-    mac.update(bytes);
-    mac
 }
 
 #[cfg(test)]

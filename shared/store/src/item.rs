@@ -87,6 +87,11 @@ pub(crate) fn to_item(
     Ok(item)
 }
 
+/// A record as the value of one attribute.
+pub(crate) fn value(record: &impl Serialize, kind: &'static str) -> Result<AttributeValue, StoreError> {
+    serde_dynamo::to_attribute_value(record).map_err(|_| StoreError::unwritable(kind))
+}
+
 /// Reads an item. An error names the kind and never shows the item.
 pub(crate) fn from_item<T: DeserializeOwned>(item: Item, kind: &'static str) -> Result<T, StoreError> {
     serde_dynamo::from_item(item).map_err(|_| StoreError::unreadable(kind))

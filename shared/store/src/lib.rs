@@ -4,7 +4,9 @@
 //!
 //! | item | pk | sk | module |
 //! |---|---|---|---|
-//! | subscription | `S#<subscriber>` | `P#<product>` | [`subscription`] |
+//! | subscription | `S#<person>` | `P#<product>` | [`subscription`] |
+//! | person | `S#<person>` | `PERSON` | [`person`] |
+//! | consent | `S#<person>` | `C#<ask>` | [`consent`] |
 //! | waitlist entry | `W#<product>#<shard>` | `E#<position>` | [`waitlist`] |
 //! | shard cursor | `W#<product>#<shard>` | `CURSOR` | [`cursor`] |
 //! | product | `P#<product>` | `STATE` | [`product`] |
@@ -32,6 +34,7 @@ use domain::{ProductId, Shard};
 
 mod batch;
 pub mod budget;
+pub mod consent;
 pub mod cursor;
 pub mod error;
 pub mod fanout;
@@ -39,6 +42,7 @@ mod item;
 pub mod json;
 pub mod name;
 pub mod outcome;
+pub mod person;
 pub mod product;
 mod request;
 pub mod schema;
@@ -55,9 +59,11 @@ pub use item::ItemKey;
 pub use outcome::Outcome;
 
 use budget::SendBudget;
+use consent::Consents;
 use cursor::Cursors;
 use fanout::FanOuts;
 use name::Names;
+use person::Persons;
 use product::Products;
 use subscription::Subscriptions;
 use summary::Summaries;
@@ -106,6 +112,16 @@ impl Store {
     /// The subscriptions, each with its waitlist entry.
     pub fn subscriptions(&self) -> Subscriptions<'_> {
         Subscriptions(self)
+    }
+
+    /// The persons.
+    pub fn persons(&self) -> Persons<'_> {
+        Persons(self)
+    }
+
+    /// The consents.
+    pub fn consents(&self) -> Consents<'_> {
+        Consents(self)
     }
 
     /// The unfinished fan-outs.

@@ -8,22 +8,23 @@ use aws_sdk_dynamodb::types::{
     Update,
 };
 use domain::subscribing::Looked;
-use domain::{Locale, Position, ProductId, Shard, Subscriber, UserId};
+use domain::{Address, Locale, PersonId, Position, ProductId, Shard, UserId};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::item::{Item, from_item, string, to_item};
-use crate::request::apply;
+use crate::item::{Item, SK, TTL, from_item, number, string, text, to_item};
+use crate::request::{Condition, Pages, apply};
 use crate::waitlist::{self, Entry, MOVED};
-use crate::{ItemKey, Outcome, Store, StoreError, product};
+use crate::{ItemKey, Outcome, Store, StoreError, person, product};
 
 const KIND: &str = "subscription";
 const POSITION: &str = "position";
 const BY: &str = "by";
+const PRODUCT: &str = "P#";
 
 /// The key of a subscriber's subscription to a product.
-pub fn key(subscriber: &Subscriber, product: &ProductId) -> ItemKey {
-    ItemKey::new(format!("S#{}", subscriber.as_key()), format!("P#{}", product.key_part()))
+pub fn key(subscriber: PersonId, product: &ProductId) -> ItemKey {
+    ItemKey::new(person::partition(subscriber), format!("{PRODUCT}{}", product.key_part()))
 }
 
 /// The identity of a request to subscribe: 128 random bits.
@@ -48,10 +49,11 @@ pub struct Subscription {
     pub shard: Shard,
     /// When the subscriber asked.
     pub created_at: Timestamp,
+    /// When the subscriber confirmed the ask, where they were asked to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Timestamp>,
     /// The channel of the notification.
     pub channel: String,
-    /// The subscriber's consent: to what, and by what.
-    pub consent: String,
     /// The language of the email.
     pub locale: Locale,
     /// The shop's id of the shopper, as the request had it. Any client can write one into a request,
@@ -62,8 +64,44 @@ pub struct Subscription {
     /// one that an earlier version wrote and no repeat has taken over since: no request moves it before one does.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by: Option<RequestId>,
-    /// When the table may forget it, in Unix seconds.
+    /// What its entry will hold, as long as the ask is not confirmed: until then there is no entry, and no fan-out knows of
+    /// it. Its position is that of the ask.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pending: Option<Pending>,
+    /// When the table may forget it, in Unix seconds: from then on it counts as gone.
     pub ttl: i64,
+}
+
+impl Subscription {
+    /// Whether its time is over.
+    pub fn is_expired(&self, now: Timestamp) -> bool {
+        self.ttl <= now.as_second()
+    }
+}
+
+/// What the entry of an ask will hold that is not confirmed yet.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Pending {
+    /// The address of the emails.
+    pub address: Address,
+    /// The name that they greet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+}
+
+/// The confirmation of an ask.
+#[derive(Debug, Clone, Copy)]
+pub struct Confirmation<'a> {
+    /// The position of the ask.
+    pub asked: Position,
+    /// The shard to take a place in.
+    pub shard: Shard,
+    /// The position to take.
+    pub position: Position,
+    /// The request that confirms it.
+    pub by: &'a RequestId,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A move of a subscription from one position of its shard to another.
@@ -92,7 +130,7 @@ impl Subscriptions<'_> {
     /// Every kind of [`StoreError`] but `Contended`.
     pub async fn find(
         self,
-        subscriber: &Subscriber,
+        subscriber: PersonId,
         product: &ProductId,
     ) -> Result<Option<Subscription>, StoreError> {
         self.0.get(&key(subscriber, product), KIND).await
@@ -106,7 +144,7 @@ impl Subscriptions<'_> {
     /// Every kind of [`StoreError`].
     pub async fn insert(
         self,
-        subscriber: &Subscriber,
+        subscriber: PersonId,
         product: &ProductId,
         subscription: &Subscription,
         entry: &Entry,
@@ -119,6 +157,114 @@ impl Subscriptions<'_> {
         })
     }
 
+    /// Writes an ask that is to be confirmed, without an entry, as long as there is no subscription, or one that points to
+    /// `seen` still. Refused, the subscription that stands there, or `None` where another transaction was in the way.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`].
+    pub async fn ask(
+        self,
+        subscriber: PersonId,
+        product: &ProductId,
+        seen: Option<Position>,
+        ask: &Subscription,
+    ) -> Result<Outcome<(), Option<Subscription>>, StoreError> {
+        let item = to_item(&key(subscriber, product), ask, KIND)?;
+        let condition = match seen {
+            None => Condition::absent(),
+            Some(seen) => {
+                Condition::new("#position = :seen").name("#position", POSITION).value(":seen", string(seen))
+            }
+        };
+        Ok(match self.0.put_if(item, condition).await? {
+            Outcome::Applied(()) => Outcome::Applied(()),
+            Outcome::Refused(found) => Outcome::Refused(found.map(|item| from_item(item, KIND)).transpose()?),
+        })
+    }
+
+    /// Makes an ask that is to be confirmed a subscription with its entry. Refused where the ask was confirmed, replaced or
+    /// ended already, or its time is over.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`].
+    pub async fn confirm(
+        self,
+        subscriber: PersonId,
+        product: &ProductId,
+        confirmation: Confirmation<'_>,
+        entry: &Entry,
+    ) -> Result<Outcome, StoreError> {
+        let Confirmation { asked, shard, position, by, at } = confirmation;
+        let put = self.put(to_item(&waitlist::key(product, shard, position), entry, waitlist::KIND)?);
+        let confirmed = Update::builder()
+            .table_name(&self.0.table)
+            .set_key(Some(key(subscriber, product).attributes()))
+            .update_expression(
+                "SET #position = :position, #shard = :shard, #by = :by, #confirmed = :at, #ttl = :ttl REMOVE #pending",
+            )
+            .condition_expression("#position = :asked AND attribute_exists(#pending) AND #ttl > :now")
+            .expression_attribute_names("#position", POSITION)
+            .expression_attribute_names("#shard", "shard")
+            .expression_attribute_names("#by", BY)
+            .expression_attribute_names("#confirmed", "confirmedAt")
+            .expression_attribute_names("#pending", "pending")
+            .expression_attribute_names("#ttl", TTL)
+            .expression_attribute_values(":asked", string(asked))
+            .expression_attribute_values(":position", string(position))
+            .expression_attribute_values(":shard", number(shard))
+            .expression_attribute_values(":by", string(&by.0))
+            .expression_attribute_values(":at", string(at))
+            .expression_attribute_values(":ttl", number(entry.ttl))
+            .expression_attribute_values(":now", number(at.as_second()))
+            .build()
+            .map_err(StoreError::built)?;
+        Ok(self
+            .transact(vec![TransactWriteItem::builder().update(confirmed).build(), built(put)?])
+            .await?
+            .plain())
+    }
+
+    /// Every subscription of a person that has not expired by `now`, strongly consistent, and how many cannot be read.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn all_of(
+        self,
+        subscriber: PersonId,
+        now: Timestamp,
+    ) -> Result<(Vec<(ProductId, Subscription)>, usize), StoreError> {
+        // `P#` to `P#` and the highest character: without the person's own item.
+        let range = (PRODUCT.to_owned(), format!("{PRODUCT}\u{10ffff}"));
+        let mut pages =
+            Pages::of(self.0.query(person::partition(subscriber), Some(range)).consistent_read(true));
+        let (mut found, mut unreadable) = (Vec::new(), 0);
+        while let Some(items) = pages.items().await? {
+            for item in items {
+                let product = text(&item, SK).and_then(|sk| sk.strip_prefix(PRODUCT));
+                let product = product.and_then(ProductId::from_key_part);
+                match product.map(|product| Ok((product, from_item::<Subscription>(item, KIND)?))) {
+                    Some(Ok((_, subscription))) if subscription.is_expired(now) => {}
+                    Some(Ok::<_, StoreError>(one)) => found.push(one),
+                    Some(Err(_)) | None => unreadable += 1,
+                }
+            }
+        }
+        Ok((found, unreadable))
+    }
+
+    /// Ends a subscription as it was found: deletes it and its entry. Refused where it points elsewhere by now.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`].
+    pub async fn end(
+        self,
+        subscriber: PersonId,
+        product: &ProductId,
+        found: &Subscription,
+    ) -> Result<Outcome, StoreError> {
+        self.leave(product, (found.shard, found.position), Some((subscriber, found))).await
+    }
+
     /// Writes a subscription and its entry over one that points to `old`, whose entry stays where it is: delivered, expired,
     /// or gone. Refused where the subscription points elsewhere by now, or has ended.
     ///
@@ -126,7 +272,7 @@ impl Subscriptions<'_> {
     /// Every kind of [`StoreError`].
     pub async fn replace(
         self,
-        subscriber: &Subscriber,
+        subscriber: PersonId,
         product: &ProductId,
         old: Position,
         subscription: &Subscription,
@@ -147,7 +293,7 @@ impl Subscriptions<'_> {
     /// `Unavailable` and `Denied`, and `Contended` where a transaction was in the way.
     pub async fn take_over(
         self,
-        subscriber: &Subscriber,
+        subscriber: PersonId,
         product: &ProductId,
         position: Position,
         by: &RequestId,
@@ -174,7 +320,7 @@ impl Subscriptions<'_> {
     /// Every kind of [`StoreError`].
     pub async fn move_to(
         self,
-        subscriber: &Subscriber,
+        subscriber: PersonId,
         product: &ProductId,
         to: Move<'_>,
         entry: &Entry,
@@ -213,7 +359,7 @@ impl Subscriptions<'_> {
         self,
         product: &ProductId,
         mailed: (Shard, Position),
-        subscription: Option<(&Subscriber, &Subscription)>,
+        subscription: Option<(PersonId, &Subscription)>,
     ) -> Result<Outcome, StoreError> {
         let mut writes = vec![self.delete_entry(product, mailed.0, mailed.1)?];
         if let Some((subscriber, &Subscription { shard, position, .. })) = subscription {
@@ -227,7 +373,7 @@ impl Subscriptions<'_> {
 
     fn put_subscription(
         self,
-        subscriber: &Subscriber,
+        subscriber: PersonId,
         product: &ProductId,
         subscription: &Subscription,
     ) -> Result<PutBuilder, StoreError> {
@@ -304,7 +450,7 @@ impl Subscriptions<'_> {
 
     fn delete_subscription(
         self,
-        subscriber: &Subscriber,
+        subscriber: PersonId,
         product: &ProductId,
         position: Position,
     ) -> Result<TransactWriteItem, StoreError> {
@@ -343,13 +489,10 @@ fn refused(error: &TransactWriteItemsError) -> Option<Option<Item>> {
 
 #[cfg(test)]
 mod tests {
-    #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
-
     use aws_sdk_dynamodb::types::CancellationReason;
     use aws_sdk_dynamodb::types::error::TransactionCanceledException;
 
     use super::*;
-    use crate::item::number;
 
     #[test]
     fn a_transaction_is_refused_for_its_conditions_and_for_others_and_fails_for_all_else() {
@@ -372,25 +515,5 @@ mod tests {
             let error = TransactWriteItemsError::TransactionCanceledException(cancelled);
             assert_eq!(refused(&error), expected, "{codes:?}");
         }
-    }
-
-    /// Earlier versions knew a shopper with a user id by that. A subscriber that waits since then is delivered, and leaves
-    /// by the link in the email.
-    #[test]
-    fn a_subscription_of_an_earlier_version_is_read_and_found() {
-        let product = ProductId::parse("iphone15").unwrap();
-        let key = key(&Subscriber::from_key("u:user-1"), &product);
-        assert_eq!((key.pk(), key.sk()), ("S#u:user-1", "P#iphone15"));
-        let texts = [
-            (POSITION, "01JD0000000000000000000000"),
-            ("createdAt", "2026-11-23T09:30:00Z"),
-            ("channel", "email"),
-            ("consent", "asked for one mail per restock of this product"),
-            ("locale", "de-AT"),
-        ];
-        let mut item: Item = texts.map(|(name, text)| (name.to_owned(), string(text))).into();
-        item.extend([("shard", 3), ("ttl", 1_900_000_000)].map(|(name, n)| (name.to_owned(), number(n))));
-        let subscription: Subscription = from_item(item, KIND).unwrap();
-        assert_eq!((subscription.shard.0, subscription.user_id, subscription.by), (3, None, None));
     }
 }

@@ -7,7 +7,7 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, PutRequest, Select, WriteRequest};
 use domain::cursor::Cursor;
-use domain::{Address, Locale, Position, ProductId, Shard, Subscriber};
+use domain::{Address, Locale, PersonId, Position, ProductId, Shard};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -54,8 +54,8 @@ pub fn key(product: &ProductId, shard: Shard, position: Position) -> ItemKey {
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Entry {
-    /// Its subscriber, as [`Subscriber::as_key`] gives it.
-    pub subscriber: String,
+    /// Its subscriber.
+    pub subscriber: PersonId,
     /// The address of the email.
     pub address: Address,
     /// The language of the email.
@@ -148,8 +148,8 @@ pub enum Counting {
 pub struct Waiting {
     /// Its position.
     pub position: Position,
-    /// Its subscriber's table key, where it can be read: never to be shown.
-    pub subscriber: Option<String>,
+    /// Its subscriber, where it can be read.
+    pub subscriber: Option<PersonId>,
 }
 
 /// The entries that are owed an email although they stand at or below the committed position: SES throttled them, and they
@@ -189,13 +189,13 @@ impl Waitlist<'_> {
     ///
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
-    pub async fn subscriber(self, position: Position) -> Result<Option<Subscriber>, StoreError> {
+    pub async fn subscriber(self, position: Position) -> Result<Option<PersonId>, StoreError> {
         #[derive(Deserialize)]
         struct Owner {
-            subscriber: String,
+            subscriber: PersonId,
         }
         let owner: Option<Owner> = self.store.get(&self.key(position), KIND).await?;
-        Ok(owner.map(|owner| Subscriber::from_key(&owner.subscriber)))
+        Ok(owner.map(|owner| owner.subscriber))
     }
 
     /// The entries in `(after, through]`, at most `limit` of them, strongly consistent; of those that expired by `now`
@@ -361,7 +361,10 @@ impl Waitlist<'_> {
             // A key without a position is no entry's.
             found.extend(items.iter().filter_map(|item| {
                 let position = text(item, "sk").and_then(position_of)?;
-                Some(Waiting { position, subscriber: text(item, "subscriber").map(str::to_owned) })
+                Some(Waiting {
+                    position,
+                    subscriber: text(item, "subscriber").and_then(|text| text.parse().ok()),
+                })
             }));
         }
         found.sort_by_key(|waiting| waiting.position);
@@ -438,7 +441,7 @@ mod tests {
 
     fn stored(name: Option<&str>) -> Item {
         let entry = Entry {
-            subscriber: "u#1".to_owned(),
+            subscriber: PersonId::from_bytes([1; 16]),
             address: Address::parse("jo@example.com").unwrap(),
             locale: Locale::parse("de-AT").unwrap(),
             name: name.map(str::to_owned),
@@ -517,10 +520,9 @@ mod tests {
     #[test]
     fn an_entry_of_an_earlier_version_is_read() {
         let mut item = stored(Some("Jo <b>"));
-        item.insert("subscriber".to_owned(), string("u:user-1"));
         item.insert("address".to_owned(), string("jo@my_shop.example.com"));
         let entry = from_item::<Entry>(item, KIND).unwrap();
-        assert_eq!((entry.subscriber.as_str(), entry.moved), ("u:user-1", false));
+        assert_eq!((entry.address.reveal(), entry.moved), ("jo@my_shop.example.com", false));
     }
 
     #[test]
@@ -530,7 +532,7 @@ mod tests {
         item.insert(MOVED.to_owned(), AttributeValue::Bool(true));
         assert!(has_moved(&item));
         let entry = from_item::<Entry>(item, KIND).unwrap();
-        assert_eq!((entry.subscriber.as_str(), entry.moved), ("u#1", true));
+        assert_eq!((entry.subscriber, entry.moved), (PersonId::from_bytes([1; 16]), true));
     }
 
     /// Waiting by this module's meaning is not having had a turn by the cursor's.

@@ -9,7 +9,7 @@ use domain::planning::Update;
 use domain::product::{Product, StockEvent, StoredProduct};
 use domain::stock::{Place, Version};
 use domain::subscribing::Looked;
-use domain::{Address, Locale, Position, ProductId, RestockId, Shard, ShardCount, Subscriber};
+use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
 use jiff::Timestamp;
 use notify_me_store::budget::BudgetState;
 use notify_me_store::fanout::BUCKETS;
@@ -52,14 +52,14 @@ fn version(second: i64) -> Version {
     Version::new(Some(Timestamp::from_second(second).unwrap()), None, now(), place).unwrap()
 }
 
-fn subscriber(n: u64) -> Subscriber {
-    Subscriber::from_key(&format!("a:{n}@example.com"))
+fn subscriber(n: u64) -> PersonId {
+    PersonId::from_bytes(u128::from(n).to_be_bytes())
 }
 
 /// An entry that expires in `seconds`.
 fn entry(n: u64, seconds: i64) -> Entry {
     Entry {
-        subscriber: subscriber(n).as_key().to_owned(),
+        subscriber: subscriber(n),
         address: Address::parse(&format!("{n}@example.com")).unwrap(),
         locale: Locale::default(),
         name: None,
@@ -74,10 +74,11 @@ fn subscription(n: u64) -> Subscription {
         shard: SHARD,
         created_at: now(),
         channel: "email".to_owned(),
-        consent: "asked".to_owned(),
+        confirmed_at: None,
         locale: Locale::default(),
         user_id: None,
         by: Some(RequestId::new(1)),
+        pending: None,
         ttl: now().as_second() + 9,
     }
 }
@@ -218,33 +219,33 @@ async fn a_subscription_has_one_entry_whatever_requests_meet() {
             assert_eq!(found.is_some(), positions.contains(&n), "{n}");
         }
     };
-    assert!(subscriptions.insert(&who, &id, &first, &entry(1, 9)).await.unwrap().is_applied());
-    match subscriptions.insert(&who, &id, &second, &entry(1, 9)).await.unwrap() {
+    assert!(subscriptions.insert(who, &id, &first, &entry(1, 9)).await.unwrap().is_applied());
+    match subscriptions.insert(who, &id, &second, &entry(1, 9)).await.unwrap() {
         Outcome::Refused(Some(found)) => assert_eq!(found.position, at(1)),
         _ => panic!("inserted twice"),
     }
     present(&[1]).await;
     for (old, outcome) in [(at(9), REFUSED), (at(1), APPLIED)] {
-        let replaced = subscriptions.replace(&who, &id, old, &second, &entry(1, 9)).await.unwrap();
+        let replaced = subscriptions.replace(who, &id, old, &second, &entry(1, 9)).await.unwrap();
         assert_eq!(replaced, outcome, "{old}");
     }
     present(&[1, 2]).await;
     let by = RequestId::new(1);
     for (from, outcome) in [(&first, REFUSED), (&second, APPLIED)] {
         let to = Move { shard: SHARD, from: from.position, to: at(3), by: &by, looked: None };
-        assert_eq!(subscriptions.move_to(&who, &id, to, &entry(1, 9)).await.unwrap(), outcome);
+        assert_eq!(subscriptions.move_to(who, &id, to, &entry(1, 9)).await.unwrap(), outcome);
     }
     // What it left stays, for the link of an email.
     present(&[1, 2, 3]).await;
     assert!(store.waitlist(&id, SHARD).subscriber(at(2)).await.unwrap().is_some());
     // The email was for the first entry; the subscription stands at the third by now.
-    let stale = subscriptions.leave(&id, (SHARD, at(1)), Some((&who, &second))).await.unwrap();
+    let stale = subscriptions.leave(&id, (SHARD, at(1)), Some((who, &second))).await.unwrap();
     assert_eq!(stale, REFUSED);
     present(&[1, 2, 3]).await;
-    let found = subscriptions.find(&who, &id).await.unwrap().unwrap();
-    assert_eq!(subscriptions.leave(&id, (SHARD, at(1)), Some((&who, &found))).await.unwrap(), APPLIED);
+    let found = subscriptions.find(who, &id).await.unwrap().unwrap();
+    assert_eq!(subscriptions.leave(&id, (SHARD, at(1)), Some((who, &found))).await.unwrap(), APPLIED);
     present(&[2]).await;
-    assert!(subscriptions.find(&who, &id).await.unwrap().is_none());
+    assert!(subscriptions.find(who, &id).await.unwrap().is_none());
     assert_eq!(subscriptions.leave(&id, (SHARD, at(1)), None).await.unwrap(), APPLIED, "harmless again");
 }
 
@@ -254,11 +255,11 @@ async fn a_place_is_moved_by_the_request_that_speaks_for_it_while_the_product_is
     let (id, who) = (product("p"), subscriber(1));
     let (subscriptions, products) = (store.subscriptions(), store.products());
     let (writer, repeat) = (RequestId::new(1), RequestId::new(2));
-    assert!(subscriptions.insert(&who, &id, &subscription(1), &entry(1, 9)).await.unwrap().is_applied());
+    assert!(subscriptions.insert(who, &id, &subscription(1), &entry(1, 9)).await.unwrap().is_applied());
     for (position, outcome) in [(at(2), REFUSED), (at(1), APPLIED)] {
-        assert_eq!(subscriptions.take_over(&who, &id, position, &repeat).await.unwrap(), outcome);
+        assert_eq!(subscriptions.take_over(who, &id, position, &repeat).await.unwrap(), outcome);
     }
-    assert_eq!(subscriptions.take_over(&subscriber(2), &id, at(1), &repeat).await.unwrap(), REFUSED);
+    assert_eq!(subscriptions.take_over(subscriber(2), &id, at(1), &repeat).await.unwrap(), REFUSED);
 
     let (first, second, restock) = (version(1), version(2), restock("r"));
     assert!(
@@ -275,15 +276,15 @@ async fn a_place_is_moved_by_the_request_that_speaks_for_it_while_the_product_is
         (&repeat, Some(&is), APPLIED),
     ] {
         let to = Move { shard: SHARD, from: at(1), to: at(3), by, looked };
-        assert_eq!(subscriptions.move_to(&who, &id, to, &entry(1, 9)).await.unwrap(), outcome, "{looked:?}");
+        assert_eq!(subscriptions.move_to(who, &id, to, &entry(1, 9)).await.unwrap(), outcome, "{looked:?}");
     }
-    let found = subscriptions.find(&who, &id).await.unwrap().unwrap();
+    let found = subscriptions.find(who, &id).await.unwrap().unwrap();
     assert_eq!((found.position, found.by.as_ref()), (at(3), Some(&repeat)));
 
     // An entry that is gone is not made anew by the mark of a move.
     assert_eq!(subscriptions.leave(&id, (SHARD, at(3)), None).await.unwrap(), APPLIED);
     let to = Move { shard: SHARD, from: at(3), to: at(4), by: &repeat, looked: None };
-    assert_eq!(subscriptions.move_to(&who, &id, to, &entry(1, 9)).await.unwrap(), REFUSED);
+    assert_eq!(subscriptions.move_to(who, &id, to, &entry(1, 9)).await.unwrap(), REFUSED);
     assert!(store.waitlist(&id, SHARD).entry(at(3)).await.unwrap().is_none());
 }
 
@@ -293,13 +294,13 @@ async fn a_moved_entry_is_passed_by_every_read_of_those_that_wait() {
     let id = product("p");
     let (waitlist, subscriptions) = (store.waitlist(&id, SHARD), store.subscriptions());
     for n in 1..=4 {
-        let inserted = subscriptions.insert(&subscriber(n), &id, &subscription(n), &entry(n, 9)).await;
+        let inserted = subscriptions.insert(subscriber(n), &id, &subscription(n), &entry(n, 9)).await;
         assert!(inserted.unwrap().is_applied());
     }
     let by = RequestId::new(1);
     for n in [1, 2, 4] {
         let to = Move { shard: SHARD, from: at(n), to: at(n + 10), by: &by, looked: None };
-        assert_eq!(subscriptions.move_to(&subscriber(n), &id, to, &entry(n, 9)).await.unwrap(), APPLIED);
+        assert_eq!(subscriptions.move_to(subscriber(n), &id, to, &entry(n, 9)).await.unwrap(), APPLIED);
     }
     let waiting = [3, 11, 12, 14].map(at);
     // Of one item each, so that there are pages of nothing but a moved entry.

@@ -5,13 +5,7 @@ use domain::setting::Setting;
 use lambda_host::{NOTIFY, RESTOCK, SUBSCRIBE};
 
 /// What this program chooses itself, because it has to fit the parts that it starts, and what only an SES of AWS knows.
-const CHOSEN_HERE: [&str; 5] = [
-    "TABLE_NAME",
-    "UNSUBSCRIBE_KEY",
-    "UNSUBSCRIBE_URL",
-    "REPORT_BATCH_ITEM_FAILURES",
-    "SES_CONFIGURATION_SET",
-];
+const CHOSEN_HERE: [&str; 3] = ["TABLE_NAME", "REPORT_BATCH_ITEM_FAILURES", "SES_CONFIGURATION_SET"];
 
 /// Each function with its own settings. Those of logging and, but for `subscribe`, of Kafka come to them.
 const TABLES: [(&str, &[Setting]); 3] =
@@ -89,8 +83,10 @@ mod tests {
                 "SENDER" => Some("shop@example.com".to_owned()),
                 "SHOP_NAME" => Some("Shop".to_owned()),
                 "PRODUCT_URL" => Some("https://shop.example/{productId}".to_owned()),
-                "UNSUBSCRIBE_URL" => Some("https://shop.example/{token}".to_owned()),
-                "UNSUBSCRIBE_KEY" => Some("a key for this test and nothing else".to_owned()),
+                "UNSUBSCRIBE_URL" | "CONFIRM_URL" | "ALERTS_URL" => {
+                    Some("https://shop.example/{token}".to_owned())
+                }
+                "UNSUBSCRIBE_KEY" | "PERSON_KEY" => Some("a key for this test and nothing else".to_owned()),
                 _ => None,
             };
             let refused = match function {

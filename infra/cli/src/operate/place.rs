@@ -6,6 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use aws_config::Region;
 use aws_config::timeout::TimeoutConfig;
+use domain::PersonKey;
 use lambda::aws::{loader, loader_for_stand_in};
 use rdkafka::ClientConfig;
 use store::Store;
@@ -31,6 +32,28 @@ pub(super) struct TableArgs {
     /// The table's name [default: the ready file's, or notify-me].
     #[arg(long, value_name = "NAME")]
     table: Option<String>,
+}
+
+/// How to find a person in the table.
+#[derive(clap::Args)]
+pub(super) struct PersonArgs {
+    /// The functions' PERSON_KEY [default: the ready file's].
+    #[arg(long, value_name = "SECRET", env = "PERSON_KEY", hide_env_values = true)]
+    person_key: Option<PersonKey>,
+}
+
+impl PersonArgs {
+    /// The key that turns addresses into the hashes that the table's keys hold.
+    ///
+    /// # Errors
+    /// Where neither the command line nor a ready file says it.
+    pub(super) fn key(&self, table: &TableArgs) -> anyhow::Result<PersonKey> {
+        match (&self.person_key, &table.ready_file) {
+            (Some(key), _) => Ok(key.clone()),
+            (None, Some(file)) => Addresses::read(file)?.person_key.parse().map_err(anyhow::Error::msg),
+            (None, None) => bail!("no key to find a person with: set PERSON_KEY to that of the functions"),
+        }
+    }
 }
 
 impl TableArgs {

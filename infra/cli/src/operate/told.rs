@@ -3,7 +3,7 @@
 use std::io::Read as _;
 
 use anyhow::{Context as _, bail};
-use domain::{Address, Position, ProductId, RestockId, Shard, ShardCount, Subscriber, UserId};
+use domain::{Address, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -11,7 +11,7 @@ use store::subscription::Subscription;
 use store::waitlist::Count;
 use store::{Store, StoreError};
 
-use super::place::TableArgs;
+use super::place::{PersonArgs, TableArgs};
 use super::show;
 use super::verdict::{Covering, Facts, Verdict};
 use super::waitlist_queries::{SIDE_BY_SIDE, shards, tally, waiting};
@@ -36,8 +36,7 @@ status:
   expired    waited for longer than WAIT_DAYS
   unknown    no subscription: never subscribed, unsubscribed, or expired long ago; these cannot be told apart
 
-Give `-` instead of the address (or of the user's id) to read it from standard input, so that it is in no shell history.
-Subscriptions of an earlier version that knew its users by their id are found with --user-id.
+Give `-` instead of the address to read it from standard input, so that it is in no shell history.
 
 --json: {productId, subscriber, status, answer, shard, position, askedAt, before: {inShard, overall, precision} or null,
 restocks: [{restockId, plannedAt}], since, reason, throttled, cannotBeKnown: [text]}. `before` counts the subscribers
@@ -51,12 +50,8 @@ pub(crate) struct Args {
     #[arg(value_name = "PRODUCT")]
     product: String,
     /// The email address; `-` reads it from standard input.
-    #[arg(value_name = "ADDRESS", required_unless_present = "user_id", conflicts_with = "user_id")]
-    address: Option<String>,
-    /// The user's id, for a subscription of an earlier version that knew its user by it; `-` reads it from standard
-    /// input.
-    #[arg(long, value_name = "ID")]
-    user_id: Option<String>,
+    #[arg(value_name = "ADDRESS")]
+    address: String,
     /// The number of shards [default: the one that its product has recorded, or else the table's].
     #[arg(long, value_name = "N")]
     shards: Option<ShardCount>,
@@ -64,16 +59,14 @@ pub(crate) struct Args {
     #[arg(long)]
     json: bool,
     #[command(flatten)]
+    person: PersonArgs,
+    #[command(flatten)]
     table: TableArgs,
 }
 
 impl Args {
-    fn subscriber(&self) -> anyhow::Result<Subscriber> {
-        match (&self.user_id, &self.address) {
-            (Some(id), _) => Ok(Subscriber::of_user(&UserId::parse(input(id)?.trim())?)),
-            (None, Some(address)) => Ok(Subscriber::of(&Address::parse(&input(address)?)?)),
-            (None, None) => bail!("give an address, or --user-id"),
-        }
+    fn subscriber(&self) -> anyhow::Result<PersonId> {
+        Ok(self.person.key(&self.table)?.person(&Address::parse(&input(&self.address)?)?))
     }
 }
 
@@ -142,7 +135,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let stored = store.products().read(&id).await?;
     let (count, _) = shards(&stored, args.shards);
     let product = stored.product;
-    let told = match store.subscriptions().find(&subscriber, &id).await? {
+    let told = match store.subscriptions().find(subscriber, &id).await? {
         Some(subscription) => {
             let facts = facts(&store, &id, product, &subscription).await?;
             let verdict = facts.verdict();
@@ -152,12 +145,12 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
                 }
                 _ => None,
             };
-            Told::of(id, &subscriber, &subscription, &facts, verdict, before)
+            Told::of(id, subscriber, &subscription, &facts, verdict, before)
         }
         None if product.is_none() && nobody_waits(&store, &id, count).await? => {
             bail!("product {id} is not known: no subscriber waits for it, and no stock update was received")
         }
-        None => Told::unknown(id, &subscriber),
+        None => Told::unknown(id, subscriber),
     };
     if args.json {
         return show::json(&told);
@@ -236,10 +229,10 @@ async fn before(
 }
 
 impl Told {
-    fn unknown(product_id: ProductId, subscriber: &Subscriber) -> Self {
+    fn unknown(product_id: ProductId, subscriber: PersonId) -> Self {
         Self {
             product_id,
-            subscriber: show::hashed(subscriber.as_key()),
+            subscriber: show::hashed(subscriber),
             status: "unknown",
             answer: "There is no subscription to this product now.".to_owned(),
             shard: None,
@@ -253,14 +246,13 @@ impl Told {
             cannot_be_known: vec![
                 "whether they never subscribed, unsubscribed, or expired long ago",
                 "whether they were notified before they unsubscribed",
-                "whether they wait under a user id: such a subscription is not found by its address",
             ],
         }
     }
 
     fn of(
         product_id: ProductId,
-        subscriber: &Subscriber,
+        subscriber: PersonId,
         subscription: &Subscription,
         facts: &Facts,
         verdict: Verdict,

@@ -179,7 +179,7 @@ impl Place {
             position: *position,
             shard,
             asked_at: show::at(position.time_ms()),
-            subscriber: subscriber.as_deref().map_or_else(|| "unreadable".to_owned(), show::hashed),
+            subscriber: subscriber.map_or_else(|| "unreadable".to_owned(), show::hashed),
             covered: bound.is_some_and(|bound| *position <= bound),
         }
     }

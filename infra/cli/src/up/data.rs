@@ -1,10 +1,12 @@
 //! What is kept over restarts, and where: one directory, used by one system at a time.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, Write};
+use std::io;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, bail};
+
+use super::ready::write_private;
 
 /// A data directory that belongs to this process until it is dropped.
 pub(super) struct DataDir {
@@ -54,7 +56,19 @@ impl DataDir {
     /// # Errors
     /// When it can be neither read nor written.
     pub(super) fn unsubscribe_key(&self) -> anyhow::Result<String> {
-        let file = self.path.join("unsubscribe.key");
+        self.key("unsubscribe.key")
+    }
+
+    /// The key that turns addresses into the hashes in the table: kept with the table.
+    ///
+    /// # Errors
+    /// When it can be neither read nor written.
+    pub(super) fn person_key(&self) -> anyhow::Result<String> {
+        self.key("person.key")
+    }
+
+    fn key(&self, name: &str) -> anyhow::Result<String> {
+        let file = self.path.join(name);
         match fs::read_to_string(&file) {
             Ok(key) if !key.trim().is_empty() => Ok(key.trim().to_owned()),
             Ok(_) => bail!("{} is empty; remove it to have a new key made", file.display()),
@@ -76,13 +90,7 @@ pub(super) fn new_key() -> String {
 fn write_secret(file: &Path, key: &str) -> io::Result<()> {
     // By way of another name: a key cut short by a crash would be taken for a whole one.
     let unfinished = file.with_extension("new");
-    let mut options = OpenOptions::new();
-    options.write(true).create(true).truncate(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut output = options.open(&unfinished)?;
-    output.write_all(key.as_bytes())?;
-    output.sync_all()?;
+    write_private(&unfinished, key.as_bytes())?;
     fs::rename(&unfinished, file)
 }
 

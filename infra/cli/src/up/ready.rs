@@ -1,7 +1,8 @@
 //! The addresses of the parts, and the file that tells them to other programs.
 
+use std::fs::{self, OpenOptions};
+use std::io::{self, Write as _};
 use std::path::Path;
-use std::{fs, io};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -23,6 +24,8 @@ pub(crate) struct Addresses {
     pub(crate) table: String,
     /// The AWS region that clients should name.
     pub(crate) region: String,
+    /// The `PERSON_KEY` of the table, with which the operator's commands find a person. For this file's owner only.
+    pub(crate) person_key: String,
 }
 
 impl Addresses {
@@ -46,7 +49,7 @@ impl Addresses {
         let unfinished = file.with_file_name(unfinished);
         let written = serde_json::to_vec_pretty(self)
             .map_err(io::Error::from)
-            .and_then(|json| fs::write(&unfinished, json))
+            .and_then(|json| write_private(&unfinished, &json))
             .and_then(|()| fs::rename(&unfinished, file));
         if written.is_err() {
             // Nothing to remove if it could not be made.
@@ -64,6 +67,17 @@ impl Addresses {
     }
 }
 
+/// Writes a file that its owner alone can read.
+pub(super) fn write_private(file: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut options = OpenOptions::new();
+    options.write(true).create(true).truncate(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut output = options.open(file)?;
+    output.write_all(bytes)?;
+    output.sync_all()
+}
+
 #[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
@@ -79,6 +93,7 @@ mod tests {
             inbox: Some("http://127.0.0.1:3000/_aws/ses".to_owned()),
             table: "notify-me".to_owned(),
             region: "us-east-1".to_owned(),
+            person_key: "k".to_owned(),
         }
     }
 

@@ -10,6 +10,7 @@ use anyhow::anyhow;
 use aws_config::{Region, SdkConfig};
 use kafka_poller::{Mapping, Poller};
 use lambda::aws::{loader, loader_for_stand_in};
+use lambda::settings::PERSON_KEY;
 use lambda_host::front::{Backpressure, Front};
 use lambda_host::{Host, NOTIFY};
 use ses_inbox::Ses;
@@ -141,6 +142,10 @@ impl System {
         parts::table(&aws, dynamodb_url.as_deref()).await?;
 
         let unsubscribe_key = data.as_ref().map_or_else(|| Ok(data::new_key()), DataDir::unsubscribe_key)?;
+        let person_key = match std::env::var(PERSON_KEY.name) {
+            Ok(given) => given,
+            Err(_) => data.as_ref().map_or_else(|| Ok(data::new_key()), DataDir::person_key)?,
+        };
         let wiring = Wiring {
             api: api.clone(),
             kafka: kafka.servers.clone(),
@@ -150,6 +155,7 @@ impl System {
             region: region.clone(),
             table: TABLE.to_owned(),
             unsubscribe_key,
+            person_key: person_key.clone(),
         };
         let host = parts::host(&wiring, options.environment, options.notify_processes).await?;
         let backpressure = Backpressure::default();
@@ -174,6 +180,7 @@ impl System {
             ses: ses_url.unwrap_or_else(|| aws_endpoint("email")),
             table: TABLE.to_owned(),
             region,
+            person_key,
         };
         Ok(Self {
             addresses,

@@ -1,0 +1,169 @@
+//! What is kept of a person beside their subscriptions: whether they confirmed their address, whether they are to be
+//! left alone, and how many emails of the kind that anybody can cause they got today.
+
+use domain::PersonId;
+use domain::suppression::{Reason, Suppression};
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+
+use crate::item::{number, string};
+use crate::request::apply;
+use crate::{ItemKey, Outcome, Store, StoreError};
+
+const KIND: &str = "person";
+const SORT_KEY: &str = "PERSON";
+
+/// The partition of all that is a person's.
+pub(crate) fn partition(person: PersonId) -> String {
+    format!("S#{}", person.key_part())
+}
+
+/// The key of a person.
+pub fn key(person: PersonId) -> ItemKey {
+    ItemKey::new(partition(person), SORT_KEY)
+}
+
+/// A person.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Person {
+    /// Since when they are known to read the emails to their address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub confirmed_at: Option<Timestamp>,
+    /// Why they get no email, if they do not.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub suppressed: Option<Suppression>,
+    /// How many emails in a row could not be delivered for a reason that may pass.
+    #[serde(default)]
+    pub bounces: u32,
+    /// The day, in days since 1970, of which `emails` is the count.
+    #[serde(default)]
+    pub email_day: i64,
+    /// How many emails that anybody can cause, such as confirmations, they were sent on that day.
+    #[serde(default)]
+    pub emails: u32,
+}
+
+/// The persons.
+#[derive(Clone, Copy)]
+pub struct Persons<'a>(pub(crate) &'a Store);
+
+impl Persons<'_> {
+    /// A person, strongly consistent; one of whom nothing is kept is the default one.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn read(self, person: PersonId) -> Result<Person, StoreError> {
+        Ok(self.0.get(&key(person), KIND).await?.unwrap_or_default())
+    }
+
+    /// Writes that a person is to get no email. Refused where they are suppressed already for a reason that is at least as
+    /// [strong](Reason::strength): what only the person may lift is not replaced by what the operator may.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn suppress(
+        self,
+        person: PersonId,
+        reason: Reason,
+        since: Timestamp,
+    ) -> Result<Outcome, StoreError> {
+        let update = self
+            .0
+            .update(&key(person), "attribute_not_exists(suppressed) OR suppressed.strength < :strength")
+            .update_expression("SET suppressed = :suppressed")
+            .expression_attribute_values(":strength", number(reason.strength()))
+            .expression_attribute_values(
+                ":suppressed",
+                crate::item::value(&Suppression::new(reason, since), KIND)?,
+            );
+        Ok(apply(update).await?.plain())
+    }
+
+    /// Writes that a person may get email again, on condition that it is for this reason that they do not.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn lift(self, person: PersonId, reason: Reason) -> Result<Outcome, StoreError> {
+        let update = self
+            .0
+            .update(&key(person), "suppressed.reason = :reason")
+            .update_expression("REMOVE suppressed SET bounces = :none")
+            .expression_attribute_values(":reason", string(reason))
+            .expression_attribute_values(":none", number(0));
+        Ok(apply(update).await?.plain())
+    }
+
+    /// Writes since when a person is known to read the emails to their address, unless that is known.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn confirm(self, person: PersonId, at: Timestamp) -> Result<Outcome, StoreError> {
+        let update = self
+            .0
+            .update(&key(person), "attribute_not_exists(confirmedAt)")
+            .update_expression("SET confirmedAt = :at")
+            .expression_attribute_values(":at", string(at));
+        Ok(apply(update).await?.plain())
+    }
+
+    /// Counts one more email of the kind that anybody can cause. Refused where the person was sent `most` of them on
+    /// `day` (days since 1970): then none may be sent.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn count_email(self, person: PersonId, day: i64, most: u32) -> Result<Outcome, StoreError> {
+        if most == 0 {
+            return Ok(Outcome::Refused(()));
+        }
+        let today = self
+            .0
+            .update(&key(person), "emailDay = :day AND emails < :most")
+            .update_expression("SET emails = emails + :one")
+            .expression_attribute_values(":day", number(day))
+            .expression_attribute_values(":most", number(most))
+            .expression_attribute_values(":one", number(1));
+        if apply(today).await?.is_applied() {
+            return Ok(Outcome::Applied(()));
+        }
+        let first = self
+            .0
+            .update(&key(person), "attribute_not_exists(emailDay) OR emailDay < :day")
+            .update_expression("SET emailDay = :day, emails = :one")
+            .expression_attribute_values(":day", number(day))
+            .expression_attribute_values(":one", number(1));
+        Ok(apply(first).await?.plain())
+    }
+
+    /// Counts one more email that could not be delivered for a reason that may pass, and gives how many those are in a row.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn count_bounce(self, person: PersonId) -> Result<u32, StoreError> {
+        let update = self
+            .0
+            .client
+            .update_item()
+            .table_name(&self.0.table)
+            .set_key(Some(key(person).attributes()))
+            .update_expression("ADD bounces :one")
+            .expression_attribute_values(":one", number(1))
+            .return_values(aws_sdk_dynamodb::types::ReturnValue::UpdatedNew);
+        let updated = update.send().await.map_err(|e| StoreError::of("UpdateItem", &e))?;
+        Ok(updated.attributes.as_ref().and_then(|item| crate::item::parsed(item, "bounces")).unwrap_or(1))
+    }
+
+    /// Writes that an email was delivered: whatever bounced before it is not in a row with what comes. Refused, and nothing
+    /// is written, where nothing bounced.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn forget_bounces(self, person: PersonId) -> Result<Outcome, StoreError> {
+        let update = self
+            .0
+            .update(&key(person), "bounces > :none")
+            .update_expression("SET bounces = :none")
+            .expression_attribute_values(":none", number(0));
+        Ok(apply(update).await?.plain())
+    }
+}

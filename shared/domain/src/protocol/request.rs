@@ -101,6 +101,17 @@ impl Protocol {
         world.subscriptions[shopper].is_some() && !self.requests.iter().zip(&world.requests).any(asks)
     }
 
+    /// Ends a shopper's subscription. What they were answered is no promise any more.
+    pub(super) fn end(&self, world: &mut World, shopper: usize) {
+        world.ends -= 1;
+        for (asker, request) in self.requests.iter().zip(&mut world.requests) {
+            if asker.shopper == shopper && matches!(request, Request::Done(_)) {
+                *request = Request::Done(None);
+            }
+        }
+        world.end(shopper, self.mistake == Mistake::EndUncounted);
+    }
+
     /// Whether a shopper was answered before a restock, and got no email after they had asked.
     pub(super) fn passes_over(&self, world: &World) -> bool {
         let answers = || {
@@ -115,8 +126,7 @@ impl Protocol {
             // Where they asked twice at the same time, the other answer may have told them.
             let is_told =
                 |(of, other): (usize, &Answer)| of == shopper && other.in_stock && other.place > answer.place;
-            let has_left = world.subscriptions[shopper].is_none();
-            emails <= before && !world.passed[shopper] && !has_left && !answers().any(is_told)
+            emails <= before && !world.passed[shopper] && !answers().any(is_told)
         })
     }
 
@@ -275,7 +285,7 @@ impl World {
 
     /// Ends a shopper's subscription, as leaving, erasing and suppressing do: the entry goes with it, and the shard's cursor
     /// says that one has. A call that is announced may have them among its recipients.
-    pub(super) fn end(&mut self, shopper: usize, uncounted: bool) {
+    fn end(&mut self, shopper: usize, uncounted: bool) {
         let Some(Subscription { shard, position, pending, .. }) = self.subscriptions[shopper].take() else {
             return;
         };

@@ -191,7 +191,9 @@ async fn acquire<'a>(
             Acquire::Busy { retry_in: Some(time) } if patience == Patience::Waits => {
                 tokio::time::sleep(time).await;
             }
-            acquired => return Ok((Hands::new(app, job, clock, until, (product, shards)), acquired)),
+            acquired => {
+                return Ok((Hands::new(app, job, clock, until, (product, shards), stored.ended), acquired));
+            }
         }
         stored = app.store.cursors().read(&job.product_id, job.shard).await?;
     }

@@ -39,7 +39,9 @@ pub(crate) async fn plan(
     until: Instant,
 ) -> Result<(), Failed> {
     let planned = carry_out(app, record, update.clone(), until).await;
-    if planned.is_err() {
+    // One that an unreadable item stands in the way of goes to the dead letters, and another try is the operator's.
+    let is_blocked = matches!(&planned, Err(Failed::Table(error)) if error.is_corrupt());
+    if planned.is_err() && !is_blocked {
         let product = update.product_id.clone();
         let written = match Unplanned::new(record, &update, clock::now()) {
             Ok(unplanned) => app.store.unplanned().record(&product, &unplanned).await,

@@ -16,8 +16,8 @@ use http::StatusCode;
 use lambda::clock;
 use lambda::http::{Problem, json};
 use serde_json::json;
+use store::StoreError;
 use store::waitlist::{Count, Counting};
-use store::{Store, StoreError};
 
 use crate::{App, unavailable};
 
@@ -83,16 +83,26 @@ pub(crate) async fn waiting(app: &App, product: &ProductId, shards: ShardCount) 
     }
     app.shards.keep(product, shards);
     let most = most_in_a_shard(shards);
-    let counts = shards.all().map(|shard| count(&app.store, product, shard, Counting::AtMost(most)));
-    let counts = try_join_all(counts).await?;
+    let all: Vec<Shard> = shards.all().collect();
+    let cursors = app.store.cursors().read_all(product, &all).await?;
+    let store = &app.store;
+    let count = async |shard: &Shard, most: i32| match cursors.get(shard) {
+        Some(stored) => {
+            let waitlist = store.waitlist(product, *shard);
+            waitlist.count(&stored.cursor, Position::END, Counting::AtMost(most), clock::now()).await
+        }
+        // It cannot be read: nothing is known of who waits there.
+        None => Ok(Count { exact: false, ..Count::NONE }),
+    };
+    let counts = try_join_all(all.iter().map(|shard| count(shard, most))).await?;
     // A list that has just become long has most of its entries in its first shard, and reads little of the others.
     let further = further(&counts);
-    let recounts = shards.all().zip(counts).map(|(shard, counted)| async move {
+    let recounts = all.iter().zip(counts).map(async |(shard, counted)| {
         if counted.exact || further == 0 {
             return Ok(counted);
         }
-        let again = count(&app.store, product, shard, Counting::AtMost(most + further)).await?;
-        Ok(Count { read: counted.read + again.read, ..again })
+        let again = count(shard, most + further).await?;
+        Ok::<_, StoreError>(Count { read: counted.read + again.read, ..again })
     });
     let count = Count::sum(try_join_all(recounts).await?);
     app.counts.keep(product, count, now_ms);
@@ -110,16 +120,6 @@ fn further(counts: &[Count]) -> i32 {
 /// The most entries that are read of each shard.
 fn most_in_a_shard(shards: ShardCount) -> i32 {
     i32::try_from((MOST_READ / shards.all().count()).max(LEAST_OF_SHARD)).unwrap_or(i32::MAX)
-}
-
-async fn count(
-    store: &Store,
-    product: &ProductId,
-    shard: Shard,
-    counting: Counting,
-) -> Result<Count, StoreError> {
-    let cursor = store.cursors().read(product, shard).await?.cursor;
-    store.waitlist(product, shard).count(&cursor, Position::END, counting, clock::now()).await
 }
 
 #[cfg(test)]

@@ -76,7 +76,10 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
                 app.shards.keep(product, subscribing.known_shards());
                 return Ok(subscribed);
             }
-            Step::Finished(Ended::Contended) => return Err(StoreError::contended("a subscription")),
+            Step::Finished(_) => return Err(StoreError::contended("a subscription")),
+            Step::ReadSubscription | Step::Confirm { .. } => {
+                unreachable!("an ask that needs no confirmation")
+            }
         }
     }
 }

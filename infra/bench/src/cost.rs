@@ -91,27 +91,7 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
     );
     let mut lines = Vec::new();
     for (restocks, rate) in [(1.0, 14.0), (1.0, 300.0), (1.0, 5_000.0), (1_000.0, 300.0)] {
-        let mut line = Vec::new();
-        for mails in [1e3, 1e4, 1e5, 1e6, 1e7, 1e8] {
-            let seconds = mails / rate;
-            // A shard is worked on for as long as the fan-out lasts, and at most 8 are at a time.
-            let gb_seconds = MEMORY_GB * seconds * 8.0;
-            let invocations = restocks + (mails / SLICE).max(seconds / 20.0 * 8.0);
-            let table =
-                writes.at(restocks, mails) * PRICES.write_unit + reads.at(restocks, mails) * PRICES.read_unit;
-            let lambda = gb_seconds * PRICES.gb_second + invocations * PRICES.invocation;
-            let ses = mails * PRICES.ses_mail;
-            line.push((mails.log10(), (table + lambda) / ses * 100.0));
-            report.row(vec![
-                ("mails", json!(mails)),
-                ("restocks", json!(restocks)),
-                ("mails a second", json!(rate)),
-                ("DynamoDB ($)", json!(cents(table))),
-                ("Lambda ($)", json!(cents(lambda))),
-                ("SES ($)", json!(cents(ses))),
-                ("beside SES (%)", json!(round((table + lambda) / ses * 100.0))),
-            ]);
-        }
+        let line = dear(&writes, &reads, restocks, rate, &mut report);
         let restocks = if restocks > 1.0 { format!("{restocks} restocks") } else { "one restock".to_owned() };
         lines.push((format!("{restocks}, {rate} a second"), line));
     }
@@ -122,6 +102,32 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
         lines,
     });
     Ok(report)
+}
+
+/// What so many restocks cost at a rate, by the number of mails: a row for each, and the share of SES's price, in percent.
+fn dear(writes: &Line, reads: &Line, restocks: f64, rate: f64, report: &mut Report) -> Vec<(f64, f64)> {
+    let mut line = Vec::new();
+    for mails in [1e3, 1e4, 1e5, 1e6, 1e7, 1e8] {
+        let seconds = mails / rate;
+        // A shard is worked on for as long as the fan-out lasts, and at most 8 are at a time.
+        let gb_seconds = MEMORY_GB * seconds * 8.0;
+        let invocations = restocks + (mails / SLICE).max(seconds / 20.0 * 8.0);
+        let table =
+            writes.at(restocks, mails) * PRICES.write_unit + reads.at(restocks, mails) * PRICES.read_unit;
+        let lambda = gb_seconds * PRICES.gb_second + invocations * PRICES.invocation;
+        let ses = mails * PRICES.ses_mail;
+        line.push((mails.log10(), (table + lambda) / ses * 100.0));
+        report.row(vec![
+            ("mails", json!(mails)),
+            ("restocks", json!(restocks)),
+            ("mails a second", json!(rate)),
+            ("DynamoDB ($)", json!(cents(table))),
+            ("Lambda ($)", json!(cents(lambda))),
+            ("SES ($)", json!(cents(ses))),
+            ("beside SES (%)", json!(round((table + lambda) / ses * 100.0))),
+        ]);
+    }
+    line
 }
 
 /// The units that a restock takes which so many wait for.

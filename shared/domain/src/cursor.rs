@@ -150,6 +150,14 @@ impl Cursor {
         position <= self.committed && !self.pending_retries.contains(&position) && !in_flight
     }
 
+    /// Whether the entry at this position is in the call in flight.
+    #[cfg(test)]
+    pub(crate) fn has_in_flight(&self, position: Position) -> bool {
+        self.in_flight.as_ref().is_some_and(|call| {
+            call.retried.contains(&position) || position > self.committed && position <= call.through
+        })
+    }
+
     /// How often SES has failed this one of the pending retries.
     pub fn tries_of(&self, position: Position) -> u32 {
         self.tries.as_ref().and_then(|tries| tries.get(&position)).copied().unwrap_or_default()

@@ -104,6 +104,25 @@ pub struct Update {
     pub recent: Vec<Heard>,
 }
 
+impl Update {
+    /// The product once it is recorded, over the one before. What was planned of that one is no plan of this, whose version is
+    /// another.
+    pub fn recorded_over(self, before: Option<Product>) -> Product {
+        let (bound, bound_of, planned) =
+            before.map_or((None, None, None), |known| (known.bound, known.bound_of, known.planned));
+        Product {
+            quantity: self.quantity,
+            version: self.version,
+            restock_id: self.restock,
+            recent: self.recent,
+            bound,
+            bound_of,
+            planned,
+            product: self.details,
+        }
+    }
+}
+
 /// How the planning of a stock update ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Outcome {

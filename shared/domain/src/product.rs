@@ -48,10 +48,14 @@ pub struct StoredProduct {
 pub struct Heard(String);
 
 impl Heard {
-    /// An update without a time to be believed is marked: it may have one when its record comes again.
     fn new(event: &StockEvent) -> Self {
+        Self::marked(event, event.version.is_none())
+    }
+
+    /// An update without a time to be believed is marked: it may have one when its record comes again.
+    fn marked(event: &StockEvent, is_untimed: bool) -> Self {
         let (Place { partition, offset }, restock) = (event.place, &event.restock);
-        let mark = if event.version.is_none() { "~" } else { "" };
+        let mark = if is_untimed { "~" } else { "" };
         Self(format!("{mark}{partition}@{offset} {restock}"))
     }
 
@@ -119,10 +123,9 @@ impl Product {
     /// A sender may give one id to several deliveries, say of one purchase order: the update is another one where it
     /// brings another quantity than the last, of the same id, has left.
     fn has_heard(&self, event: &StockEvent) -> bool {
-        let untimed = StockEvent { version: None, ..event.clone() };
         let another = self.restock_id == event.restock && self.quantity != event.quantity;
         let is_retry = || self.recent.iter().any(|heard| heard.is_of(&event.restock));
-        self.recent.contains(&Heard::new(&untimed))
+        self.recent.contains(&Heard::marked(event, true))
             || (event.told_by_id && !another && is_retry())
             || self.says_the_same(event)
     }

@@ -8,11 +8,12 @@
 //! Each mistake in [`Mistake`] makes the checker find a subscriber lost or notified twice, which shows
 //! that it could.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::cursor::Cursor;
+use crate::delivery::Written;
 use crate::product::{Product, StoredProduct};
 use crate::{Position, RestockId, Shard, ShardCount, delivery, planning, subscribing};
 
@@ -46,6 +47,8 @@ enum Mistake {
     CloseAnothers,
     /// The number of shards is set to a smaller one as well.
     LowerShards,
+    /// That an entry ends before its turn is not counted on the cursor.
+    EndUncounted,
 }
 
 #[derive(Debug, Clone)]
@@ -59,6 +62,8 @@ struct Protocol {
     troubles: u8,
     /// How many events may come to a second planner beside the first.
     twins: u8,
+    /// How many subscriptions may be ended: by the shopper, an erasure, or a suppression.
+    ends: u8,
     /// The number of shards that the list may be raised to, from one.
     shards: ShardCount,
     begins: Begins,
@@ -104,6 +109,12 @@ struct World {
     mailed: BTreeMap<(usize, Shard, Position), u8>,
     /// Who was written down as passed, because their call was in doubt.
     passed: [bool; SHOPPERS],
+    /// The entries that ended before a call with them was announced.
+    spared: BTreeSet<(usize, Shard, Position)>,
+    /// Of which shoppers a confirmation came to its end.
+    settled: [bool; SHOPPERS],
+    /// How many subscriptions may yet be ended.
+    ends: u8,
     /// Whether a call got no answer.
     unheard: bool,
     /// Which shoppers were answered "you wait" and got no email after that, and no answer "in stock".
@@ -130,6 +141,8 @@ struct Line {
     entries: BTreeMap<Position, usize>,
     cursor: Cursor,
     token: u8,
+    /// How many of its entries have ended before their turn.
+    ended: u8,
     /// The open fan-out: the job with its ticket is the living one.
     open: Option<Job>,
 }
@@ -149,6 +162,8 @@ enum Act {
     Request(usize, i64),
     /// A request begins with a number of shards that it has read earlier, and its clock says this.
     Begin(usize, ShardCount, i64),
+    /// A shopper's subscription is ended.
+    End(usize),
     /// A request ends without an answer.
     RequestDies(usize),
     /// Another shopper's request has found the list long.
@@ -188,16 +203,20 @@ impl World {
         StoredProduct { product: self.product.clone(), shards: self.shards }
     }
 
-    fn write_cursor(&mut self, shard: Shard, cursor: &Cursor, seen: Option<&str>) -> bool {
+    /// Writes a cursor, on condition that it was last seen with this token and so many ended entries.
+    fn write_cursor(&mut self, shard: Shard, cursor: &Cursor, (seen, ended): (Option<&str>, u8)) -> Written {
         let line = self.line_mut(shard);
-        let won = seen.unwrap_or("0") == line.token.to_string();
-        if won {
-            let back = cursor.committed < line.cursor.committed;
-            line.cursor = cursor.clone();
-            line.token += 1;
-            self.unlawful |= back;
+        if seen.unwrap_or("0") != line.token.to_string() {
+            return Written::Lost;
         }
-        won
+        if ended != line.ended {
+            return Written::EntryEnded;
+        }
+        let back = cursor.committed < line.cursor.committed;
+        line.cursor = cursor.clone();
+        line.token += 1;
+        self.unlawful |= back;
+        Written::Won
     }
 
     /// Whether the worker that announced the call in flight lives and has not committed it yet.
@@ -276,6 +295,9 @@ impl Model for Protocol {
             twins: self.twins,
             mailed: BTreeMap::new(),
             passed: [false; SHOPPERS],
+            spared: BTreeSet::new(),
+            settled: [false; SHOPPERS],
+            ends: self.ends,
             unheard: false,
             owed: [false; SHOPPERS],
             told: vec![[0; SHOPPERS]; self.events.len()],
@@ -313,6 +335,10 @@ impl Model for Protocol {
             if world.troubles > 0 && world.requests.len() <= 2 && matches!(request, Request::Asks(..)) {
                 acts.push(Act::RequestDies(index));
             }
+        }
+        if world.ends > 0 {
+            let ends = (0..SHOPPERS).filter(|shopper| self.can_be_ended(world, *shopper));
+            acts.extend(ends.map(Act::End));
         }
         if world.next_event < self.events.len() {
             acts.push(Act::Plan);
@@ -359,6 +385,7 @@ impl Model for Protocol {
             act,
             Act::Request(..)
                 | Act::Begin(..)
+                | Act::End(_)
                 | Act::Raise
                 | Act::LowerShards
                 | Act::Plan
@@ -374,6 +401,10 @@ impl Model for Protocol {
         match act {
             Act::Request(index, clock) => self.request(&mut next, index, ShardCount::ONE, clock),
             Act::Begin(index, known, clock) => self.request(&mut next, index, known, clock),
+            Act::End(shopper) => {
+                next.ends -= 1;
+                next.end(shopper, self.mistake == Mistake::EndUncounted);
+            }
             Act::Raise => next.shards = self.shards,
             Act::LowerShards => next.shards = ShardCount::ONE,
             Act::RequestDies(index) => next.requests[index] = Request::Done(None),
@@ -437,7 +468,7 @@ impl Model for Protocol {
                 |_: &Self, world: &World| !world.refixed,
             ),
             Property::always(
-                "no subscriber is told past the bound or without a look at the stock, or loses their turn's mark",
+                "no subscriber is told past the bound, without a look at the stock, unconfirmed or ended, or loses their turn's mark",
                 |_: &Self, world: &World| !world.unlawful,
             ),
             Property::always(
@@ -477,6 +508,9 @@ const AND_A_STRANGER: &[Asker] = &[Asker::owner(0), Asker::stranger(0)];
 const TWO: &[Asker] = &[Asker::owner(0), Asker::owner(1)];
 const AND_AGAIN: &[Asker] = &[Asker::owner(0), Asker::owner(1), Asker::owner(0)];
 const TWO_AND_A_STRANGER: &[Asker] = &[Asker::owner(0), Asker::stranger(0), Asker::owner(1)];
+const CONFIRMED: &[Asker] = &[Asker::confirmer(0)];
+const CONFIRMED_TWICE: &[Asker] = &[Asker::confirmer(0), Asker::confirmer(0)];
+const CONFIRMED_AND_ANOTHER: &[Asker] = &[Asker::confirmer(0), Asker::owner(1)];
 const RESTOCK: &[bool] = &[true];
 const BACK_AGAIN: &[bool] = &[true, false, true];
 
@@ -490,7 +524,7 @@ const ONE_PLANNED: Begins = Begins { answered: 1, planned: 1 };
 /// The protocol without a mistake, from the beginning.
 fn right(requests: &'static [Asker], events: &'static [bool], troubles: u8) -> Protocol {
     let (shards, begins) = (ShardCount::ONE, Begins::default());
-    Protocol { mistake: Mistake::None, requests, events, troubles, twins: 0, shards, begins }
+    Protocol { mistake: Mistake::None, requests, events, troubles, twins: 0, ends: 0, shards, begins }
 }
 
 #[test]
@@ -575,6 +609,31 @@ fn nor_are_two_who_ask_while_the_list_gets_more_shards_and_a_worker_dies() {
 }
 
 #[test]
+fn nor_is_one_who_confirms_however_late_whatever_goes_wrong() {
+    right(CONFIRMED, BACK_AGAIN, 1).checked().assert_properties();
+}
+
+#[test]
+fn nor_is_one_who_confirms_twice() {
+    right(CONFIRMED_TWICE, RESTOCK, 1).checked().assert_properties();
+}
+
+#[test]
+fn nor_are_two_of_whom_one_confirms() {
+    right(CONFIRMED_AND_ANOTHER, RESTOCK, 0).checked().assert_properties();
+}
+
+#[test]
+fn one_who_leaves_is_told_by_an_announced_call_alone_and_the_other_is_neither_lost_nor_told_twice() {
+    Protocol { ends: 1, ..right(TWO, RESTOCK, 1) }.checked().assert_properties();
+}
+
+#[test]
+fn one_who_confirms_and_leaves_is_told_by_an_announced_call_alone() {
+    Protocol { ends: 1, ..right(CONFIRMED_TWICE, RESTOCK, 1) }.checked().assert_properties();
+}
+
+#[test]
 fn each_mistake_is_found() {
     let at = |mistake, requests, troubles| Protocol { mistake, ..right(requests, BACK_AGAIN, troubles) };
     let once = |mistake, requests| Protocol { mistake, ..right(requests, RESTOCK, 1) };
@@ -585,6 +644,7 @@ fn each_mistake_is_found() {
         |mistake| Protocol { mistake, begins: SOLD_OUT_IN_FAN_OUT, ..right(AND_A_STRANGER, BACK_AGAIN, 0) };
     let twins = |mistake| Protocol { twins: 1, mistake, ..right(ONE, RESTOCK, 0) };
     let raised = |mistake| Protocol { mistake, shards: TWO_SHARDS, ..right(ONE, RESTOCK, 0) };
+    let ended = |mistake| Protocol { ends: 1, mistake, ..right(TWO, RESTOCK, 0) };
     for protocol in [
         at(Mistake::Planning(planning::Mutant::EndsBeforeStock), ONE, 1),
         at(Mistake::Planning(planning::Mutant::BoundBeforeEnds), TWO, 0),
@@ -620,6 +680,10 @@ fn each_mistake_is_found() {
         raised(Mistake::Planning(planning::Mutant::ShardsBeforeStock)),
         raised(Mistake::Subscribing(subscribing::Mutant::ShardBeforeRaise)),
         raised(Mistake::LowerShards),
+        at(Mistake::Subscribing(subscribing::Mutant::NoLookAfterConfirm), CONFIRMED, 0),
+        at(Mistake::Subscribing(subscribing::Mutant::OverUnsettled), CONFIRMED_TWICE, 1),
+        ended(Mistake::Delivery(delivery::Mutant::KeepEnded)),
+        ended(Mistake::EndUncounted),
     ] {
         let mistake = protocol.mistake;
         let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);

@@ -16,6 +16,14 @@
 //! [`crate::shard`]). Now and then a request whose new place went into the first shard counts what waits there, and raises
 //! the number where that is long. That comes after the answer stands, so that a failure of it does not matter.
 //!
+//! An ask that is to be confirmed first is a subscription without an entry, so no fan-out knows of it. To confirm it is to
+//! subscribe from the second step on: one transaction turns the ask into a subscription and writes its entry, at the position
+//! of the ask, and then comes the look at the product, which moves the entry where a fan-out may have passed it by. That
+//! the position is past all that is delivered would not do in place of the look: a worker reads ahead of what it delivers.
+//! A confirmation that finds a confirmed subscription goes on as a repeat does; where its turn is over, it is
+//! [over](Outcome::Over) only if an earlier confirmation came to its end. One that died before its look may have left an entry
+//! behind that a fan-out had passed by.
+//!
 //! A machine without I/O, clock or random bits: [`Subscribing::next`] is handed those and names the one thing to do, and
 //! the `on_` method of that step takes what came of it. A failure has no method: the request is dropped, and whatever it
 //! did until then is repeatable.
@@ -28,6 +36,7 @@ use crate::backoff::Backoff;
 use crate::stock::Version;
 use crate::{Position, Shard, ShardCount, SubscriberHash};
 
+mod confirm;
 #[cfg(test)]
 mod mutant;
 mod order;
@@ -61,6 +70,16 @@ pub enum Step<'a> {
         shard: Shard,
         /// The position to take.
         position: Position,
+    },
+    /// Read the subscription: [`Subscribing::on_subscription`].
+    ReadSubscription,
+    /// Make the ask at `asked` a subscription, on condition that it waits for that still, and write its entry, in one
+    /// transaction, so that this request speaks for the place: [`Subscribing::on_confirmed`].
+    Confirm {
+        /// The position of the ask, and of the entry.
+        asked: Position,
+        /// The shard of the subscriber.
+        shard: Shard,
     },
     /// Read the cursor of the shard: [`Subscribing::on_cursor`].
     ReadCursor(Shard),
@@ -126,6 +145,10 @@ pub struct Looked {
 pub enum Outcome {
     /// The subscriber waits.
     Subscribed(Subscribed),
+    /// There is nothing to confirm: the ask has expired, or the subscriber has left.
+    Gone,
+    /// There is nothing left to confirm: the ask was confirmed, and its turn is over.
+    Over,
     /// Other requests were in the way in every round.
     Contended,
 }
@@ -152,6 +175,22 @@ pub enum Insertion {
     Found(Found),
     /// Another request was in the way, or has just ended the subscription; nothing is written.
     Conflict,
+}
+
+/// What a confirmation finds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Standing {
+    /// No subscription, or one whose time is over.
+    Gone,
+    /// An ask at this position that is to be confirmed.
+    Pending(Position),
+    /// A subscription with an entry.
+    Confirmed {
+        /// It.
+        found: Found,
+        /// Whether a confirmation of it came to its end: then its entry was where a fan-out would see it.
+        settled: bool,
+    },
 }
 
 /// A subscription that was there already.
@@ -185,6 +224,8 @@ pub struct Subscribing {
     most: ShardCount,
     /// Whether it counts what waits in the first shard, if its place is new there.
     counts: bool,
+    /// Whether it confirms an ask, and if so, whether an earlier confirmation came to its end.
+    confirms: Option<Settled>,
     round: u32,
     state: State,
     #[cfg(test)]
@@ -196,6 +237,9 @@ pub struct Subscribing {
 enum State {
     BackOff,
     Insert,
+    ReadSubscription,
+    /// The ask at this position is to be confirmed.
+    Confirm(Position),
     ReadCursor(Found),
     ReadEntry(Found, CommittedPosition),
     /// Speak for the found one, whose entry is there.
@@ -219,6 +263,8 @@ enum State {
 
 /// Up to where the shard of a found subscription is delivered.
 type CommittedPosition = Position;
+/// Whether an earlier confirmation came to its end.
+type Settled = bool;
 
 impl Subscribing {
     /// Begins a request of a subscriber. `known` is a number of shards that the product's item had at any time before, one
@@ -230,11 +276,18 @@ impl Subscribing {
             shards: known,
             most,
             counts,
+            confirms: None,
             round: 0,
             state: State::Insert,
             #[cfg(test)]
             mutant: mutant::Switch::default(),
         }
+    }
+
+    /// Begins the confirmation of an ask of this subscriber. The rest is as with [`Subscribing::new`].
+    pub fn confirming(subscriber: SubscriberHash, known: ShardCount, most: ShardCount, counts: bool) -> Self {
+        let asking = Self::new(subscriber, known, most, counts);
+        Self { confirms: Some(false), state: State::ReadSubscription, ..asking }
     }
 }
 

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 use crate::item::{Item, SK, TTL, from_item, number, string, text, to_item};
 use crate::request::{Condition, Pages, apply};
 use crate::waitlist::{self, Entry, MOVED};
-use crate::{ItemKey, Outcome, Store, StoreError, person, product};
+use crate::{ItemKey, Outcome, Store, StoreError, cursor, person, product};
 
 const KIND: &str = "subscription";
 const POSITION: &str = "position";
@@ -351,7 +351,8 @@ impl Subscriptions<'_> {
 
     /// Deletes the entry at `mailed`, the one that an email was sent for, and the `subscription` as it was found with
     /// its entry, which may be another one by then. Refused where the subscription does not point there any more, so
-    /// that a subscriber who subscribes again at the same moment is not left with half a subscription.
+    /// that a subscriber who subscribes again at the same moment is not left with half a subscription. Applied, no call is
+    /// announced from then on that has the subscriber among its recipients.
     ///
     /// # Errors
     /// Every kind of [`StoreError`].
@@ -361,14 +362,50 @@ impl Subscriptions<'_> {
         mailed: (Shard, Position),
         subscription: Option<(PersonId, &Subscription)>,
     ) -> Result<Outcome, StoreError> {
-        let mut writes = vec![self.delete_entry(product, mailed.0, mailed.1)?];
+        let mut places = vec![mailed];
+        let mut writes = Vec::new();
         if let Some((subscriber, &Subscription { shard, position, .. })) = subscription {
-            if (shard, position) != mailed {
-                writes.push(self.delete_entry(product, shard, position)?);
-            }
             writes.push(self.delete_subscription(subscriber, product, position)?);
+            places.extend(Some((shard, position)).filter(|place| *place != mailed));
+        }
+        let mut shards = Vec::new();
+        for (shard, position) in places {
+            writes.push(self.delete_entry(product, shard, position)?);
+            let is_pending =
+                subscription.is_some_and(|(_, found)| found.pending.is_some() && found.position == position);
+            if !is_pending && !shards.contains(&shard) && !self.is_consumed(product, shard, position).await? {
+                writes.push(self.count_ended(product, shard)?);
+                shards.push(shard);
+            }
         }
         Ok(self.transact(writes).await?.plain())
+    }
+
+    /// Whether the turn of an entry is over: nothing that a worker does from here on concerns it. A cursor that cannot be read
+    /// says nothing.
+    async fn is_consumed(
+        self,
+        product: &ProductId,
+        shard: Shard,
+        position: Position,
+    ) -> Result<bool, StoreError> {
+        match self.0.cursors().read(product, shard).await {
+            Err(error) if error.is_corrupt() => Ok(false),
+            stored => Ok(stored?.cursor.is_consumed(position)),
+        }
+    }
+
+    /// Counts on the cursor that an entry ends before its turn: whichever worker has read it ahead is refused its next write.
+    fn count_ended(self, product: &ProductId, shard: Shard) -> Result<TransactWriteItem, StoreError> {
+        let count = Update::builder()
+            .table_name(&self.0.table)
+            .set_key(Some(cursor::key(product, shard).attributes()))
+            .update_expression("ADD #ended :one")
+            .expression_attribute_names("#ended", cursor::ENDED)
+            .expression_attribute_values(":one", number(1))
+            .build()
+            .map_err(StoreError::built)?;
+        Ok(TransactWriteItem::builder().update(count).build())
     }
 
     fn put_subscription(

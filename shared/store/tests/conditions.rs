@@ -9,12 +9,15 @@ use domain::planning::Update;
 use domain::product::{Product, StockEvent, StoredProduct};
 use domain::stock::{Place, Version};
 use domain::subscribing::Looked;
+use domain::suppression::Reason;
 use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
 use jiff::Timestamp;
 use notify_me_store::budget::BudgetState;
+use notify_me_store::cursor::Swapped;
 use notify_me_store::fanout::BUCKETS;
 use notify_me_store::name::Named;
-use notify_me_store::subscription::{Move, RequestId, Subscription};
+use notify_me_store::person::Person;
+use notify_me_store::subscription::{Confirmation, Move, Pending, RequestId, Subscription};
 use notify_me_store::summary::{IN_DOUBT, Planned, UNREADABLE};
 use notify_me_store::waitlist::{Count, Counting, Entry, Row};
 use notify_me_store::{Outcome, Store, test_util};
@@ -190,21 +193,127 @@ async fn of_two_workers_that_saw_one_cursor_the_second_is_refused() {
     assert_eq!(cursors.read(&id, SHARD).await.unwrap().token, None);
     let cursor = Cursor { committed: at(7), ..Cursor::default() };
     for (seen, token, outcome) in [
-        (None, "a", APPLIED),
-        (None, "b", REFUSED),
-        (None, "a", APPLIED),
-        (Some("a"), "c", APPLIED),
-        (Some("a"), "d", REFUSED),
-        (Some("a"), "c", APPLIED),
+        (None, "a", Swapped::Applied),
+        (None, "b", Swapped::Lost),
+        (None, "a", Swapped::Applied),
+        (Some("a"), "c", Swapped::Applied),
+        (Some("a"), "d", Swapped::Lost),
+        (Some("a"), "c", Swapped::Applied),
     ] {
-        assert_eq!(
-            cursors.swap(&id, SHARD, &cursor, seen, token).await.unwrap(),
-            outcome,
-            "{seen:?} {token}"
-        );
+        let swapped = cursors.swap(&id, SHARD, &cursor, (seen, 0), token).await.unwrap();
+        assert_eq!(swapped, outcome, "{seen:?} {token}");
     }
     let stored = cursors.read(&id, SHARD).await.unwrap();
     assert_eq!((stored.cursor, stored.token.as_deref()), (cursor, Some("c")));
+}
+
+#[tokio::test]
+async fn a_worker_that_read_before_a_subscriber_left_is_refused_once_and_then_not() {
+    let store = store().await;
+    let (id, cursors, subscriptions) = (product("p"), store.cursors(), store.subscriptions());
+    let cursor = Cursor { committed: at(1), ..Cursor::default() };
+    let swap = async |seen: (Option<&str>, u64), token: &str| {
+        cursors.swap(&id, SHARD, &cursor, seen, token).await.unwrap()
+    };
+    for n in 1..=4 {
+        let inserted = subscriptions.insert(subscriber(n), &id, &subscription(n), &entry(n, 9)).await;
+        assert!(inserted.unwrap().is_applied());
+    }
+    // Before the shard was ever delivered.
+    assert_eq!(subscriptions.end(subscriber(4), &id, &subscription(4)).await.unwrap(), APPLIED);
+    assert_eq!(swap((None, 0), "a").await, Swapped::EntryEnded(1));
+    assert_eq!(swap((None, 1), "a").await, Swapped::Applied);
+    // One whose turn was over leaves, which concerns no worker.
+    assert_eq!(subscriptions.end(subscriber(1), &id, &subscription(1)).await.unwrap(), APPLIED);
+    assert_eq!(swap((Some("a"), 1), "b").await, Swapped::Applied);
+    // And then two who wait.
+    for n in 2..=3 {
+        assert_eq!(subscriptions.end(subscriber(n), &id, &subscription(n)).await.unwrap(), APPLIED);
+    }
+    assert_eq!(swap((Some("a"), 1), "c").await, Swapped::Lost, "the token comes first");
+    assert_eq!(swap((Some("b"), 1), "c").await, Swapped::EntryEnded(3));
+    assert_eq!(swap((Some("b"), 3), "c").await, Swapped::Applied);
+    let stored = cursors.read(&id, SHARD).await.unwrap();
+    assert_eq!((stored.cursor, stored.token.as_deref(), stored.ended), (cursor, Some("c"), 3));
+}
+
+#[tokio::test]
+async fn an_ask_is_confirmed_once_and_until_then_has_no_entry() {
+    let store = store().await;
+    let (id, who, subscriptions) = (product("p"), subscriber(1), store.subscriptions());
+    let pending = Pending { address: Address::parse("1@example.com").unwrap(), name: None };
+    let ask = |n: u64, seconds: i64| Subscription {
+        pending: Some(pending.clone()),
+        ttl: now().as_second() + seconds,
+        ..subscription(n)
+    };
+    let by = RequestId::new(1);
+    let confirm = async |asked: u64| {
+        let confirmation =
+            Confirmation { asked: at(asked), shard: SHARD, position: at(asked), by: &by, at: now() };
+        subscriptions.confirm(who, &id, confirmation, &entry(1, 900)).await.unwrap()
+    };
+    assert_eq!(confirm(1).await, REFUSED, "it was never asked for");
+    assert!(subscriptions.ask(who, &id, None, &ask(1, -1)).await.unwrap().is_applied());
+    assert_eq!(confirm(1).await, REFUSED, "its time is over");
+    match subscriptions.ask(who, &id, None, &ask(2, 9)).await.unwrap() {
+        Outcome::Refused(Some(found)) => assert_eq!(found.position, at(1)),
+        _ => panic!("asked twice"),
+    }
+    for (seen, applied) in [(at(9), false), (at(1), true)] {
+        let asked = subscriptions.ask(who, &id, Some(seen), &ask(2, 9)).await.unwrap();
+        assert_eq!(asked.is_applied(), applied, "{seen}");
+    }
+    let has_entry = async || store.waitlist(&id, SHARD).entry(at(2)).await.unwrap().is_some();
+    assert!(!has_entry().await);
+    for (asked, outcome) in [(1, REFUSED), (2, APPLIED), (2, REFUSED)] {
+        assert_eq!(confirm(asked).await, outcome, "{asked}");
+    }
+    assert!(has_entry().await);
+    let found = subscriptions.find(who, &id).await.unwrap().unwrap();
+    assert!(found.pending.is_none() && found.confirmed_at.is_some() && found.by.as_ref() == Some(&by));
+    let (all, unreadable) = subscriptions.all_of(who, now()).await.unwrap();
+    assert_eq!((all.len(), unreadable), (1, 0));
+    assert!(all[0].0 == id && all[0].1 == found);
+    let late = now() + jiff::SignedDuration::from_secs(1_000);
+    assert!(subscriptions.all_of(who, late).await.unwrap().0.is_empty(), "expired");
+}
+
+#[tokio::test]
+async fn a_person_is_suppressed_by_the_strongest_reason_and_gets_so_many_emails_a_day() {
+    let store = store().await;
+    let (persons, who) = (store.persons(), subscriber(1));
+    assert_eq!(persons.read(who).await.unwrap(), Person::default());
+    for (reason, outcome, is) in [
+        (Reason::Bounce, APPLIED, Reason::Bounce),
+        (Reason::Bounce, REFUSED, Reason::Bounce),
+        (Reason::Complaint, APPLIED, Reason::Complaint),
+        (Reason::Manual, REFUSED, Reason::Complaint),
+    ] {
+        assert_eq!(persons.suppress(who, reason, now()).await.unwrap(), outcome, "{reason}");
+        assert_eq!(persons.read(who).await.unwrap().suppressed.unwrap().reason, is);
+    }
+    for (reason, outcome) in
+        [(Reason::Bounce, REFUSED), (Reason::Complaint, APPLIED), (Reason::Complaint, REFUSED)]
+    {
+        assert_eq!(persons.lift(who, reason).await.unwrap(), outcome, "{reason}");
+    }
+    for (day, most, outcome) in [
+        (1, 0, REFUSED),
+        (1, 2, APPLIED),
+        (1, 2, APPLIED),
+        (1, 2, REFUSED),
+        (2, 2, APPLIED),
+        (1, 9, REFUSED),
+        (2, 1, REFUSED),
+    ] {
+        assert_eq!(persons.count_email(who, day, most).await.unwrap(), outcome, "{day} {most}");
+    }
+    assert_eq!(persons.forget_bounces(who).await.unwrap(), REFUSED);
+    assert_eq!((persons.count_bounce(who).await.unwrap(), persons.count_bounce(who).await.unwrap()), (1, 2));
+    assert_eq!(persons.forget_bounces(who).await.unwrap(), APPLIED);
+    assert_eq!(persons.confirm(who, now()).await.unwrap(), APPLIED);
+    assert_eq!(persons.confirm(who, now()).await.unwrap(), REFUSED);
 }
 
 #[tokio::test]

@@ -9,8 +9,9 @@ use domain::mail::Offer;
 use domain::product::Product;
 use jiff::Timestamp;
 use lambda::clock;
+use store::StoreError;
+use store::cursor::Swapped;
 use store::waitlist::Addressee;
-use store::{Outcome, StoreError};
 use tokio::time::Instant;
 
 use super::Clock;
@@ -27,6 +28,8 @@ pub(super) struct Hands<'a> {
     /// As it was last asked for.
     rate: Option<Rate>,
     leases: Leases,
+    /// How many entries of the shard have ended before their turn, as its cursor said when it was last seen.
+    ended: u64,
 }
 
 impl<'a> Hands<'a> {
@@ -36,8 +39,9 @@ impl<'a> Hands<'a> {
         clock: Clock,
         until: Instant,
         (product, shards): (Product, usize),
+        ended: u64,
     ) -> Self {
-        Self { app, job, clock, until, product, rate: None, leases: Leases::new(shards) }
+        Self { app, job, clock, until, product, rate: None, leases: Leases::new(shards), ended }
     }
 
     /// Reads the product again, and keeps it if it is still there.
@@ -110,14 +114,19 @@ impl<'a> Hands<'a> {
 
     /// Writes the cursor under `token`. After an error it may be written or not.
     pub(super) async fn write_cursor(
-        &self,
+        &mut self,
         write: &CursorWrite<'_>,
         token: &str,
     ) -> Result<Written, StoreError> {
-        let (product, shard, seen) = (&self.job.product_id, self.job.shard, write.fencing_token);
+        let (product, shard, seen) =
+            (&self.job.product_id, self.job.shard, (write.fencing_token, self.ended));
         match self.app.store.cursors().swap(product, shard, write.cursor, seen, token).await? {
-            Outcome::Applied(()) => Ok(Written::Won),
-            Outcome::Refused(()) => {
+            Swapped::Applied => Ok(Written::Won),
+            Swapped::EntryEnded(ended) => {
+                self.ended = ended;
+                Ok(Written::EntryEnded)
+            }
+            Swapped::Lost => {
                 tracing::warn!(%product, %shard, "another worker has the shard");
                 Ok(Written::Lost)
             }

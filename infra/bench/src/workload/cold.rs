@@ -40,53 +40,9 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
     let contenders = rig.with_ours(|_| true);
     for contender in &contenders {
         for share in SHARES {
-            let times = match (contender.ours, contender.form, contender.feed) {
-                (true, ..) => 15,
-                (_, Form::Tuned, Feed::Runtime) => 3,
-                // Up to minutes each.
-                _ => 1,
-            };
-            let mut runs = Vec::new();
-            for _ in 0..times {
-                runs.push(once(rig, contender, share).await?);
-            }
-            let of = |pick: fn(&Run) -> f64| runs.iter().map(pick).collect::<Vec<_>>();
-            let first = of(|run| run.first_mails);
-            let middle = median(&first);
-            let at = share.map_or_else(|| "unthrottled".to_owned(), |mb| format!("{mb} MB"));
-            crate::progress(format!("cold: {} at {at}: {middle} ms", contender.label()));
-            report.row(vec![
-                ("contender", json!(contender.label())),
-                ("share", json!(at)),
-                ("runs", json!(times)),
-                ("first 1,000 mails (ms)", json!(middle)),
-                ("least", json!(first.iter().copied().fold(f64::INFINITY, f64::min))),
-                ("most", json!(first.iter().copied().fold(0.0, f64::max))),
-                ("of it init (ms)", json!(median(&of(|run| run.init)))),
-                ("CPU (ms)", json!(median(&of(|run| run.cpu)))),
-                ("peak memory (MB)", json!(median(&of(|run| run.peak)))),
-            ]);
+            let middle = measured(rig, contender, share, &mut report).await?;
             if share == Some(128) {
                 bars.push((contender.label(), middle));
-            }
-            if contender.ours {
-                match share {
-                    None => {
-                        report.goal(
-                            Goal::at_most("cold start to the first 1,000 mails, unthrottled (ms)", 55.0),
-                            middle,
-                        );
-                        let peak = median(&of(|run| run.peak));
-                        report.goal(Goal::at_most("peak memory, cold and 1,000 mails (MB)", 16.0), peak);
-                    }
-                    Some(128) => {
-                        report.goal(
-                            Goal::at_most("cold start to the first 1,000 mails at a 128 MB share (ms)", 70.0),
-                            middle,
-                        );
-                    }
-                    Some(_) => {}
-                }
             }
         }
     }
@@ -96,6 +52,53 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
         bars,
     });
     Ok(report)
+}
+
+/// Measures one contender at one share, and gives the median of its times.
+async fn measured(
+    rig: &Rig,
+    contender: &Contender,
+    share: Option<u32>,
+    report: &mut Report,
+) -> anyhow::Result<f64> {
+    let times = match (contender.ours, contender.form, contender.feed) {
+        (true, ..) => 15,
+        (_, Form::Tuned, Feed::Runtime) => 3,
+        // Up to minutes each.
+        _ => 1,
+    };
+    let mut runs = Vec::new();
+    for _ in 0..times {
+        runs.push(once(rig, contender, share).await?);
+    }
+    let of = |pick: fn(&Run) -> f64| runs.iter().map(pick).collect::<Vec<_>>();
+    let first = of(|run| run.first_mails);
+    let (middle, peak) = (median(&first), median(&of(|run| run.peak)));
+    let at = share.map_or_else(|| "unthrottled".to_owned(), |mb| format!("{mb} MB"));
+    crate::progress(format!("cold: {} at {at}: {middle} ms", contender.label()));
+    report.row(vec![
+        ("contender", json!(contender.label())),
+        ("share", json!(at)),
+        ("runs", json!(times)),
+        ("first 1,000 mails (ms)", json!(middle)),
+        ("least", json!(first.iter().copied().fold(f64::INFINITY, f64::min))),
+        ("most", json!(first.iter().copied().fold(0.0, f64::max))),
+        ("of it init (ms)", json!(median(&of(|run| run.init)))),
+        ("CPU (ms)", json!(median(&of(|run| run.cpu)))),
+        ("peak memory (MB)", json!(peak)),
+    ]);
+    match share {
+        None if contender.ours => {
+            report.goal(Goal::at_most("cold start to the first 1,000 mails, unthrottled (ms)", 55.0), middle);
+            report.goal(Goal::at_most("peak memory, cold and 1,000 mails (MB)", 16.0), peak);
+        }
+        Some(128) if contender.ours => {
+            let goal = "cold start to the first 1,000 mails at a 128 MB share (ms)";
+            report.goal(Goal::at_most(goal, 70.0), middle);
+        }
+        _ => {}
+    }
+    Ok(middle)
 }
 
 async fn once(rig: &Rig, contender: &Contender, share: Option<u32>) -> anyhow::Result<Run> {

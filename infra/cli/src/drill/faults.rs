@@ -89,12 +89,7 @@ impl Fault {
 
     /// Makes it so.
     async fn begin(self, lab: &Lab) -> anyhow::Result<()> {
-        // The first and every third after it: some parts are asked only a few times while the fault lasts.
-        let mut answers = 0_u32;
-        let mut third = move |_: &Seen| {
-            answers += 1;
-            if answers % 3 == 1 { Fate::AnswerLost } else { Fate::Passed }
-        };
+        let mut third = third();
         match self {
             Self::BrokerDown => {
                 // Once it is in use.
@@ -264,4 +259,13 @@ fn judge(fault: Fault, row: &Row, report: &mut Report) {
     report.demand(number("lost") == 0, || format!("{name}: {} lost", number("lost")));
     let (twice, in_doubt) = (number("twice"), number("inDoubt"));
     report.demand(twice <= in_doubt, || format!("{name}: {twice} told twice, {in_doubt} in doubt"));
+}
+
+/// Loses the first answer and every third after it: some parts are asked only a few times while the fault lasts.
+fn third() -> impl FnMut(&Seen) -> Fate {
+    let mut answers = 0_u32;
+    move |_| {
+        answers += 1;
+        if answers % 3 == 1 { Fate::AnswerLost } else { Fate::Passed }
+    }
 }

@@ -5,7 +5,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
-use domain::ProductId;
+use domain::{ProductId, RestockId};
 use kafka_poller::{LambdaEndpoint, Poller};
 use serde_json::{Value, json};
 
@@ -82,80 +82,32 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         lab.seed(&many, people, |written| progress.at(written)).await?;
         lab.seed(&few, FEW, |_| ()).await?;
     }
-    let mut inventory = Inventory { lab: &lab, product: &many, said: 0 };
+    let inventory = Inventory { lab: &lab, product: &many, said: 0 };
     let before = records(&lab, kafka::BATCHES).await?;
-    let started = Instant::now();
-    let progress = Progress::new(people, "emails");
-    let mut line = vec![(0.0, 0.0)];
-    let mut level = people as u64;
-    inventory.says(level).await?;
-    let (mut second, mut few_since) = (Instant::now(), None);
-    let (mut replayed_at, mut replay) = (None, Vec::new());
-    // Until two thirds are emailed.
-    loop {
-        tokio::time::sleep(LOOK).await;
-        let sent = lab.ses.counts().mails;
-        progress.at(sent);
-        if second.elapsed() >= Duration::from_secs(1) {
-            second = Instant::now();
-            line.push((started.elapsed().as_secs_f64(), sent as f64 / 1_000.0));
-            level -= 1;
-            inventory.says(level).await?;
-        }
-        match replayed_at {
-            None if sent >= people / 4 => {
-                replay = replays(&lab).await?;
-                replayed_at = Some(Instant::now());
-            }
-            Some(at) if at.elapsed() >= REPLAY => stop(&mut replay).await,
-            _ => {}
-        }
-        if few_since.is_none() && sent >= people / 3 {
-            few_since = Some(jiff::Timestamp::now().as_millisecond());
-            lab.stock(&few, &few_back, 1).await?;
-        }
-        if sent >= people * 2 / 3 {
-            break;
-        }
-        anyhow::ensure!(started.elapsed() < PATIENCE, "it stands still at {sent}");
-    }
-    // The sell-out.
-    let sold_out = Instant::now();
-    inventory.says(0).await?;
-    while lab.store.products().get(&many).await?.is_some_and(|known| known.in_stock()) {
-        anyhow::ensure!(sold_out.elapsed() < PATIENCE, "the sell-out never comes to the table");
-        tokio::time::sleep(LOOK).await;
-    }
-    let in_table = sold_out.elapsed();
-    tokio::time::sleep(SELL_OUT).await;
-    let left_alone = lab.ses.counts().mails;
-    tokio::time::sleep(Duration::from_secs(3)).await;
-    let late = lab.ses.counts().mails - left_alone;
-    let first_seconds = sold_out.duration_since(started).as_secs();
-    // And back.
-    let back = Instant::now();
-    inventory.says(people as u64).await?;
-    let all = people + FEW;
-    while lab.ses.counts().mails < all {
-        anyhow::ensure!(back.elapsed() < PATIENCE, "it stands still at {}", lab.ses.counts().mails);
-        tokio::time::sleep(LOOK).await;
-        progress.at(lab.ses.counts().mails);
-        if second.elapsed() >= Duration::from_secs(1) {
-            second = Instant::now();
-            line.push((started.elapsed().as_secs_f64(), lab.ses.counts().mails as f64 / 1_000.0));
-        }
-    }
-    let second_seconds = back.elapsed().as_secs();
+    let mut feed = Feed {
+        inventory,
+        people,
+        started: Instant::now(),
+        second: Instant::now(),
+        line: vec![(0.0, 0.0)],
+        progress: Progress::new(people, "emails"),
+        replay: Vec::new(),
+    };
+    feed.inventory.says(people as u64).await?;
+    let few_since = feed.until_two_thirds(&few, &few_back).await?;
+    let first_seconds = feed.started.elapsed().as_secs();
+    let (in_table, late) = feed.sell_out().await?;
+    let second_seconds = feed.come_back().await?;
+    let Feed { inventory: Inventory { said, .. }, line, mut replay, .. } = feed;
     stop(&mut replay).await;
     // Jobs that come late must find nothing to do.
     tokio::time::sleep(Duration::from_secs(3)).await;
-    drop(progress);
     let jobs = records(&lab, kafka::BATCHES).await? - before;
-    let said = inventory.said;
-    let few_waited = lab.ses.of_restock(few_back.as_str()).into_iter().max().zip(few_since);
-    let few_waited =
-        few_waited.and_then(|(at, since)| u64::try_from(at - since).ok()).map(Duration::from_millis);
-    let few_waited = few_waited.context("the other product never came back")?;
+    let last = lab.ses.of_restock(few_back.as_str()).into_iter().max();
+    let few_waited = last
+        .and_then(|at| u64::try_from(at - few_since).ok())
+        .context("the other product never came back")?;
+    let few_waited = Duration::from_millis(few_waited);
     let got = lab.got(&[(many.clone(), people), (few.clone(), FEW)]);
     let got = got.values().fold(Got::default(), |sum, got| Got {
         lost: sum.lost + got.lost,
@@ -167,6 +119,96 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let slices = first_seconds.div_ceil(SLICE_SECONDS) + second_seconds.div_ceil(SLICE_SECONDS);
     let most_jobs = i64::from(SHARDS) * (2 + i64::try_from(slices)?);
     Ok(judged(Measured { people, got, said, jobs, most_jobs, few_waited, in_table, late, line }))
+}
+
+/// The drill while it runs.
+struct Feed<'a> {
+    inventory: Inventory<'a>,
+    people: usize,
+    started: Instant,
+    /// When the last point of the line was taken.
+    second: Instant,
+    /// Thousands of emails by seconds.
+    line: Vec<(f64, f64)>,
+    progress: Progress,
+    /// The consumer group that replays the topics.
+    replay: Vec<Poller>,
+}
+
+impl Feed<'_> {
+    fn sent(&self) -> usize {
+        self.inventory.lab.ses.counts().mails
+    }
+
+    /// Takes a point of the line each second, and gives whether it did.
+    fn point(&mut self) -> bool {
+        let sent = self.sent();
+        self.progress.at(sent);
+        let is_due = self.second.elapsed() >= Duration::from_secs(1);
+        if is_due {
+            self.second = Instant::now();
+            self.line.push((self.started.elapsed().as_secs_f64(), sent as f64 / 1_000.0));
+        }
+        is_due
+    }
+
+    /// Says the falling level each second until two thirds are emailed. Gives when the other product came back, in Unix
+    /// milliseconds.
+    async fn until_two_thirds(&mut self, few: &ProductId, few_back: &RestockId) -> anyhow::Result<i64> {
+        let (mut level, mut replayed_at, mut few_since) = (self.people as u64, None, None);
+        loop {
+            tokio::time::sleep(LOOK).await;
+            if self.point() {
+                level -= 1;
+                self.inventory.says(level).await?;
+            }
+            let (sent, lab) = (self.sent(), self.inventory.lab);
+            match replayed_at {
+                None if sent >= self.people / 4 => {
+                    self.replay = replays(lab).await?;
+                    replayed_at = Some(Instant::now());
+                }
+                Some(at) if Instant::now() >= at + REPLAY => stop(&mut self.replay).await,
+                _ => {}
+            }
+            if few_since.is_none() && sent >= self.people / 3 {
+                few_since = Some(jiff::Timestamp::now().as_millisecond());
+                lab.stock(few, few_back, 1).await?;
+            }
+            if sent >= self.people * 2 / 3 {
+                return few_since.context("the other product never came back");
+            }
+            anyhow::ensure!(self.started.elapsed() < PATIENCE, "it stands still at {sent}");
+        }
+    }
+
+    /// Sells out. Gives how soon that was in the table, and the emails that came more than a second later.
+    async fn sell_out(&mut self) -> anyhow::Result<(Duration, usize)> {
+        let Inventory { lab, product, .. } = self.inventory;
+        let sold_out = Instant::now();
+        self.inventory.says(0).await?;
+        while lab.store.products().get(product).await?.is_some_and(|known| known.in_stock()) {
+            anyhow::ensure!(sold_out.elapsed() < PATIENCE, "the sell-out never comes to the table");
+            tokio::time::sleep(LOOK).await;
+        }
+        let in_table = sold_out.elapsed();
+        tokio::time::sleep(SELL_OUT).await;
+        let left_alone = self.sent();
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        Ok((in_table, self.sent() - left_alone))
+    }
+
+    /// Comes back for the rest. Gives how many seconds it took.
+    async fn come_back(&mut self) -> anyhow::Result<u64> {
+        let back = Instant::now();
+        self.inventory.says(self.people as u64).await?;
+        while self.sent() < self.people + FEW {
+            anyhow::ensure!(back.elapsed() < PATIENCE, "it stands still at {}", self.sent());
+            tokio::time::sleep(LOOK).await;
+            self.point();
+        }
+        Ok(back.elapsed().as_secs())
+    }
 }
 
 /// The page's head: what is done, and what is promised.

@@ -267,10 +267,10 @@ fn demand_of(
 async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Result<()> {
     let lab = start(mode, 8, SHARDS_AT_RANDOM).await?;
     let progress = Progress::new(kills as usize, "kills at random");
-    let (mut killed, mut redelivered, mut rebalanced) = (0_u32, 0_u32, 0_u32);
+    let mut seen = Troubles::default();
     let mut restocks = Vec::new();
     let started = Instant::now();
-    while killed < kills {
+    while seen.killed < kills {
         let round = one_round(&lab, restocks.len()).await?;
         restocks.extend(round.iter().cloned());
         let over = Cell::new(false);
@@ -288,64 +288,93 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
                 () = sweeps(&lab) => Ok(()),
             }
         };
-        let trouble = async {
-            let mut extra = Vec::new();
-            // Half a minute of it; then they are let finish.
-            let until = Instant::now() + Duration::from_secs(30);
-            while killed < kills && Instant::now() < until {
-                tokio::time::sleep(Duration::from_millis(rand::random_range(20..250))).await;
-                while !lab.wire.is_sending() && !over.get() {
-                    tokio::time::sleep(LOOK).await;
-                }
-                if over.get() {
-                    break;
-                }
-                lab.kill(0.5);
-                killed += 1;
-                progress.at(killed as usize);
-                let (product, restock) = &round[rand::random_range(0..round.len())];
-                if rand::random_range(0..3) == 0 && redeliver(&lab, product, restock).await? {
-                    redelivered += 1;
-                }
-                if rand::random_range(0..12) == 0 {
-                    extra.extend(one_member_more(&lab).await?);
-                    rebalanced += 1;
-                }
-                if extra.len() > 4 {
-                    stop(&mut extra).await;
-                    rebalanced += 1;
-                }
-            }
-            stop(&mut extra).await;
-            anyhow::Ok(())
-        };
+        let trouble = troubles(&lab, &round, &mut seen, kills, &over, &progress);
         futures::future::try_join(told, trouble).await?;
     }
     // A job that comes late must find nothing to do.
     tokio::time::sleep(Duration::from_secs(3)).await;
+    judge_random(mode, &lab, &restocks, &seen, started.elapsed(), report).await?;
+    lab.stop().await;
+    Ok(())
+}
+
+/// The troubles that there were.
+#[derive(Default)]
+struct Troubles {
+    killed: u32,
+    redelivered: u32,
+    rebalanced: u32,
+}
+
+/// Kills, redelivers and rebalances for half a minute; then the round is let finish.
+async fn troubles(
+    lab: &Lab,
+    round: &[(ProductId, RestockId)],
+    seen: &mut Troubles,
+    kills: u32,
+    over: &Cell<bool>,
+    progress: &Progress,
+) -> anyhow::Result<()> {
+    let mut extra = Vec::new();
+    let until = Instant::now() + Duration::from_secs(30);
+    while seen.killed < kills && Instant::now() < until {
+        tokio::time::sleep(Duration::from_millis(rand::random_range(20..250))).await;
+        while !lab.wire.is_sending() && !over.get() {
+            tokio::time::sleep(LOOK).await;
+        }
+        if over.get() {
+            break;
+        }
+        lab.kill(0.5);
+        seen.killed += 1;
+        progress.at(seen.killed as usize);
+        let (product, restock) = &round[rand::random_range(0..round.len())];
+        if rand::random_range(0..3) == 0 && redeliver(lab, product, restock).await? {
+            seen.redelivered += 1;
+        }
+        if rand::random_range(0..12) == 0 {
+            extra.extend(one_member_more(lab).await?);
+            seen.rebalanced += 1;
+        }
+        if extra.len() > 4 {
+            stop(&mut extra).await;
+            seen.rebalanced += 1;
+        }
+    }
+    stop(&mut extra).await;
+    Ok(())
+}
+
+/// Holds the random part against what is promised.
+async fn judge_random(
+    mode: &str,
+    lab: &Lab,
+    restocks: &[(ProductId, RestockId)],
+    seen: &Troubles,
+    took: Duration,
+    report: &mut Report,
+) -> anyhow::Result<()> {
     let products: Vec<_> = restocks.iter().map(|(product, _)| (product.clone(), CROWD_AT_RANDOM)).collect();
     let got = lab.got(&products);
     let (mut lost, mut doubled, mut in_doubt) = (0, 0, 0);
-    for (product, restock) in &restocks {
+    for (product, restock) in restocks {
         let got = got.get(product.as_str()).copied().unwrap_or_default();
         let (counted, written_down) = (lab.counted(restock).await?, lab.written_down(restock).await?);
         demand_of(mode, got, counted, written_down, &|| format!("{mode}, at random, {product}"), report);
         (lost, doubled, in_doubt) = (lost + got.lost, doubled + got.doubled, in_doubt + counted.in_doubt);
     }
-    let at_work = lab.hit();
+    let (at_work, killed) = (lab.hit(), seen.killed);
     report.demand(at_work > 0, || format!("{mode}, at random: no kill hit a process at work"));
     report.demand(in_doubt > 0, || format!("{mode}, at random: no kill left a call in doubt"));
     let most = u64::from(killed) * CALL * u64::from(SHARDS_AT_RANDOM);
     report
         .demand(in_doubt <= most, || format!("{mode}, at random: {in_doubt} in doubt after {killed} kills"));
+    let (redelivered, rebalanced, seconds) = (seen.redelivered, seen.rebalanced, took.as_secs_f64());
     report.row(vec![
         ("onUnknown", json!(mode)),
         (
             "killed",
-            json!(format!(
-                "at random ({redelivered} redeliveries, {rebalanced} rebalances, {:.0} s)",
-                started.elapsed().as_secs_f64()
-            )),
+            json!(format!("at random ({redelivered} redeliveries, {rebalanced} rebalances, {seconds:.0} s)")),
         ),
         ("kills", json!(killed)),
         ("atWork", json!(at_work)),
@@ -355,7 +384,6 @@ async fn at_random(mode: &str, kills: u32, report: &mut Report) -> anyhow::Resul
         ("inDoubt", json!(in_doubt)),
         ("mostInDoubt", json!(null)),
     ]);
-    lab.stop().await;
     Ok(())
 }
 

@@ -65,10 +65,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         lab.seed(&many, people, |written| progress.at(written)).await?;
         lab.seed(&few, FEW, |_| ()).await?;
     }
-    let throttled = (0..people).step_by(THROTTLED);
-    let throttled = throttled
-        .map(|number| (address(&many, number), json!({ "status": "ACCOUNT_THROTTLED", "times": 1 })));
-    lab.ses_faults(&json!({ "statuses": throttled.collect::<serde_json::Map<_, _>>() })).await?;
+    throttle_some(&lab, &many, people).await?;
     let calls = Arc::new(Mutex::new(BTreeMap::<String, u64>::new()));
     let counting = calls.clone();
     lab.wire.arm(move |seen| {
@@ -116,6 +113,14 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let cpu = after.cpu_seconds.saturating_sub(before.cpu_seconds);
     let throttled = counts.throttled;
     Ok(judged(Measured { people, got, seconds, cpu, throttled, calls, few_waited, sent, memory }))
+}
+
+/// Has SES throttle one in [`THROTTLED`] the first time.
+async fn throttle_some(lab: &Lab, many: &ProductId, people: usize) -> anyhow::Result<()> {
+    let throttled = (0..people).step_by(THROTTLED);
+    let throttled =
+        throttled.map(|number| (address(many, number), json!({ "status": "ACCOUNT_THROTTLED", "times": 1 })));
+    lab.ses_faults(&json!({ "statuses": throttled.collect::<serde_json::Map<_, _>>() })).await
 }
 
 /// The page's head: what is done, and what is promised.

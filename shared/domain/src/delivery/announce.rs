@@ -9,6 +9,7 @@ use super::round::is_longer;
 use super::state::{AfterFailed, AfterWrite, Stage, Standing, State};
 use super::{Delivery, End, Now, Written};
 use crate::Position;
+use crate::cursor::Cursor;
 
 /// The recipients of a call whose announcement stands in the table. Only winning its conditional write gives one, and
 /// sending consumes it: a worker that lost the shard has nothing to send.
@@ -95,7 +96,26 @@ impl<R> Delivery<R> {
                     _ => self.release(End::More),
                 }
             }
+            Written::EntryEnded => self.on_entry_ended(cursor, then),
             Written::Unknown => self.standing = Standing::Unsure { token, written: Box::new(cursor) },
+        }
+    }
+
+    /// A subscriber has left, by a transaction that the worker's next write has met. No call is announced from what was read
+    /// before: it is read anew. Whatever else was to be written is written once more.
+    fn on_entry_ended(&mut self, cursor: Cursor, then: AfterWrite<R>) {
+        match then {
+            AfterWrite::Announced(_) => {
+                #[cfg(test)]
+                if self.is(super::Mutant::KeepEnded) {
+                    return self.state = State::WriteCursor { cursor, then };
+                }
+                self.read_ahead.clear();
+                self.retries.clear();
+                self.exhausted = false;
+                self.state = State::Begin;
+            }
+            then => self.state = State::WriteCursor { cursor, then },
         }
     }
 

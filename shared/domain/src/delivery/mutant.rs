@@ -29,6 +29,8 @@ pub(crate) enum Mutant {
     ForgetRetries,
     /// The release takes whatever token the table has for its own.
     ReleaseUnfenced,
+    /// A call is announced with an entry that has ended since it was read.
+    KeepEnded,
     /// An announcement without an answer that is found applied is taken for a call that was made.
     CommitUnsureAnnouncement,
 }

@@ -91,6 +91,9 @@ pub enum Written {
     Won,
     /// Another worker wrote first: the shard is that worker's.
     Lost,
+    /// Nothing is written, and the shard is this worker's still: a subscriber has left since the cursor was last read or
+    /// written here, so what was read ahead may hold an entry that has ended.
+    EntryEnded,
     /// No answer came: it may be applied or not. [`on_error`](super::Delivery::on_error) follows.
     Unknown,
 }

@@ -58,6 +58,35 @@ fn an_announcement_commits_the_call_before_so_that_a_call_is_one_write() {
 }
 
 #[test]
+fn a_subscriber_who_leaves_before_their_call_is_announced_is_not_in_it() {
+    // At the first announcement, at the second, and at the release of what is left to commit.
+    for (announcement, leaver, sent) in [
+        (1, 2, vec![vec![1, 3], vec![4, 5], vec![6]]),
+        (2, 3, vec![vec![1, 2], vec![4, 5], vec![6]]),
+        (4, 9, vec![vec![1, 2], vec![3, 4], vec![5, 6]]),
+    ] {
+        let mut desk = Desk::of(1..=6);
+        desk.events = vec![("cursor", announcement, Event::Leaves(leaver))];
+        assert_eq!(desk.run(), End::Delivered, "{announcement}");
+        assert_eq!(desk.sent, sent, "{announcement}");
+        let reached = sent.iter().flatten().max().copied();
+        assert_eq!((desk.cursor.committed, &desk.cursor.in_flight), (at(reached.unwrap()), &None));
+        assert_eq!(counted(desk.cursor.tally.as_ref()).0, sent.concat().len() as u64, "{announcement}");
+    }
+}
+
+#[test]
+fn a_pending_retry_that_leaves_is_not_tried_again() {
+    let mut desk = Desk::of(1..=2);
+    let again = CallOutcome::Completed(vec![retry(Refusal::Throttled), RecipientOutcome::Accepted]);
+    desk.outcomes = [again].into();
+    desk.events = vec![("cursor", 2, Event::Leaves(1))];
+    assert_eq!(desk.run(), End::Delivered);
+    assert_eq!(desk.sent, [[1, 2]]);
+    assert!(desk.cursor.pending_retries.is_empty(), "{:?}", desk.cursor);
+}
+
+#[test]
 fn the_stock_is_looked_at_again_once_slots_were_waited_for() {
     for (wait, looks) in [(SECOND, 1), (SECOND - Duration::from_millis(1), 0)] {
         let mut desk = Desk::of(1..=6);

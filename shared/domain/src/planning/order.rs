@@ -65,17 +65,7 @@ impl Planning {
         self.shards = shards;
         // Where its fan-out may be under way, the planner does not stay for it: the next update may be a sell-out.
         self.under_way = before.as_ref().is_some_and(|known| known.in_stock() && known.is_planned());
-        let (bound, bound_of) = before.map_or((None, None), |known| (known.bound, known.bound_of));
-        self.go_on_from(Product {
-            quantity: update.quantity,
-            version: update.version,
-            restock_id: update.restock,
-            recent: update.recent,
-            bound,
-            bound_of,
-            planned: None,
-            product: update.details,
-        });
+        self.go_on_from(update.recorded_over(before));
     }
 
     /// The update, or the sale, is not recorded: another update came in between, and the product is this.

@@ -9,7 +9,6 @@ use jiff::Timestamp;
 use super::{Job, Mistake, Protocol, World, restock};
 use crate::job::Ticket;
 use crate::planning::{BoundWrite, Mutant, Planning, ShardEnd, Step};
-use crate::product::Product;
 use crate::record::Record;
 use crate::stock::{StockUpdate, Version};
 use crate::{Position, ProductId, RestockId};
@@ -108,20 +107,7 @@ impl Protocol {
                 // As the condition of the table's write decides.
                 if world.product.as_ref().map(|known| &known.version) == update.seen.as_ref() {
                     let (update, before) = (update.clone(), world.stored());
-                    let (bound, bound_of, planned) = world
-                        .product
-                        .take()
-                        .map_or((None, None, None), |known| (known.bound, known.bound_of, known.planned));
-                    world.product = Some(Product {
-                        quantity: update.quantity,
-                        version: update.version,
-                        restock_id: update.restock,
-                        recent: update.recent,
-                        bound,
-                        bound_of,
-                        planned,
-                        product: update.details,
-                    });
+                    world.product = Some(update.recorded_over(world.product.take()));
                     planning.on_recorded(before);
                 } else {
                     planning.on_refused(world.stored());

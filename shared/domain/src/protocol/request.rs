@@ -6,7 +6,7 @@ use jiff::Timestamp;
 
 use super::{Mistake, Protocol, World, restock};
 use crate::shard::SubscriberHash;
-use crate::subscribing::{Found, Insertion, Outcome, Step, Subscribed, Subscribing, Write};
+use crate::subscribing::{Found, Insertion, Outcome, Standing, Step, Subscribed, Subscribing, Write};
 use crate::{Position, Shard, ShardCount};
 
 /// The maker of a request for a shopper's address.
@@ -15,15 +15,21 @@ pub(super) struct Asker {
     pub(super) shopper: usize,
     /// Whether it is the shopper. A stranger's answer is no promise, and tells the shopper nothing.
     owner: bool,
+    /// Whether the ask is to be confirmed, which only the shopper can.
+    confirms: bool,
 }
 
 impl Asker {
     pub(super) const fn owner(shopper: usize) -> Self {
-        Self { shopper, owner: true }
+        Self { shopper, owner: true, confirms: false }
     }
 
     pub(super) const fn stranger(shopper: usize) -> Self {
-        Self { shopper, owner: false }
+        Self { shopper, owner: false, confirms: false }
+    }
+
+    pub(super) const fn confirmer(shopper: usize) -> Self {
+        Self { shopper, owner: true, confirms: true }
     }
 }
 
@@ -34,11 +40,15 @@ pub(super) struct Subscription {
     position: Position,
     /// The request that speaks for it.
     by: usize,
+    /// Whether it is an ask that is to be confirmed: without an entry.
+    pending: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Request {
     Idle,
+    /// The ask is written down, and the email with the link is out.
+    Asked,
     /// How many emails the shopper had got for certain when it began. Shared, because most steps of the model are others'.
     Asks(Arc<Subscribing>, Emails),
     /// Dead, or a stranger was answered, or the shopper was, like this.
@@ -69,6 +79,7 @@ impl Protocol {
         };
         match request {
             Request::Idle => Some(chooses(&self.subscribing(0, ShardCount::ONE))),
+            Request::Asked => Some(false),
             Request::Asks(subscribing, _) => Some(chooses(subscribing)),
             Request::Done(_) => None,
         }
@@ -79,6 +90,15 @@ impl Protocol {
         let recorded =
             world.product.as_ref().is_some_and(|known| known.restock_id == restock(world.next_event));
         self.events.iter().skip(world.next_event + usize::from(recorded)).any(|in_stock| *in_stock)
+    }
+
+    /// Whether a shopper's subscription may be ended. Not while a request of theirs is under way: what it answers then is
+    /// their own matter.
+    pub(super) fn can_be_ended(&self, world: &World, shopper: usize) -> bool {
+        let asks = |(asker, request): (&Asker, &Request)| {
+            asker.shopper == shopper && matches!(request, Request::Asks(..))
+        };
+        world.subscriptions[shopper].is_some() && !self.requests.iter().zip(&world.requests).any(asks)
     }
 
     /// Whether a shopper was answered before a restock, and got no email after they had asked.
@@ -95,7 +115,8 @@ impl Protocol {
             // Where they asked twice at the same time, the other answer may have told them.
             let is_told =
                 |(of, other): (usize, &Answer)| of == shopper && other.in_stock && other.place > answer.place;
-            emails <= before && !world.passed[shopper] && !answers().any(is_told)
+            let has_left = world.subscriptions[shopper].is_none();
+            emails <= before && !world.passed[shopper] && !has_left && !answers().any(is_told)
         })
     }
 
@@ -110,15 +131,32 @@ impl Protocol {
         Subscribing::new(hash, known, self.shards, false).mutated(mutant)
     }
 
+    /// A shopper's confirmation.
+    fn confirming(&self, shopper: usize) -> Subscribing {
+        let asking = self.subscribing(shopper, ShardCount::ONE);
+        asking.into_confirmation()
+    }
+
+    /// Writes an ask down that is to be confirmed, unless there is a subscription.
+    fn ask(&self, world: &mut World, index: usize, clock: i64) {
+        let shopper = self.requests[index].shopper;
+        let subscribing = self.subscribing(shopper, ShardCount::ONE);
+        if let Step::Insert { shard, position } = subscribing.next(time(clock), index as u128) {
+            let ask = Subscription { shard, position, by: index, pending: true };
+            world.subscriptions[shopper].get_or_insert(ask);
+        }
+        world.requests[index] = Request::Asked;
+    }
+
     /// The request's next access of the table. One that begins has read the number `known` of shards before.
     pub(super) fn request(&self, world: &mut World, index: usize, known: ShardCount, clock: i64) {
-        let Asker { shopper, owner } = self.requests[index];
+        let Asker { shopper, owner, confirms } = self.requests[index];
         let is_to_come = self.restock_is_to_come(world);
+        let emails = if is_to_come { world.committed_emails(shopper) } else { 0 };
         let (mut subscribing, before) = match world.requests[index].clone() {
-            Request::Idle => {
-                let emails = if is_to_come { world.committed_emails(shopper) } else { 0 };
-                (self.subscribing(shopper, known), emails)
-            }
+            Request::Idle if confirms => return self.ask(world, index, clock),
+            Request::Idle => (self.subscribing(shopper, known), emails),
+            Request::Asked => (self.confirming(shopper), emails),
             Request::Asks(subscribing, before) => (Arc::unwrap_or_clone(subscribing), before),
             Request::Done(_) => return,
         };
@@ -128,10 +166,12 @@ impl Protocol {
             // Else every round of two that take turns would be a state of its own.
             subscribing.forget_rounds();
         }
-        let Step::Finished(Outcome::Subscribed(answer)) = subscribing.next(time(clock), 0) else {
-            world.requests[index] = Request::Asks(Arc::new(subscribing), before);
-            return;
+        let answer = match subscribing.next(time(clock), 0) {
+            Step::Finished(Outcome::Subscribed(answer)) => answer,
+            Step::Finished(_) => return world.requests[index] = Request::Done(None),
+            _ => return world.requests[index] = Request::Asks(Arc::new(subscribing), before),
         };
+        world.settled[shopper] |= confirms;
         let Subscribed { position: place, in_stock, .. } = answer;
         if owner {
             world.owed[shopper] = !in_stock;
@@ -149,6 +189,18 @@ impl Protocol {
         let points_to = |position| known.is_some_and(|known| known.position == position);
         let write = |applied| if applied { Write::Applied } else { Write::Refused };
         match subscribing.next(now, index as u128) {
+            Step::ReadSubscription => subscribing.on_subscription(match (known, found) {
+                (Some(Subscription { position, pending: true, .. }), _) => Standing::Pending(position),
+                (_, Some(found)) => Standing::Confirmed { found, settled: world.settled[shopper] },
+                (_, None) => Standing::Gone,
+            }),
+            Step::Confirm { asked, shard } => {
+                let applied = known.is_some_and(|known| known.pending && known.position == asked);
+                if applied {
+                    world.enter(shopper, shard, asked, index);
+                }
+                subscribing.on_confirmed(write(applied));
+            }
             Step::Insert { shard, position } => {
                 if found.is_none() {
                     world.enter(shopper, shard, position, index);
@@ -192,7 +244,8 @@ impl Protocol {
             Step::InsertBare(position) => {
                 if found.is_none() {
                     let (shard, by) = (Shard(0), index);
-                    world.subscriptions[shopper] = Some(Subscription { shard, position, by });
+                    let subscription = Subscription { shard, position, by, pending: false };
+                    world.subscriptions[shopper] = Some(subscription);
                 }
                 subscribing.on_inserted(position, found.map_or(Insertion::Inserted, Insertion::Found));
             }
@@ -215,9 +268,32 @@ impl World {
         self.mailed.keys().filter(|(of, shard, at)| *of == shopper && consumed(*shard, *at)).count()
     }
 
+    /// Whether a shopper's ask is not confirmed.
+    pub(super) fn is_pending(&self, shopper: usize) -> bool {
+        self.subscriptions[shopper].is_some_and(|subscription| subscription.pending)
+    }
+
+    /// Ends a shopper's subscription, as leaving, erasing and suppressing do: the entry goes with it, and the shard's cursor
+    /// says that one has. A call that is announced may have them among its recipients.
+    pub(super) fn end(&mut self, shopper: usize, uncounted: bool) {
+        let Some(Subscription { shard, position, pending, .. }) = self.subscriptions[shopper].take() else {
+            return;
+        };
+        self.owed[shopper] = false;
+        if pending {
+            return;
+        }
+        let line = self.line_mut(shard);
+        line.entries.remove(&position);
+        line.ended += u8::from(!uncounted && !line.cursor.is_consumed(position));
+        if !line.cursor.has_in_flight(position) {
+            self.spared.insert((shopper, shard, position));
+        }
+    }
+
     /// Writes a subscription and its entry.
     fn enter(&mut self, shopper: usize, shard: Shard, position: Position, by: usize) {
-        self.subscriptions[shopper] = Some(Subscription { shard, position, by });
+        self.subscriptions[shopper] = Some(Subscription { shard, position, by, pending: false });
         self.line_mut(shard).entries.insert(position, shopper);
     }
 }

@@ -33,6 +33,8 @@ pub(super) enum Worker {
 pub(super) struct Hold {
     pub(super) job: Job,
     delivery: Box<Delivery<usize>>,
+    /// How many entries had ended when the cursor was last seen.
+    ended: u8,
     /// Whether the stock was looked at since the last wait.
     looked: bool,
     /// Whether SES answered so late that the call will look like one whose worker is gone, and the answer is not committed.
@@ -178,7 +180,7 @@ impl Protocol {
             },
         };
         let line = world.line(job.shard);
-        let (token, in_flight) = (named(line.token), line.cursor.in_flight.is_some());
+        let (token, ended, in_flight) = (named(line.token), line.ended, line.cursor.in_flight.is_some());
         let product = world.product.as_ref()?;
         world.workers[index] = match Delivery::acquire(terms, product, &line.cursor, token.as_deref(), now) {
             Acquire::Busy { .. } => return None,
@@ -197,7 +199,7 @@ impl Protocol {
                         _ => delivery.on_done(),
                     }
                 }
-                Worker::Hold(Hold { job, delivery, looked: true, late: false })
+                Worker::Hold(Hold { job, delivery, ended, looked: true, late: false })
             }
         };
         Some(())
@@ -206,7 +208,7 @@ impl Protocol {
 
 /// What a step does to the table, or to the shoppers, at once with the steps before it that do neither.
 fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) -> Option<()> {
-    let Hold { job, delivery, looked, late } = &mut hold;
+    let Hold { job, delivery, ended, looked, late } = &mut hold;
     if trouble == Trouble::SliceEnds && !delivery.is_between_rounds() {
         return None;
     }
@@ -252,17 +254,21 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                     _ => true,
                 };
                 *late = false;
-                let won = applied && world.write_cursor(job.shard, write.cursor, write.fencing_token);
-                let token = if won { named(world.line(job.shard).token) } else { None };
+                let written = if applied {
+                    world.write_cursor(job.shard, write.cursor, (write.fencing_token, *ended))
+                } else {
+                    Written::Lost
+                };
+                let token = if written == Written::Won { named(world.line(job.shard).token) } else { None };
                 let token = token.unwrap_or_else(|| "lost".to_owned());
-                let answered = !matches!(trouble, Trouble::Unanswered { .. });
-                match (answered, won) {
-                    (true, true) => delivery.on_written(token, Written::Won),
-                    (true, false) => delivery.on_written(token, Written::Lost),
-                    (false, _) => {
-                        delivery.on_written(token, Written::Unknown);
-                        delivery.on_error(true);
+                if matches!(trouble, Trouble::Unanswered { .. }) {
+                    delivery.on_written(token, Written::Unknown);
+                    delivery.on_error(true);
+                } else {
+                    if written == Written::EntryEnded {
+                        *ended = world.line(job.shard).ended;
                     }
+                    delivery.on_written(token, written);
                 }
             }
             Step::Send(announced) if trouble == Trouble::Throttled => {
@@ -343,7 +349,8 @@ fn send(world: &mut World, job: Job, looked: bool, announced: Announced<'_, usiz
         *world.mailed.entry((*shopper, job.shard, *position)).or_default() += 1;
         world.owed[*shopper] = false;
         world.told[job.event][*shopper] += 1;
-        world.unlawful |= !looked || Some(*position) > bound;
+        let spared = world.spared.contains(&(*shopper, job.shard, *position));
+        world.unlawful |= !looked || Some(*position) > bound || spared || world.is_pending(*shopper);
     }
 }
 

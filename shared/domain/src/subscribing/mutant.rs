@@ -24,6 +24,10 @@ pub(crate) enum Mutant {
     NoTakeOver,
     /// A repeat's move does not depend on the product.
     MoveUnchecked,
+    /// After an ask is confirmed the product is not looked at.
+    NoLookAfterConfirm,
+    /// A confirmation whose turn is over takes it for told, although no earlier one came to its end.
+    OverUnsettled,
     /// A place goes into a shard of the number that the list is to be raised to, before that is written.
     ShardBeforeRaise,
 }
@@ -67,6 +71,11 @@ impl Subscribing {
         Self { mutant: Switch { mutant, ..Switch::default() }, ..self }
     }
 
+    /// A confirmation of the same subscriber.
+    pub(crate) fn into_confirmation(self) -> Self {
+        Self { confirms: Some(false), state: State::ReadSubscription, ..self }
+    }
+
     /// For a model that has as many rounds as it wants.
     pub(crate) fn forget_rounds(&mut self) {
         self.round = 0;
@@ -84,6 +93,16 @@ impl Subscribing {
             }
             State::BackOff => self.mutant.early = None,
             _ => {}
+        }
+    }
+
+    pub(super) fn swap_after_confirm(&mut self) {
+        if let State::Look(place) = self.state
+            && self.mutant.is(Mutant::NoLookAfterConfirm)
+        {
+            let (new, shard, position) = (place.is_new(), place.shard(), place.position());
+            self.state =
+                State::Finished(Outcome::Subscribed(Subscribed { new, shard, position, in_stock: false }));
         }
     }
 

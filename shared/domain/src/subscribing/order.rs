@@ -31,6 +31,8 @@ impl Subscribing {
             #[cfg(test)]
             State::Insert if self.mutant.is(Mutant::EntryAfterSubscription) => Step::InsertBare(past(None)),
             State::Insert => Step::Insert { shard, position: past(None) },
+            State::ReadSubscription => Step::ReadSubscription,
+            &State::Confirm(asked) => Step::Confirm { asked, shard },
             State::ReadCursor(found) => Step::ReadCursor(found.shard),
             &State::ReadEntry(Found { shard, position, .. }, _) => Step::ReadEntry { shard, position },
             State::TakeOver(found) => Step::TakeOver(found.position),
@@ -69,7 +71,7 @@ impl Subscribing {
     /// The wait is over.
     pub fn on_waited(&mut self) {
         let State::BackOff = self.state else { out_of_turn() };
-        self.state = State::Insert;
+        self.state = if self.confirms.is_some() { State::ReadSubscription } else { State::Insert };
     }
 
     /// What became of the subscription at `position`.
@@ -92,7 +94,12 @@ impl Subscribing {
         let (expired, consumed) = (found.ttl <= now.as_second(), cursor.is_consumed(found.position));
         #[cfg(test)]
         let consumed = consumed && !self.mutant.is(Mutant::NoNoteOfConsumed);
-        self.state = if expired || consumed {
+        let settled = self.confirms == Some(true);
+        #[cfg(test)]
+        let settled = settled || self.confirms.is_some() && self.mutant.is(Mutant::OverUnsettled);
+        self.state = if (expired || consumed) && settled {
+            State::Finished(Outcome::Over)
+        } else if expired || consumed {
             State::ReadBound(found, cursor.committed)
         } else {
             State::ReadEntry(found, cursor.committed)
@@ -205,7 +212,7 @@ impl Subscribing {
         finished(subscribed)
     }
 
-    fn next_round(&mut self) {
+    pub(super) fn next_round(&mut self) {
         self.round += 1;
         self.state = if self.round < ROUNDS { State::BackOff } else { State::Finished(Outcome::Contended) };
     }
@@ -216,6 +223,6 @@ fn finished(subscribed: Subscribed) -> State {
 }
 
 #[expect(clippy::panic, reason = "a mistake in the caller's loop")]
-fn out_of_turn() -> ! {
+pub(super) fn out_of_turn() -> ! {
     panic!("an answer to another step than the one that was given")
 }

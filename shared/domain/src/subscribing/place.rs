@@ -26,6 +26,12 @@ impl Place {
         (write == Write::Applied).then_some(place)
     }
 
+    /// The place that this request wrote for a subscriber who has confirmed; `None` where it did not.
+    pub(super) fn confirmed(write: Write, shard: Shard, position: Position) -> Option<Self> {
+        let place = Self { shard, position, new: true, just_written: true };
+        (write == Write::Applied).then_some(place)
+    }
+
     /// The place that an earlier request wrote; `None` where this one could not take it over.
     pub(super) fn taken_over(write: Write, shard: Shard, position: Position) -> Option<Self> {
         let place = Self { shard, position, new: false, just_written: false };

@@ -43,6 +43,8 @@ struct Table {
     waiting: Option<Option<u64>>,
     /// Whether the raise fails.
     raise_fails: bool,
+    /// What a confirmation finds; without it the request confirms nothing.
+    standing: Option<Standing>,
 }
 
 /// In the third of eight shards, and in the eleventh of sixteen.
@@ -55,7 +57,8 @@ fn shards(count: u16) -> ShardCount {
 impl Table {
     fn subscribing(&self) -> Subscribing {
         let known = if self.waiting.is_some() { ShardCount::ONE } else { shards(8) };
-        Subscribing::new(SUBSCRIBER, known, shards(16), self.waiting.is_some())
+        let new = if self.standing.is_some() { Subscribing::confirming } else { Subscribing::new };
+        new(SUBSCRIBER, known, shards(16), self.waiting.is_some())
     }
 
     fn stored(&self) -> StoredProduct {
@@ -103,6 +106,8 @@ impl Table {
             Step::Move { to, .. } => subscribing.on_moved(to, self.write()),
             Step::CountWaiting(_) => subscribing.on_counted(self.waiting.flatten()),
             Step::RaiseShards(_) => subscribing.on_raised(!self.raise_fails),
+            Step::ReadSubscription => subscribing.on_subscription(self.standing.unwrap()),
+            Step::Confirm { .. } => subscribing.on_confirmed(self.write()),
             step => panic!("{step:?}"),
         }
     }
@@ -131,6 +136,8 @@ fn named(step: Step<'_>) -> String {
             assert_eq!(looked.version, product(None, 0).version);
             format!("move {shard}/{} to {} while {}", n(from), n(to), n(looked.bound))
         }
+        Step::ReadSubscription => "subscription".to_owned(),
+        Step::Confirm { asked, shard } => format!("confirm {shard}/{}", n(asked)),
         Step::CountWaiting(shard) => format!("count {shard}"),
         Step::RaiseShards(count) => format!("raise to {}", count.get()),
         step => format!("{step:?}"),
@@ -240,6 +247,48 @@ fn a_refused_take_over_move_or_replacement_begins_anew() {
         Table { found: found(7, 200), entry: true, products, committed: 7, refused: 1, ..Table::default() }
             .run();
     assert!(steps.contains("replace 7 by 2/20, wait, insert 2/10, cursor 1"), "{steps}");
+}
+
+#[test]
+fn a_confirmation_takes_the_place_of_the_ask_and_looks_at_the_product() {
+    let pending = Some(Standing::Pending(at(5)));
+    let table = Table { standing: pending, ..Table::default() };
+    assert_eq!(
+        table.run(),
+        ("subscription, confirm 2/5, product".to_owned(), subscribed(true, 2, at(5), false))
+    );
+    let products = vec![product(Some(7), 9), product(Some(7), 9)];
+    let (steps, outcome) = Table { standing: pending, products, ..Table::default() }.run();
+    assert_eq!(
+        steps, "subscription, confirm 2/5, product, move 2/5 to 10, product",
+        "a fan-out has passed by"
+    );
+    assert!(matches!(outcome, Outcome::Subscribed(Subscribed { new: true, in_stock: true, .. })));
+    let (steps, _) = Table { standing: pending, refused: 1, ..Table::default() }.run();
+    assert_eq!(steps, "subscription, confirm 2/5, wait, subscription, confirm 2/5, product");
+}
+
+#[test]
+fn a_confirmation_without_an_ask_is_gone_and_a_second_one_goes_on_as_a_repeat() {
+    let gone = Table { standing: Some(Standing::Gone), ..Table::default() };
+    assert_eq!(gone.run(), ("subscription".to_owned(), Outcome::Gone));
+    let second = |settled, committed| {
+        let found = Found { shard: Shard(1), position: at(5), ttl: i64::MAX };
+        let standing = Some(Standing::Confirmed { found, settled });
+        Table { standing, committed, entry: true, ..Table::default() }.run()
+    };
+    for settled in [false, true] {
+        let (steps, outcome) = second(settled, 4);
+        assert_eq!(steps, "subscription, cursor 1, entry 1/5, take over 5, product");
+        assert_eq!(outcome, subscribed(false, 1, at(5), false));
+    }
+    assert_eq!(second(true, 5), ("subscription, cursor 1".to_owned(), Outcome::Over), "told already");
+    let (steps, outcome) = second(false, 5);
+    assert_eq!(
+        steps, "subscription, cursor 1, product, replace 5 by 2/10, product",
+        "passed by before a look"
+    );
+    assert!(matches!(outcome, Outcome::Subscribed(Subscribed { new: true, .. })));
 }
 
 #[test]

@@ -31,6 +31,8 @@ pub(super) enum Event {
     Fails { applied: bool },
     /// The product is sold out.
     SellsOut,
+    /// This subscriber leaves.
+    Leaves(u64),
 }
 
 pub(super) struct Desk {
@@ -39,6 +41,8 @@ pub(super) struct Desk {
     pub(super) entries: BTreeMap<Position, Row<u64>>,
     pub(super) cursor: Cursor,
     pub(super) token: Option<String>,
+    /// How many entries have ended before their turn, and how many of them the worker knows of.
+    pub(super) ended: (u64, u64),
     pub(super) pace: Pace,
     pub(super) rates: VecDeque<RateAnswer>,
     /// What comes of the calls, in their order; then each recipient is accepted.
@@ -85,6 +89,7 @@ impl Desk {
             entries: entries.map(|n| (at(n), Row::Waiting(n))).collect(),
             cursor: Cursor::default(),
             token: None,
+            ended: (0, 0),
             pace: Pace { call_size: 2, ahead: 4 },
             rates: VecDeque::new(),
             outcomes: VecDeque::new(),
@@ -126,6 +131,10 @@ impl Desk {
                 Some(Event::AnotherWrites) => self.token = Some("another".to_owned()),
                 Some(Event::Frozen(time)) => self.pass(time),
                 Some(Event::SellsOut) => self.product.quantity = Some(0),
+                Some(Event::Leaves(n)) => {
+                    self.entries.remove(&at(n));
+                    self.ended.0 += 1;
+                }
                 Some(Event::Fails { .. }) | None => {}
             }
             let fails = match event {
@@ -137,14 +146,17 @@ impl Desk {
                 Step::WriteCursor(write) => {
                     let token = format!("t{}", self.steps.len());
                     let holds = self.token.as_deref() == write.fencing_token;
-                    if holds && fails != Some(false) {
+                    let knows = self.ended.0 == self.ended.1;
+                    self.ended.1 = self.ended.0;
+                    if holds && knows && fails != Some(false) {
                         (self.cursor, self.token) = (write.cursor.clone(), Some(token.clone()));
                     }
                     delivery.on_written(
                         token,
                         match (fails, holds) {
                             (Some(_), _) => Written::Unknown,
-                            (None, true) => Written::Won,
+                            (None, true) if knows => Written::Won,
+                            (None, true) => Written::EntryEnded,
                             (None, false) => Written::Lost,
                         },
                     );

@@ -4,39 +4,36 @@
 //! as if an email were sent. What differs is in the email, which the person alone reads.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
-use domain::asking::{Asker, Confirmation, Course, is_email_due};
+use domain::asking::{Asker, Confirmation, Course};
 use domain::link::Refused;
 use domain::product::Product;
-use domain::{PersonId, Position, ProductId, SubscriberHash};
+use domain::{PersonId, ProductId};
 use http::StatusCode;
 use jiff::Timestamp;
+use lambda::clock;
 use lambda::http::{Problem, json, json_body};
-use lambda::{clock, entropy};
 use serde_json::json;
 use store::StoreError;
 use store::person::Person;
-use store::subscription::{Pending, Subscription};
+use store::subscription::Subscription;
 use tokio::time::Instant;
 
 use crate::consent::{self, Origin};
 use crate::request::Wish;
-use crate::subscribe::{backoff, confirm, subscribe};
+use crate::subscribe::{confirm, subscribe};
 use crate::{App, emails, unavailable};
 
 pub(crate) const SECONDS_PER_DAY: i64 = 86_400;
-const SECONDS_PER_HOUR: i64 = 3_600;
-/// Two asks of one person at a time get in each other's way once or twice.
-const ROUNDS: u32 = 5;
 
 /// An ask.
-struct Ask<'a> {
-    app: &'a App,
-    product: &'a ProductId,
-    person: PersonId,
-    wish: Wish,
+pub(crate) struct Ask<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) product: &'a ProductId,
+    pub(crate) person: PersonId,
+    pub(crate) wish: Wish,
     vouched: bool,
-    origin: Origin,
-    now: Timestamp,
+    pub(crate) origin: Origin,
+    pub(crate) now: Timestamp,
 }
 
 /// What an ask has come to.
@@ -107,6 +104,10 @@ impl Ask<'_> {
     }
 
     async fn carry_out(&self, course: Course, discreet: bool) -> Result<Done, StoreError> {
+        if let Some(user) = self.wish.user.as_ref().filter(|_| self.vouched && course != Course::LeaveAlone) {
+            let until = consent::until(self.app, self.now);
+            self.app.store.users().link(user, self.person, until).await?;
+        }
         if self.app.config.confirmation == Confirmation::Off && course == Course::Subscribe {
             return self.subscribe(None).await;
         }
@@ -154,78 +155,6 @@ impl Ask<'_> {
             }
         };
         tracing::info!(%product, shard = %subscribed.shard, new = subscribed.new, "subscribed");
-        if let Some(user) = self.wish.user.as_ref().filter(|_| self.vouched) {
-            app.store.users().link(user, person, consent::until(app, self.now)).await?;
-        }
         Ok(Done { new: subscribed.new, in_stock: subscribed.in_stock, emailed: false })
-    }
-
-    /// Writes an ask that is to be confirmed, unless there is one, and sends the email that is due. Whether one was sent.
-    async fn to_confirm(
-        &self,
-        mut found: Option<Subscription>,
-        known: Option<&Product>,
-    ) -> Result<bool, StoreError> {
-        let (store, now) = (&self.app.store, self.now.as_second());
-        for round in 0..ROUNDS {
-            backoff(round).await;
-            if round > 0 {
-                found = store.subscriptions().find(self.person, self.product).await?;
-            }
-            let ask = match &found {
-                Some(pending) if pending.pending.is_some() && !pending.is_expired(self.now) => {
-                    if !is_email_due(pending.emailed, now) {
-                        return Ok(false);
-                    }
-                    // The place of the first ask, and time to confirm it once more.
-                    Subscription { emailed: Some(now), ttl: self.until_confirmed(), ..pending.clone() }
-                }
-                Some(waiting) if self.waits(waiting).await? => {
-                    let listed = emails::listed(self.app, (self.person, self.product), &self.wish, known);
-                    return listed.await;
-                }
-                _ => self.new_ask().await?,
-            };
-            let asked = store.subscriptions().ask(self.person, self.product, found.as_ref(), &ask).await?;
-            if asked.is_applied() {
-                tracing::info!(product = %self.product, "asked");
-                return emails::to_confirm(self.app, (self.person, self.product), &ask, known).await;
-            }
-        }
-        Err(StoreError::contended("a subscription"))
-    }
-
-    /// Whether the person waits, or only did once.
-    async fn waits(&self, found: &Subscription) -> Result<bool, StoreError> {
-        if found.pending.is_some() || found.is_expired(self.now) {
-            return Ok(false);
-        }
-        let stored = self.app.store.cursors().read(self.product, found.shard).await?;
-        Ok(!stored.cursor.is_consumed(found.position))
-    }
-
-    /// An ask that is to be confirmed. Its record is kept before it is written, so that there is none without.
-    async fn new_ask(&self) -> Result<Subscription, StoreError> {
-        let (app, person, wish) = (self.app, self.person, &self.wish);
-        let position = Position::new(clock::now_ms(), entropy::random());
-        let ask = (person, self.product, position);
-        consent::keep(app, ask, wish, &self.origin, self.now).await?;
-        Ok(Subscription {
-            position,
-            shard: app.shards.of(self.product).of(SubscriberHash::of(person)),
-            created_at: self.now,
-            channel: "email".to_owned(),
-            confirmed_at: None,
-            locale: wish.locale.clone(),
-            user_id: wish.user.clone(),
-            by: None,
-            pending: Some(Pending { address: wish.address.clone(), name: wish.name.clone() }),
-            emailed: Some(self.now.as_second()),
-            ttl: self.until_confirmed(),
-        })
-    }
-
-    fn until_confirmed(&self) -> i64 {
-        self.now.as_second() + i64::from(self.app.config.confirm_hours) * SECONDS_PER_HOUR
     }
 }

@@ -28,6 +28,7 @@ mod leave;
 mod mailer;
 mod pace;
 mod page;
+mod pending;
 mod product;
 mod request;
 mod route;

@@ -66,12 +66,12 @@ impl<'a> Resource<'a> {
     /// API Gateway gives the path decoded, so that a product's id with a slash is two segments or
     /// more: all between `products` and the rest is the id.
     fn of_path(path: &'a str) -> Option<Self> {
-        let links: [(&str, fn(&'a str) -> Self); 2] =
-            [("unsubscribe/", Self::Unsubscribe), ("confirm/", Self::Confirm)];
-        for (prefix, make) in links {
-            if let Some(token) = path.strip_prefix(prefix) {
-                return (!token.contains('/')).then(|| make(token));
-            }
+        let is_token = |token: &str| !token.contains('/');
+        if let Some(token) = path.strip_prefix("unsubscribe/") {
+            return is_token(token).then_some(Self::Unsubscribe(token));
+        }
+        if let Some(token) = path.strip_prefix("confirm/") {
+            return is_token(token).then_some(Self::Confirm(token));
         }
         let rest = path.strip_prefix("products/")?;
         let (id, make): (&str, fn(&'a str) -> Self) =

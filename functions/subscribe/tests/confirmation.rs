@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use std::time::{Duration, Instant};
+
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::encodings::Body;
 use domain::link::Confirm;
@@ -99,6 +101,12 @@ impl Bench {
     async fn waiting(&self, product: &str) -> u64 {
         let route = "GET /products/{productId}/subscriptions/count";
         self.answer(route, ("productId", product), "").await.json()["waiting"].as_u64().unwrap()
+    }
+
+    async fn ses_faults(&self, faults: Value) {
+        let http = reqwest::Client::builder().no_proxy().build().unwrap();
+        let put = http.put(format!("{}/_aws/ses/faults", self.ses.url())).json(&faults);
+        assert!(put.send().await.unwrap().status().is_success());
     }
 
     fn emails(&self) -> usize {
@@ -309,14 +317,25 @@ async fn the_link_of_an_email_ends_a_pending_ask_too() {
 #[tokio::test]
 async fn an_email_that_ses_does_not_take_changes_no_answer_and_is_sent_with_the_next_ask() {
     let bench = Bench::new(&[("CONFIRMATION", "all")]).await;
-    // To this address the captured SES answers that it takes no email for now.
-    let faults = json!({ "failNext": 1 });
-    let put = reqwest::Client::builder().no_proxy().build().unwrap();
-    put.put(format!("{}/_aws/ses/faults", bench.ses.url())).json(&faults).send().await.unwrap();
+    bench.ses_faults(json!({ "failNext": 1 })).await;
     for emails in [0, 1, 1] {
         let asked = bench.ask("p", json!({ "email": "jo@example.com" })).await;
         assert_eq!((asked.status, asked.json()), (202, accepted("p")));
         assert_eq!(bench.emails(), emails);
+    }
+}
+
+#[tokio::test]
+async fn an_answer_without_an_email_takes_as_long_as_the_last_with_one() {
+    let bench = Bench::new(&[("CONFIRMATION", "all")]).await;
+    let who = person("suppressed@example.com");
+    bench.store.persons().suppress(who, Reason::Bounce, Timestamp::now()).await.unwrap().is_applied();
+    bench.ses_faults(json!({ "latencyMs": 300 })).await;
+    for (email, emails) in [("new@example.com", 1), ("new@example.com", 1), ("suppressed@example.com", 1)] {
+        let began = Instant::now();
+        assert_eq!(bench.ask("p", json!({ "email": email })).await.status, 202);
+        assert!(began.elapsed() >= Duration::from_millis(300), "{email} {emails}: {:?}", began.elapsed());
+        assert_eq!(bench.emails(), emails, "{email}");
     }
 }
 

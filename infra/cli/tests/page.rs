@@ -472,9 +472,11 @@ async fn a_shopper_confirms_by_the_link_in_the_email_with_the_keyboard_alone() {
     browser.arrived("document.querySelector('main h1')?.textContent === 'Confirm your alert?'").await;
     assert!(browser.is("document.documentElement.lang === 'en'").await);
     let nodes = browser.nodes().await;
-    let named = |role: &str| nodes.iter().filter(|node| node.role == role).map(|node| node.name.as_str());
-    assert_eq!(named("main").count(), 1);
-    assert_eq!(named("button").collect::<Vec<_>>(), ["Confirm"]);
+    let named = |role: &str| {
+        nodes.iter().filter(|node| node.role == role).map(|node| node.name.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(named("main").len(), 1);
+    assert_eq!(named("button"), ["Confirm"]);
     let poor = include_str!("page/contrast.js");
     for scheme in ["light", "dark"] {
         browser.scheme(scheme).await;

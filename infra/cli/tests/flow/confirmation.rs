@@ -153,3 +153,22 @@ async fn a_link_whose_time_is_over_says_so_and_one_that_was_not_signed_is_not_fo
         }
     }
 }
+
+#[tokio::test]
+async fn no_log_of_a_confirmation_holds_what_belongs_to_a_person() {
+    let most_detailed = [("RUST_LOG", "trace"), ("CONFIRMATION", "all"), ("AWS_LAMBDA_LOG_FORMAT", "JSON")];
+    let system = System::start(&[], &most_detailed);
+    let shop = system.shop();
+    accepted(&shop, "p", json!({ "email": "pauline.private@example.com", "userId": "user-private-7" })).await;
+    let link = confirm_link(&shop, "pauline.private@example.com").await;
+    assert_eq!(shop.request("GET", &link, &[], "").await.status, 200);
+    assert_eq!(shop.request("POST", &link, &[], "").await.status, 200);
+    accepted(&shop, "q", json!({ "email": "pauline.private@example.com" })).await;
+    let (_, token) = link.rsplit_once('/').unwrap();
+    let log = system.log();
+    assert!(log.contains("\"confirmed\""), "{log}");
+    for private in ["private", token] {
+        let line = log.lines().find(|line| line.contains(private));
+        assert_eq!(line, None, "{private}");
+    }
+}

@@ -4,7 +4,7 @@ use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use http::StatusCode;
 use lambda::http::page;
 
-const STYLE: &str = ":root{color-scheme:light dark}body{font:18px/1.5 system-ui,sans-serif;max-width:32rem;\
+const STYLE: &str = ":root{color-scheme:light dark;background:Canvas;color:CanvasText}body{font:18px/1.5 system-ui,sans-serif;max-width:32rem;\
                      margin:15vh auto;padding:0 1rem}button{font:inherit;padding:.6rem 1.2rem}";
 
 /// A page in a language. `title` and `body` are HTML.

@@ -339,41 +339,39 @@ async fn an_answer_without_an_email_takes_as_long_as_the_last_with_one() {
     }
 }
 
+/// Holds a request to its calls to the table; one in 64 new places takes so many more, because it counts what waits.
+fn takes(bench: &Bench, what: &str, calls: usize, counting: usize) {
+    let taken = bench.calls.take();
+    assert!(taken == calls || taken == calls + counting, "{taken} calls to the table for {what}");
+}
+
 #[tokio::test]
 async fn each_request_takes_so_many_calls_to_the_table_and_no_more() {
     let bench = Bench::new(&[("CONFIRMATION", "all")]).await;
     let jo = json!({ "email": "jo@example.com" });
-    let calls = async |what: &str, most: usize| {
-        let calls = bench.calls.take();
-        assert_eq!(calls, most, "calls to the table for {what}");
-    };
     bench.ask("p", jo.clone()).await;
-    calls("an ask", 6).await;
+    takes(&bench, "an ask", 6, 0);
     bench.ask("p", jo.clone()).await;
-    calls("a repeat", 3).await;
+    takes(&bench, "a repeat", 3, 0);
     let token = bench.token("p", "jo@example.com").await;
     bench.calls.take();
     bench.page(&token).await;
-    calls("the page that asks", 1).await;
+    takes(&bench, "the page that asks", 1, 0);
     bench.confirm(&token).await;
-    calls("a confirmation", 6).await;
+    takes(&bench, "a confirmation", 6, 2);
     bench.confirm(&token).await;
-    calls("a second one", 9).await;
+    takes(&bench, "a second one", 9, 0);
     bench.ask("q", jo.clone()).await;
-    calls("an ask of a confirmed address", 10).await;
+    takes(&bench, "an ask of a confirmed address", 10, 2);
     let found = bench.found("p", "jo@example.com").await.unwrap();
     bench.calls.take();
     let ticket = Ticket { product: id("p"), shard: found.shard, position: found.position }.sign(&key());
     bench.answer("POST /unsubscribe/{token}", ("token", &ticket), "").await;
-    calls("leaving", 5).await;
+    takes(&bench, "leaving", 5, 0);
 
     let bench = Bench::new(&[]).await;
-    let calls = async |what: &str, most: usize| {
-        let calls = bench.calls.take();
-        assert_eq!(calls, most, "calls to the table for {what}, with confirmations off");
-    };
     bench.ask("p", jo.clone()).await;
-    calls("an ask", 4).await;
+    takes(&bench, "an ask, with confirmations off", 4, 2);
     bench.ask("p", jo.clone()).await;
-    calls("a repeat", 6).await;
+    takes(&bench, "a repeat, with confirmations off", 6, 0);
 }

@@ -197,12 +197,27 @@ async fn a_repeat_keeps_the_place_and_sends_no_second_email_and_an_address_gets_
     // The one that was not sent is due as soon as the address may get one again.
     assert!(bench.found("q", "jo@example.com").await.unwrap().emailed.is_some());
     assert!(bench.found("r", "jo@example.com").await.unwrap().emailed.is_none());
-    // A day later the email is due again, and the place is the same.
-    let (who, p) = (person("jo@example.com"), id("p"));
-    bench.store.subscriptions().forget_email(who, &p, first.emailed.unwrap()).await.unwrap().is_applied();
-    let day = Timestamp::now().as_second() / 86_400;
-    assert!(!bench.store.persons().count_email(who, day, 2).await.unwrap().is_applied());
-    assert!(bench.store.persons().count_email(who, day + 1, 2).await.unwrap().is_applied());
+}
+
+#[tokio::test]
+async fn a_repeat_a_day_later_sends_the_email_again_for_the_same_place_with_time_to_confirm() {
+    let bench = Bench::new(&[("CONFIRMATION", "all")]).await;
+    let jo = json!({ "email": "jo@example.com" });
+    bench.ask("p", jo.clone()).await;
+    let (who, p, subscriptions) = (person("jo@example.com"), id("p"), bench.store.subscriptions());
+    let first = bench.found("p", "jo@example.com").await.unwrap();
+    for (seconds_ago, emails) in [(86_000, 1), (86_401, 2)] {
+        let then = first.emailed.unwrap() - seconds_ago;
+        let earlier = Subscription { emailed: Some(then), ttl: then + 172_800, ..first.clone() };
+        let now = bench.found("p", "jo@example.com").await;
+        assert!(subscriptions.ask(who, &p, now.as_ref(), &earlier).await.unwrap().is_applied());
+        bench.ask("p", jo.clone()).await;
+        assert_eq!(bench.emails(), emails, "{seconds_ago}");
+        let found = bench.found("p", "jo@example.com").await.unwrap();
+        assert_eq!(found.position, first.position);
+        assert_eq!(found.ttl >= first.ttl, emails == 2, "{seconds_ago}");
+    }
+    assert_eq!(bench.confirm(&bench.token("p", "jo@example.com").await).await.status, 200);
 }
 
 #[tokio::test]

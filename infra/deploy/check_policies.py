@@ -22,6 +22,7 @@ PARAMETERS = {
     "KafkaSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:kafka-AbCdEf",
     "KafkaSecretKmsKeyArn": "arn:aws:kms:eu-west-1:123456789012:key/0a1b2c3d",
     "KafkaCaSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:kafka-ca-AbCdEf",
+    "UserTokenSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:user-tokens-AbCdEf",
     "SenderAddress": "shop@example.com",
     "SenderIdentity": "example.com",
 }

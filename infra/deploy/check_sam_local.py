@@ -50,6 +50,8 @@ SUBSCRIBE = [
     ("http-unknown-route.json", answered(404)),
     ("http-unsubscribe-page.json", answered(200)),
     ("http-unsubscribe-one-click.json", answered(200)),
+    ("http-confirm-page.json", answered(410)),
+    ("http-confirm.json", answered(410)),
 ]
 FIRST_RESTOCK = ("kafka-msk-restock.json", TAKEN)
 NOTIFY = [

@@ -89,6 +89,8 @@ class Stack:
             return status, text
 
     def subscribe(self, product):
+        if self.parameters.get("Confirmation") != "off":
+            raise SystemExit("smoke: its shoppers are SES's simulator, which confirms nothing: deploy with Confirmation=off for it")
         for shopper in self.shoppers:
             status, _ = self.call("POST", f"/products/{product}/subscriptions", {"email": shopper})
             uniform = self.parameters.get("UniformStatus") == "true"

@@ -9,7 +9,9 @@ use domain::mail::Shop;
 use domain::setting::{BadSettings, Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
 use kafka::{DELIVERY_MS, KafkaConfig};
-use lambda::settings::{SENDER, SES_CONFIGURATION_SET, SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY};
+use lambda::settings::{
+    SENDER, SES_CONFIGURATION_SET, SHOP_ADDRESS, SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY, UNSUBSCRIBE_URL,
+};
 
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
@@ -20,8 +22,6 @@ const PRODUCT_URL: Setting = Setting::required(
     "PRODUCT_URL",
     "the link to a product's page where an update brings none; `{productId}` stands for the id",
 );
-const UNSUBSCRIBE_URL: Setting =
-    Setting::required("UNSUBSCRIBE_URL", "the unsubscribe link; `{token}` stands for the token");
 const SEND_RATE: Setting = Setting::optional(
     "SEND_RATE",
     "the account's own, from `GetAccount`",
@@ -66,6 +66,7 @@ pub const SETTINGS: &[Setting] = &[
     DELIVERY_TIMEOUT_MS,
     SENDER,
     SHOP_NAME,
+    SHOP_ADDRESS,
     PRODUCT_URL,
     UNSUBSCRIBE_URL,
     UNSUBSCRIBE_KEY,
@@ -108,6 +109,7 @@ impl Config {
         let kafka = KafkaConfig::from_settings(&mut settings);
         let sender = settings.required(SENDER.name);
         let shop_name = settings.required(SHOP_NAME.name);
+        let shop_address = settings.optional(SHOP_ADDRESS.name);
         let product_url = settings.required_by(PRODUCT_URL.name, |text| url_pattern(text, "{productId}"));
         let unsubscribe_url = settings.required_by(UNSUBSCRIBE_URL.name, |text| url_pattern(text, "{token}"));
         let key = settings.required(UNSUBSCRIBE_KEY.name);
@@ -128,7 +130,12 @@ impl Config {
                 kafka: kafka?,
                 delivery: delivery?,
                 sender: sender?,
-                shop: Shop { name: shop_name?, product_url: product_url?, unsubscribe_url: unsubscribe_url? },
+                shop: Shop {
+                    name: shop_name?,
+                    address: shop_address,
+                    product_url: product_url?,
+                    unsubscribe_url: unsubscribe_url?,
+                },
                 key: key?,
                 configuration_set,
                 rate,

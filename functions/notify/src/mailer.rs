@@ -177,7 +177,7 @@ impl Mailer {
         aws_sdk_sesv2::error::BuildError,
     > {
         let shared = call.first().map(|(_, entry)| entry.locale.clone()).unwrap_or_default();
-        let layout = Layout::of(offer);
+        let layout = Layout::of(offer, &self.shop);
         let layout = EmailTemplateContent::builder()
             .subject(layout.subject)
             .text(layout.text)

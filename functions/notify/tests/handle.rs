@@ -105,6 +105,7 @@ async fn an_update_whose_planning_fails_is_written_down() {
         user_id: None,
         by: None,
         pending: None,
+        emailed: None,
         ttl,
     };
     let entry = Entry {

@@ -3,22 +3,32 @@
 
 use aws_config::SdkConfig;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use domain::asking::Confirmation;
 use domain::setting::{Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
-use domain::{Address, PersonKey, ProductId, ShardCount};
+use domain::user_token::UserTokenKey;
+use domain::{Address, PersonKey, ShardCount};
 use http::{Method, StatusCode};
-use lambda::http::{Problem, json, json_body, without_body};
+use lambda::http::{Problem, without_body};
 use lambda::settings::{
     ALERTS_URL, BODY_BYTES, MAX_BODY_BYTES, PERSON_KEY, SENDER, SES_CONFIGURATION_SET, SHOP_ADDRESS,
-    SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY,
+    SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY, UNSUBSCRIBE_URL,
 };
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::json;
 use store::{Store, StoreError};
 
+mod ask;
+mod confirm;
+mod confirm_words;
+mod consent;
 mod count;
+mod emails;
+mod hands;
 mod leave;
 mod mailer;
+mod pace;
+mod page;
+mod pending;
 mod product;
 mod request;
 mod route;
@@ -43,6 +53,32 @@ const UNIFORM_STATUS: Setting = Setting::with_default(
     "false",
     "`true`: every subscription is answered 202, new or not",
 );
+const CONFIRMATION: Setting = Setting::with_default(
+    "CONFIRMATION",
+    "off",
+    "which asks a person has to confirm by the link in an email before they wait: `off`, none; `guests`, those of persons for whom \
+     the shop does not vouch; `all`. A confirmed address needs no second confirmation",
+);
+const CONFIRM_HOURS: Setting = Setting::with_default(
+    "CONFIRM_HOURS",
+    "48",
+    "how long an ask can be confirmed, in hours, 1 to 720; then it is forgotten",
+);
+const CONSENT_DAYS: Setting = Setting::with_default(
+    "CONSENT_DAYS",
+    "1095",
+    "how long the record of an ask is kept, in days, 1 to 36500; it outlives the subscription, and holds no address",
+);
+const EMAILS_A_DAY: Setting = Setting::with_default(
+    "EMAILS_A_DAY",
+    "5",
+    "the most emails that others can cause to an address in a day, 1 to 100: those that ask for a confirmation, and the like",
+);
+const USER_TOKEN_KEY: Setting = Setting::optional(
+    "USER_TOKEN_KEY",
+    "no `userToken` is believed",
+    "what the shop's back end signs its `userToken`s with; 16 bytes or more",
+);
 const WAIT_DAYS: Setting =
     Setting::with_default("WAIT_DAYS", "400", "the longest that a subscriber waits, in days, 1 to 36500");
 
@@ -57,7 +93,13 @@ pub const SETTINGS: &[Setting] = &[
     SHOP_ADDRESS,
     SES_CONFIGURATION_SET,
     CONFIRM_URL,
+    UNSUBSCRIBE_URL,
     ALERTS_URL,
+    CONFIRMATION,
+    CONFIRM_HOURS,
+    CONSENT_DAYS,
+    EMAILS_A_DAY,
+    USER_TOKEN_KEY,
     UNIFORM_STATUS,
     MAX_BODY_BYTES,
     WAIT_DAYS,
@@ -75,7 +117,13 @@ pub struct Config {
     shop_address: Option<String>,
     configuration_set: Option<String>,
     confirm_url: String,
+    unsubscribe_url: String,
     alerts_url: String,
+    confirmation: Confirmation,
+    confirm_hours: u32,
+    consent_days: u32,
+    emails_a_day: u32,
+    user_token_key: Option<UserTokenKey>,
     uniform_status: bool,
     max_body: usize,
     wait_days: u32,
@@ -94,7 +142,13 @@ impl Config {
         let shop_address = settings.optional(SHOP_ADDRESS.name);
         let configuration_set = settings.optional(SES_CONFIGURATION_SET.name);
         let confirm_url = settings.required_by(CONFIRM_URL.name, |text| url_pattern(text, "{token}"));
+        let unsubscribe_url = settings.required_by(UNSUBSCRIBE_URL.name, |text| url_pattern(text, "{token}"));
         let alerts_url = settings.required_by(ALERTS_URL.name, |text| url_pattern(text, "{token}"));
+        let confirmation = settings.or(&CONFIRMATION);
+        let confirm_hours = settings.whole_number(&CONFIRM_HOURS, 1..=720);
+        let consent_days = settings.whole_number(&CONSENT_DAYS, 1..=36_500);
+        let emails_a_day = settings.whole_number(&EMAILS_A_DAY, 1..=100);
+        let user_token_key = settings.optional(USER_TOKEN_KEY.name);
         let uniform_status = settings.or(&UNIFORM_STATUS);
         let max_body = settings.whole_number(&MAX_BODY_BYTES, BODY_BYTES);
         let wait_days = settings.whole_number(&WAIT_DAYS, 1..=36_500);
@@ -109,7 +163,13 @@ impl Config {
                 shop_address,
                 configuration_set,
                 confirm_url: confirm_url?,
+                unsubscribe_url: unsubscribe_url?,
                 alerts_url: alerts_url?,
+                confirmation: confirmation?,
+                confirm_hours: u32::try_from(confirm_hours?).ok()?,
+                consent_days: u32::try_from(consent_days?).ok()?,
+                emails_a_day: u32::try_from(emails_a_day?).ok()?,
+                user_token_key,
                 uniform_status: uniform_status?,
                 max_body: usize::try_from(max_body?).ok()?,
                 wait_days: u32::try_from(wait_days?).ok()?,
@@ -126,6 +186,7 @@ pub struct App {
     mailer: mailer::Mailer,
     counts: count::Counts,
     shards: shards::KnownShards,
+    pace: pace::Pace,
 }
 
 impl App {
@@ -139,6 +200,7 @@ impl App {
             mailer,
             counts: count::Counts::default(),
             shards: shards::KnownShards::default(),
+            pace: pace::Pace::default(),
         }
     }
 }
@@ -159,36 +221,17 @@ pub async fn run() -> Result<(), Error> {
 /// Answers one request.
 pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
     let answered = match Route::of(request) {
-        Ok(Route::Subscribe(product)) => subscribe(app, request, &product).await,
+        Ok(Route::Subscribe(product)) => ask::answer(app, request, &product).await,
         Ok(Route::Product(product)) => product::answer(app, &product).await,
         Ok(Route::Count(product)) => count::answer(app, &product).await,
         Ok(Route::Ask(token)) => Ok(leave::ask(app, request, &token).await),
         Ok(Route::Leave(token)) => leave::answer(app, request, &token).await,
+        Ok(Route::AskToConfirm(token)) => Ok(confirm::ask(app, request, &token).await),
+        Ok(Route::Confirm(token)) => confirm::answer(app, request, &token).await,
         Err(problem) => Err(problem),
     };
     let answer = answered.unwrap_or_else(|problem| problem.response());
     if request.request_context.http.method == Method::HEAD { without_body(answer) } else { answer }
-}
-
-async fn subscribe(
-    app: &App,
-    request: &ApiGatewayV2httpRequest,
-    product: &ProductId,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let wish = request::Wish::read(&json_body(request, app.config.max_body)?)?;
-    let subscribed = subscribe::subscribe(app, product, &wish).await.map_err(unavailable)?;
-    tracing::info!(%product, shard = %subscribed.shard, new = subscribed.new, "subscribed");
-    let status = match subscribed.new {
-        _ if app.config.uniform_status => StatusCode::ACCEPTED,
-        true => StatusCode::CREATED,
-        false => StatusCode::OK,
-    };
-    // The same body for a new and a repeated subscription, so that the API does not reveal subscribers.
-    let mut body = json!({ "productId": product, "status": "waiting", "inStock": subscribed.in_stock });
-    if !wish.ignored.is_empty() {
-        body["ignored"] = json!(wish.ignored);
-    }
-    Ok(json(status, &body))
 }
 
 /// A DynamoDB request failed. Whatever was done until then is repeatable; where repeating cannot help, the answer says so.

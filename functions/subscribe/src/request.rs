@@ -1,4 +1,4 @@
-//! What a shopper asks for: `{"email", "userId"?, "locale"?, "name"?}`. The address alone decides;
+//! What a shopper asks for: `{"email", "userId"?, "userToken"?, "locale"?, "name"?, "consentText"?}`. The address alone decides;
 //! an optional field that is empty or not understood is as if it were absent, and the answer names
 //! it: no shopper is refused for a detail of their email.
 
@@ -14,8 +14,12 @@ use serde_json::Value;
 pub(crate) struct Wish {
     pub(crate) address: Address,
     pub(crate) user: Option<UserId>,
+    /// The shop's word that this is its user. It is not checked here.
+    pub(crate) user_token: Option<String>,
     pub(crate) locale: Locale,
     pub(crate) name: Option<String>,
+    /// The version of the words that the shopper was shown.
+    pub(crate) consent_text: Option<String>,
     pub(crate) ignored: Vec<Ignored>,
 }
 
@@ -35,9 +39,29 @@ impl Wish {
         let user = understood(&mut ignored, user(&fields));
         let locale = understood(&mut ignored, locale(&fields));
         let name = understood(&mut ignored, name(&fields));
-        Ok(Self { address, user, locale: locale.unwrap_or_default(), name, ignored })
+        let user_token = understood(&mut ignored, fields.text("userToken", ACCEPTED_TOKEN));
+        let user_token = user_token.map(str::trim).filter(|token| !token.is_empty()).map(str::to_owned);
+        let consent_text = understood(&mut ignored, consent_text(&fields));
+        let locale = locale.unwrap_or_default();
+        Ok(Self { address, user, user_token, locale, name, consent_text, ignored })
+    }
+
+    /// Writes down that the token of the user was left out.
+    pub(crate) fn ignore_token(&mut self, problem: &str) {
+        self.ignored.push(Ignored {
+            field: "userToken",
+            problem: problem.to_owned(),
+            accepted: ACCEPTED_TOKEN,
+        });
     }
 }
+
+/// What a token of a user may be, as refusals say it.
+const ACCEPTED_TOKEN: &str = "a token that the shop made for this userId and email, and that has not expired";
+
+/// What the version of the words may be, as refusals say it.
+const ACCEPTED_CONSENT_TEXT: &str = "the version of the words that were shown: up to 64 printable characters";
+const MAX_CONSENT_TEXT_CHARS: usize = 64;
 
 /// What was read of an optional field; what could not be is written down as ignored.
 fn understood<T>(ignored: &mut Vec<Ignored>, read: Result<Option<T>, Invalid>) -> Option<T> {
@@ -60,6 +84,16 @@ fn locale(fields: &Fields<'_>) -> Result<Option<Locale>, Invalid> {
 
 fn name(fields: &Fields<'_>) -> Result<Option<String>, Invalid> {
     fields.text("name", ACCEPTED_NAME)?.map_or(Ok(None), name::parse)
+}
+
+fn consent_text(fields: &Fields<'_>) -> Result<Option<String>, Invalid> {
+    let text = fields.text_or_number("consentText", ACCEPTED_CONSENT_TEXT)?;
+    let refuse = |problem| Err(Invalid::new("consentText", problem, ACCEPTED_CONSENT_TEXT));
+    match text.as_deref().map(str::trim).filter(|text| !text.is_empty()) {
+        Some(text) if text.chars().count() > MAX_CONSENT_TEXT_CHARS => refuse("is too long"),
+        Some(text) if text.chars().any(char::is_control) => refuse("contains an invalid character"),
+        text => Ok(text.map(str::to_owned)),
+    }
 }
 
 fn is_blank(text: &str) -> bool {
@@ -88,10 +122,11 @@ mod tests {
 
     #[test]
     fn an_empty_optional_field_is_as_if_absent() {
-        for field in ["userId", "locale", "name"] {
+        for field in ["userId", "locale", "name", "userToken", "consentText"] {
             for empty in [json!(null), json!(""), json!(" "), json!("\t\n")] {
                 let wish = with(field, &empty);
                 assert!(wish.user.is_none() && wish.name.is_none(), "{field} {empty}");
+                assert!(wish.user_token.is_none() && wish.consent_text.is_none(), "{field} {empty}");
                 assert_eq!((wish.locale, wish.ignored), (Locale::default(), vec![]), "{field} {empty}");
             }
         }
@@ -112,6 +147,10 @@ mod tests {
             ("name", json!("x".repeat(41))),
             ("name", json!("see https://evil.example/now")),
             ("name", json!("a\nb")),
+            ("userToken", json!(7)),
+            ("consentText", json!(["v1"])),
+            ("consentText", json!("x".repeat(65))),
+            ("consentText", json!("a\nb")),
         ] {
             let wish = with(field, &value);
             assert!(wish.user.is_none() && wish.name.is_none(), "{field} {value}");

@@ -20,6 +20,10 @@ pub(crate) enum Route {
     Ask(String),
     /// A person pressed its button, or a mail program's one-click unsubscribe (RFC 8058).
     Leave(String),
+    /// A person follows the link in an email that asks for a confirmation: show a page that asks.
+    AskToConfirm(String),
+    /// A person pressed its button.
+    Confirm(String),
 }
 
 /// A resource of the API, with its parameter.
@@ -31,6 +35,7 @@ enum Resource<'a> {
     /// Another function's, behind a login.
     Stock(&'a str),
     Unsubscribe(&'a str),
+    Confirm(&'a str),
 }
 
 impl<'a> Resource<'a> {
@@ -40,7 +45,7 @@ impl<'a> Resource<'a> {
             Self::Product(_) | Self::Count(_) => "GET, HEAD",
             Self::Subscriptions(_) => "POST",
             Self::Stock(_) => "PUT",
-            Self::Unsubscribe(_) => "GET, HEAD, POST",
+            Self::Unsubscribe(_) | Self::Confirm(_) => "GET, HEAD, POST",
         }
     }
 
@@ -51,6 +56,7 @@ impl<'a> Resource<'a> {
             "/products/{productId}/subscriptions" => Self::Subscriptions(parameter("productId")),
             "/products/{productId}/subscriptions/count" => Self::Count(parameter("productId")),
             "/unsubscribe/{token}" => Self::Unsubscribe(parameter("token")),
+            "/confirm/{token}" => Self::Confirm(parameter("token")),
             _ => return None,
         })
     }
@@ -60,8 +66,12 @@ impl<'a> Resource<'a> {
     /// API Gateway gives the path decoded, so that a product's id with a slash is two segments or
     /// more: all between `products` and the rest is the id.
     fn of_path(path: &'a str) -> Option<Self> {
+        let is_token = |token: &str| !token.contains('/');
         if let Some(token) = path.strip_prefix("unsubscribe/") {
-            return (!token.contains('/')).then_some(Self::Unsubscribe(token));
+            return is_token(token).then_some(Self::Unsubscribe(token));
+        }
+        if let Some(token) = path.strip_prefix("confirm/") {
+            return is_token(token).then_some(Self::Confirm(token));
         }
         let rest = path.strip_prefix("products/")?;
         let (id, make): (&str, fn(&'a str) -> Self) =
@@ -87,6 +97,8 @@ impl<'a> Resource<'a> {
             (Self::Count(id), "GET" | "HEAD") => Ok(Route::Count(product(id)?)),
             (Self::Unsubscribe(token), "GET" | "HEAD") => Ok(Route::Ask(token.to_owned())),
             (Self::Unsubscribe(token), "POST") => Ok(Route::Leave(token.to_owned())),
+            (Self::Confirm(token), "GET" | "HEAD") => Ok(Route::AskToConfirm(token.to_owned())),
+            (Self::Confirm(token), "POST") => Ok(Route::Confirm(token.to_owned())),
             _ => Err(Problem::method_not_allowed(self.allow())),
         }
     }
@@ -120,7 +132,7 @@ fn unmatched(request: &ApiGatewayV2httpRequest) -> Result<Route, Problem> {
         None => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such resource").accepting(
             "GET /products/{productId}, POST /products/{productId}/subscriptions, \
              GET /products/{productId}/subscriptions/count, PUT /products/{productId}/stock, \
-             GET or POST /unsubscribe/{token}",
+             GET or POST /unsubscribe/{token}, GET or POST /confirm/{token}",
         )),
     }
 }
@@ -170,6 +182,9 @@ mod tests {
             ("GET", "/unsubscribe/t/", Route::Ask("t".to_owned())),
             ("HEAD", "/unsubscribe/t/", Route::Ask("t".to_owned())),
             ("POST", "/unsubscribe/t/", Route::Leave("t".to_owned())),
+            ("GET", "/confirm/t/", Route::AskToConfirm("t".to_owned())),
+            ("HEAD", "/confirm/t/", Route::AskToConfirm("t".to_owned())),
+            ("POST", "/confirm/t/", Route::Confirm("t".to_owned())),
         ] {
             assert_eq!(default(method, path), Ok(route), "{method} {path}");
         }
@@ -215,6 +230,10 @@ mod tests {
             "/unsubscribe/t/",
             "/unsubscribe/a/b",
             "/unsubscribe/a/b/",
+            "/confirm",
+            "/confirm/t",
+            "/confirm/t/",
+            "/confirm/a/b",
             "//products/p",
         ];
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
@@ -238,6 +257,7 @@ mod tests {
             "/products/p/subscriptions/more",
             "/unsubscribe",
             "/unsubscribe/a/b",
+            "/confirm/a/b",
         ] {
             assert_eq!(default("GET", path).unwrap_err().response().status_code, 404, "{path}");
         }

@@ -1,31 +1,84 @@
-//! The hands of [`Subscribing`], which has the order of the steps and its reasons. A failure on the way drops it; whatever
-//! was done until then is repeatable.
+//! The hands of [`Subscribing`], which has the order of the steps and its reasons: for an ask that needs no confirmation, and for
+//! the confirmation of one. A failure on the way drops it; whatever was done until then is repeatable.
 
-use domain::subscribing::{
-    self, Found, Insertion, LONG, Outcome as Ended, Step, Subscribed, Subscribing, Write,
-};
-use domain::{PersonId, Position, ProductId, Shard, ShardCount, SubscriberHash};
+use domain::subscribing::{self, LONG, Outcome as Ended, Step, Subscribed, Subscribing};
+use domain::{Locale, PersonId, Position, ProductId, Shard, ShardCount, SubscriberHash};
 use lambda::{clock, entropy};
-use store::subscription::{Move, RequestId, Subscription};
-use store::waitlist::{Counting, Entry};
-use store::{Outcome, Store, StoreError};
+use store::subscription::{Move, RequestId};
+use store::waitlist::Counting;
+use store::{Store, StoreError};
 
 use crate::App;
+use crate::hands::{Hands, New};
 use crate::request::Wish;
 
-const SECONDS_PER_DAY: i64 = 86_400;
+/// How a confirmation ended.
+pub(crate) struct Confirmed {
+    pub(crate) outcome: Ended,
+    /// The language of the ask, where it was found.
+    pub(crate) locale: Option<Locale>,
+}
+
+impl Confirmed {
+    /// Where the person waits, if they do.
+    pub(crate) fn subscribed(&self) -> Option<Subscribed> {
+        match self.outcome {
+            Ended::Subscribed(subscribed) => Some(subscribed),
+            Ended::Gone | Ended::Over | Ended::Contended => None,
+        }
+    }
+}
 
 /// Subscribes a shopper to a product, or finds that they wait already.
 ///
 /// # Errors
 /// When the table fails, or too many requests of one subscriber are in each other's way.
 pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Result<Subscribed, StoreError> {
-    let (store, subscriber) = (&app.store, app.config.person_key.person(&wish.address));
-    let (hash, counts) = (SubscriberHash::of(subscriber), subscribing::counts(entropy::random()));
-    let mut subscribing = Subscribing::new(hash, app.shards.of(product), app.config.shards, counts);
-    let (by, new) = (RequestId::new(entropy::random()), new_entry(app, subscriber, wish));
-    // The entry of an earlier request, which a move takes along.
-    let mut found = None;
+    let subscriber = app.config.person_key.person(&wish.address);
+    let subscribing = begin(app, product, subscriber, Subscribing::new);
+    let mut hands = Hands::new(app, product, subscriber, Position::START);
+    hands.new = Some(New::of(app, subscriber, wish));
+    match carry_out(app, subscribing, &mut hands).await? {
+        Ended::Subscribed(subscribed) => Ok(subscribed),
+        Ended::Gone | Ended::Over | Ended::Contended => Err(StoreError::contended("a subscription")),
+    }
+}
+
+/// Confirms the ask that was made at `asked`.
+///
+/// # Errors
+/// When the table fails, or too many requests of one subscriber are in each other's way.
+pub(crate) async fn confirm(
+    app: &App,
+    subscriber: PersonId,
+    product: &ProductId,
+    asked: Position,
+) -> Result<Confirmed, StoreError> {
+    let subscribing = begin(app, product, subscriber, Subscribing::confirming);
+    let mut hands = Hands::new(app, product, subscriber, asked);
+    let outcome = carry_out(app, subscribing, &mut hands).await?;
+    if outcome == Ended::Contended {
+        return Err(StoreError::contended("a subscription"));
+    }
+    Ok(Confirmed { outcome, locale: hands.new.map(|new| new.entry.locale) })
+}
+
+fn begin(
+    app: &App,
+    product: &ProductId,
+    subscriber: PersonId,
+    make: fn(SubscriberHash, ShardCount, ShardCount, bool) -> Subscribing,
+) -> Subscribing {
+    let counts = subscribing::counts(entropy::random());
+    make(SubscriberHash::of(subscriber), app.shards.of(product), app.config.shards, counts)
+}
+
+async fn carry_out(
+    app: &App,
+    mut subscribing: Subscribing,
+    hands: &mut Hands<'_>,
+) -> Result<Ended, StoreError> {
+    let (store, product, by) = (&app.store, hands.product, RequestId::new(entropy::random()));
     loop {
         match subscribing.next(clock::now(), entropy::random()) {
             Step::BackOff(wait) => {
@@ -33,52 +86,33 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
                 subscribing.on_waited();
             }
             Step::Insert { shard, position } => {
-                found = None;
-                let subscription = new_subscription(wish, &by, shard, position, &new);
-                let inserted = store.subscriptions().insert(subscriber, product, &subscription, &new).await?;
-                subscribing.on_inserted(position, insertion(inserted));
+                subscribing.on_inserted(position, hands.insert(&by, shard, position).await?);
+            }
+            Step::ReadSubscription => subscribing.on_subscription(hands.standing().await?),
+            Step::Confirm { asked, shard } => {
+                subscribing.on_confirmed(hands.confirm(&by, shard, asked).await?);
             }
             Step::ReadCursor(shard) => {
                 let stored = store.cursors().read(product, shard).await?;
                 subscribing.on_cursor(&stored.cursor, clock::now());
             }
             Step::ReadEntry { shard, position } => {
-                let read = match store.waitlist(product, shard).entry(position).await {
-                    Err(error) if error.is_corrupt() => None,
-                    read => read?,
-                };
-                found = read.filter(|entry| !entry.moved);
-                subscribing.on_entry(found.is_some());
+                subscribing.on_entry(hands.read_entry(shard, position).await?);
             }
-            Step::TakeOver(position) => {
-                let taken = store.subscriptions().take_over(subscriber, product, position, &by).await;
-                subscribing.on_taken_over(write(unless_in_the_way(taken)?));
-            }
-            Step::ReadProduct => {
-                subscribing.on_product(&store.products().read(product).await?);
-            }
-            Step::Replace { found: old, shard, position } => {
-                found = None;
-                let subscription = new_subscription(wish, &by, shard, position, &new);
-                let subscriptions = store.subscriptions();
-                let replaced = subscriptions.replace(subscriber, product, old, &subscription, &new).await?;
-                subscribing.on_replaced(position, write(replaced));
+            Step::TakeOver(position) => subscribing.on_taken_over(hands.take_over(&by, position).await?),
+            Step::ReadProduct => subscribing.on_product(&store.products().read(product).await?),
+            Step::Replace { found, shard, position } => {
+                subscribing.on_replaced(position, hands.replace(&by, found, shard, position).await?);
             }
             Step::Move { shard, from, to, looked } => {
-                let move_to = Move { shard, from, to, by: &by, looked };
-                let entry = found.as_ref().unwrap_or(&new);
-                let moved = store.subscriptions().move_to(subscriber, product, move_to, entry).await?;
-                subscribing.on_moved(to, write(moved));
+                let moved = hands.move_to(Move { shard, from, to, by: &by, looked }).await?;
+                subscribing.on_moved(to, moved);
             }
             Step::CountWaiting(shard) => subscribing.on_counted(waiting(store, product, shard).await),
             Step::RaiseShards(shards) => subscribing.on_raised(raise(store, product, shards).await),
-            Step::Finished(Ended::Subscribed(subscribed)) => {
+            Step::Finished(outcome) => {
                 app.shards.keep(product, subscribing.known_shards());
-                return Ok(subscribed);
-            }
-            Step::Finished(_) => return Err(StoreError::contended("a subscription")),
-            Step::ReadSubscription | Step::Confirm { .. } => {
-                unreachable!("an ask that needs no confirmation")
+                return Ok(outcome);
             }
         }
     }
@@ -115,60 +149,5 @@ async fn raise(store: &Store, product: &ProductId, shards: ShardCount) -> bool {
 pub(crate) async fn backoff(round: u32) {
     if round > 0 {
         tokio::time::sleep(subscribing::BACKOFF.jittered(round, entropy::random())).await;
-    }
-}
-
-fn insertion(inserted: Outcome<(), Option<Subscription>>) -> Insertion {
-    match inserted {
-        Outcome::Applied(()) => Insertion::Inserted,
-        Outcome::Refused(Some(Subscription { shard, position, ttl, .. })) => {
-            Insertion::Found(Found { shard, position, ttl })
-        }
-        Outcome::Refused(None) => Insertion::Conflict,
-    }
-}
-
-fn write(outcome: Outcome) -> Write {
-    if outcome.is_applied() { Write::Applied } else { Write::Refused }
-}
-
-/// A transaction that is under way refuses a write for the moment, as another request's would.
-fn unless_in_the_way(outcome: Result<Outcome, StoreError>) -> Result<Outcome, StoreError> {
-    match outcome {
-        Err(StoreError::Contended { .. }) => Ok(Outcome::Refused(())),
-        outcome => outcome,
-    }
-}
-
-fn new_entry(app: &App, subscriber: PersonId, wish: &Wish) -> Entry {
-    Entry {
-        subscriber,
-        address: wish.address.clone(),
-        locale: wish.locale.clone(),
-        name: wish.name.clone(),
-        moved: false,
-        ttl: clock::now().as_second() + i64::from(app.config.wait_days) * SECONDS_PER_DAY,
-    }
-}
-
-/// The subscription to `entry`, which lies at `position` of `shard`.
-fn new_subscription(
-    wish: &Wish,
-    by: &RequestId,
-    shard: Shard,
-    position: Position,
-    entry: &Entry,
-) -> Subscription {
-    Subscription {
-        position,
-        shard,
-        created_at: clock::now(),
-        channel: "email".to_owned(),
-        confirmed_at: None,
-        locale: wish.locale.clone(),
-        user_id: wish.user.clone(),
-        by: Some(by.clone()),
-        pending: None,
-        ttl: entry.ttl,
     }
 }

@@ -81,7 +81,11 @@ pub(crate) fn table(
     let link = |name, path| (name, format!("{}/{path}/{{token}}", wiring.api));
     let mut people = vec![key(), ("PERSON_KEY", wiring.person_key.clone())];
     people.extend(shop());
-    people.extend([link("CONFIRM_URL", "confirm"), link("ALERTS_URL", "alerts")]);
+    people.extend([
+        link("CONFIRM_URL", "confirm"),
+        link("UNSUBSCRIBE_URL", "unsubscribe"),
+        link("ALERTS_URL", "alerts"),
+    ]);
     let mut deliver = kafka();
     deliver.extend(shop());
     deliver.extend([

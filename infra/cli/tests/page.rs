@@ -458,6 +458,43 @@ async fn it_fits_a_narrow_screen_and_stands_still_when_asked_to() {
 }
 
 #[tokio::test]
+async fn a_shopper_confirms_by_the_link_in_the_email_with_the_keyboard_alone() {
+    let system = System::start_with(&[("CONFIRMATION", "all")]).await;
+    let browser = Browser::open(&system.origin).await;
+    subscribe_with_keys(&browser, "ann@example.com").await;
+    browser.until(&format!("{STATUS}.startsWith('Check your inbox')")).await;
+    browser.until("document.querySelectorAll('#mails li').length === 1").await;
+    let mail = system.messages().await.remove(0);
+    let text = mail["Body"]["text_part"].as_str().unwrap();
+    let link = text.split_whitespace().find(|word| word.contains("/confirm/")).unwrap();
+
+    browser.goto(link).await;
+    browser.arrived("document.querySelector('main h1')?.textContent === 'Confirm your alert?'").await;
+    assert!(browser.is("document.documentElement.lang === 'en'").await);
+    let nodes = browser.nodes().await;
+    let named = |role: &str| {
+        nodes.iter().filter(|node| node.role == role).map(|node| node.name.as_str()).collect::<Vec<_>>()
+    };
+    assert_eq!(named("main").len(), 1);
+    assert_eq!(named("button"), ["Confirm"]);
+    let poor = include_str!("page/contrast.js");
+    for scheme in ["light", "dark"] {
+        browser.scheme(scheme).await;
+        assert_eq!(browser.value(poor).await["poor"], json!([]), "in {scheme}");
+    }
+    browser.press("Tab").await;
+    assert!(browser.is("document.activeElement.matches('button')").await);
+    browser.press("Enter").await;
+    browser.arrived("document.querySelector('main h1')?.textContent === 'You are on the list'").await;
+    assert!(browser.is("document.querySelector('form') === null").await);
+    browser.goto(&system.origin).await;
+    let availability = "document.querySelector('#product-iphone15 .availability')?.textContent";
+    browser.arrived(&format!("{availability} === 'Sold out · 1 waiting'")).await;
+    browser.close().await;
+    system.stop().await;
+}
+
+#[tokio::test]
 async fn the_link_of_a_mail_leads_to_its_product() {
     let system = System::start().await;
     let browser = Browser::open(&format!("{}/#product-city-bike", system.origin)).await;

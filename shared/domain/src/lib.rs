@@ -3,6 +3,7 @@
 //! every decision here can be replayed, reordered and checked by itself.
 
 pub mod address;
+pub mod asking;
 pub mod backoff;
 pub mod budget;
 pub mod cursor;
@@ -26,6 +27,7 @@ pub mod stock;
 pub mod subscribing;
 pub mod suppression;
 pub mod unsubscribe;
+pub mod user_token;
 pub mod version;
 
 #[cfg(test)]

@@ -7,23 +7,27 @@ use serde_json::{Map, Value};
 use crate::stock::ProductInfo;
 use crate::{Locale, ProductId};
 
+mod asked;
 mod letter;
 mod sender;
 #[cfg(test)]
 mod tests;
 mod words;
 
+pub use asked::{Listed, Sender, ToConfirm};
 pub use letter::{Content, Letter};
 pub use sender::from_header;
 
 const SUBJECT: &str = "{{subject}}";
-/// The plain text part, with `%price%` for what only some emails have.
+/// The plain text part, with `%price%` and `%address%` for what only some emails have.
 const TEXT: &str = include_str!("mail/layout.txt");
-/// The HTML part, with `%image%` and `%price%` likewise.
+/// The HTML part, with `%image%`, `%price%` and `%address%` likewise.
 const HTML: &str = include_str!("mail/layout.html");
 const IMAGE_HTML: &str = include_str!("mail/image.html");
 const PRICE_HTML: &str = include_str!("mail/price.html");
 const PRICE_TEXT: &str = "{{price}}\n";
+const ADDRESS_HTML: &str = "{{shopAddressHtml}}<br>\n";
+const ADDRESS_TEXT: &str = "{{shopAddress}}\n";
 
 /// The layout of an offer's emails. SES takes an inline template only with simple substitutions ("Amazon SES supports only
 /// simple substitutions ... when you provide the full template content in the request": `Template` in its API reference)
@@ -40,13 +44,17 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout for what is known of a product.
-    pub fn of(offer: &Offer) -> Self {
+    /// The layout for what is known of a product and of the shop.
+    pub fn of(offer: &Offer, shop: &Shop) -> Self {
         let part = |there: bool, part: &'static str| if there { part } else { "" };
-        let (image, price) = (offer.image_url.is_some(), offer.price.is_some());
-        let html =
-            HTML.replace("%image%", part(image, IMAGE_HTML)).replace("%price%", part(price, PRICE_HTML));
-        Self { subject: SUBJECT, text: TEXT.replace("%price%", part(price, PRICE_TEXT)), html }
+        let (image, price, address) =
+            (offer.image_url.is_some(), offer.price.is_some(), shop.address.is_some());
+        let html = HTML
+            .replace("%image%", part(image, IMAGE_HTML))
+            .replace("%price%", part(price, PRICE_HTML))
+            .replace("%address%", part(address, ADDRESS_HTML));
+        let text = TEXT.replace("%price%", part(price, PRICE_TEXT));
+        Self { subject: SUBJECT, text: text.replace("%address%", part(address, ADDRESS_TEXT)), html }
     }
 }
 
@@ -55,6 +63,8 @@ impl Layout {
 pub struct Shop {
     /// Its name.
     pub name: String,
+    /// Its postal address, in one line.
+    pub address: Option<String>,
     /// A product's page where an update brought no link: `{productId}` stands for the id.
     pub product_url: String,
     /// The unsubscribe link: `{token}` stands for the token.
@@ -93,6 +103,9 @@ pub fn shared_data(offer: &Offer, shop: &Shop, locale: &Locale) -> Map<String, V
         if let Some(detail) = detail {
             both(&mut data, name, detail);
         }
+    }
+    if let Some(address) = &shop.address {
+        both(&mut data, "shopAddress", address);
     }
     words(&mut data, offer, shop, locale, None);
     data

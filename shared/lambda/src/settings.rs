@@ -11,6 +11,10 @@ pub const UNSUBSCRIBE_KEY: Setting = Setting::required(
     "signs unsubscribe links; 16 bytes or more, the same for `subscribe` and `notify`",
 );
 
+/// The unsubscribe link.
+pub const UNSUBSCRIBE_URL: Setting =
+    Setting::required("UNSUBSCRIBE_URL", "the unsubscribe link; `{token}` stands for the token");
+
 /// The key of the hashes that keys hold in place of addresses.
 pub const PERSON_KEY: Setting = Setting::required(
     "PERSON_KEY",

@@ -60,6 +60,14 @@ impl Consents<'_> {
         Ok(self.0.put_if(item, Condition::absent()).await?.plain())
     }
 
+    /// One ask, strongly consistent.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn find(self, person: PersonId, ask: Position) -> Result<Option<Consent>, StoreError> {
+        self.0.get(&key(person, ask), KIND).await
+    }
+
     /// Writes down that an ask was confirmed. Refused where it is not kept, or was confirmed before.
     ///
     /// # Errors

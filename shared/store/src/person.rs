@@ -116,23 +116,24 @@ impl Persons<'_> {
         if most == 0 {
             return Ok(Outcome::Refused(()));
         }
-        let today = self
-            .0
-            .update(&key(person), "emailDay = :day AND emails < :most")
-            .update_expression("SET emails = emails + :one")
-            .expression_attribute_values(":day", number(day))
-            .expression_attribute_values(":most", number(most))
-            .expression_attribute_values(":one", number(1));
-        if apply(today).await?.is_applied() {
-            return Ok(Outcome::Applied(()));
-        }
+        // One call for the first of a day, which most are.
         let first = self
             .0
             .update(&key(person), "attribute_not_exists(emailDay) OR emailDay < :day")
             .update_expression("SET emailDay = :day, emails = :one")
             .expression_attribute_values(":day", number(day))
             .expression_attribute_values(":one", number(1));
-        Ok(apply(first).await?.plain())
+        if apply(first).await?.is_applied() {
+            return Ok(Outcome::Applied(()));
+        }
+        let another = self
+            .0
+            .update(&key(person), "emailDay = :day AND emails < :most")
+            .update_expression("SET emails = emails + :one")
+            .expression_attribute_values(":day", number(day))
+            .expression_attribute_values(":most", number(most))
+            .expression_attribute_values(":one", number(1));
+        Ok(apply(another).await?.plain())
     }
 
     /// Counts one more email that could not be delivered for a reason that may pass, and gives how many those are in a row.

@@ -20,6 +20,7 @@ use crate::{ItemKey, Outcome, Store, StoreError, cursor, person, product};
 const KIND: &str = "subscription";
 const POSITION: &str = "position";
 const BY: &str = "by";
+const EMAILED: &str = "emailed";
 const PRODUCT: &str = "P#";
 
 /// The key of a subscriber's subscription to a product.
@@ -68,6 +69,10 @@ pub struct Subscription {
     /// it. Its position is that of the ask.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pending: Option<Pending>,
+    /// When the last email about the subscription itself was sent, in Unix seconds: one that asks for a confirmation, or that
+    /// says that the person waits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub emailed: Option<i64>,
     /// When the table may forget it, in Unix seconds: from then on it counts as gone.
     pub ttl: i64,
 }
@@ -157,8 +162,8 @@ impl Subscriptions<'_> {
         })
     }
 
-    /// Writes an ask that is to be confirmed, without an entry, as long as there is no subscription, or one that points to
-    /// `seen` still. Refused, the subscription that stands there, or `None` where another transaction was in the way.
+    /// Writes an ask that is to be confirmed, without an entry, as long as there is no subscription, or it is as `seen` still:
+    /// one that was confirmed meanwhile has another time to live. Refused, the subscription that stands there, or `None` where another transaction was in the way.
     ///
     /// # Errors
     /// Every kind of [`StoreError`].
@@ -166,15 +171,17 @@ impl Subscriptions<'_> {
         self,
         subscriber: PersonId,
         product: &ProductId,
-        seen: Option<Position>,
+        seen: Option<&Subscription>,
         ask: &Subscription,
     ) -> Result<Outcome<(), Option<Subscription>>, StoreError> {
         let item = to_item(&key(subscriber, product), ask, KIND)?;
         let condition = match seen {
             None => Condition::absent(),
-            Some(seen) => {
-                Condition::new("#position = :seen").name("#position", POSITION).value(":seen", string(seen))
-            }
+            Some(seen) => Condition::new("#position = :position AND #ttl = :ttl")
+                .name("#position", POSITION)
+                .name("#ttl", TTL)
+                .value(":position", string(seen.position))
+                .value(":ttl", number(seen.ttl)),
         };
         Ok(match self.0.put_if(item, condition).await? {
             Outcome::Applied(()) => Outcome::Applied(()),
@@ -250,6 +257,50 @@ impl Subscriptions<'_> {
             }
         }
         Ok((found, unreadable))
+    }
+
+    /// Writes that an email about a subscription is sent at `at`, as long as it points to `position` and none was sent since
+    /// `since`; both in Unix seconds. So of requests at once, one sends it.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn note_email(
+        self,
+        subscriber: PersonId,
+        product: &ProductId,
+        position: Position,
+        (at, since): (i64, i64),
+    ) -> Result<Outcome, StoreError> {
+        let condition = "#position = :position AND (attribute_not_exists(#emailed) OR #emailed <= :since)";
+        let update = self
+            .0
+            .update(&key(subscriber, product), condition)
+            .update_expression("SET #emailed = :at")
+            .expression_attribute_names("#position", POSITION)
+            .expression_attribute_names("#emailed", EMAILED)
+            .expression_attribute_values(":position", string(position))
+            .expression_attribute_values(":since", number(since))
+            .expression_attribute_values(":at", number(at));
+        Ok(apply(update).await?.plain())
+    }
+
+    /// Takes back that an email was sent at `at`: it was not. Refused where another one was noted since.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn forget_email(
+        self,
+        subscriber: PersonId,
+        product: &ProductId,
+        at: i64,
+    ) -> Result<Outcome, StoreError> {
+        let update = self
+            .0
+            .update(&key(subscriber, product), "#emailed = :at")
+            .update_expression("REMOVE #emailed")
+            .expression_attribute_names("#emailed", EMAILED)
+            .expression_attribute_values(":at", number(at));
+        Ok(apply(update).await?.plain())
     }
 
     /// Ends a subscription as it was found: deletes it and its entry. Refused where it points elsewhere by now.

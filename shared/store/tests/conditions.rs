@@ -10,9 +10,10 @@ use domain::product::{Product, StockEvent, StoredProduct};
 use domain::stock::{Place, Version};
 use domain::subscribing::Looked;
 use domain::suppression::Reason;
-use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
+use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount, UserId};
 use jiff::Timestamp;
 use notify_me_store::budget::BudgetState;
+use notify_me_store::consent::Consent;
 use notify_me_store::cursor::Swapped;
 use notify_me_store::fanout::BUCKETS;
 use notify_me_store::name::Named;
@@ -82,6 +83,7 @@ fn subscription(n: u64) -> Subscription {
         user_id: None,
         by: Some(RequestId::new(1)),
         pending: None,
+        emailed: None,
         ttl: now().as_second() + 9,
     }
 }
@@ -260,16 +262,26 @@ async fn an_ask_is_confirmed_once_and_until_then_has_no_entry() {
         Outcome::Refused(Some(found)) => assert_eq!(found.position, at(1)),
         _ => panic!("asked twice"),
     }
-    for (seen, applied) in [(at(9), false), (at(1), true)] {
-        let asked = subscriptions.ask(who, &id, Some(seen), &ask(2, 9)).await.unwrap();
-        assert_eq!(asked.is_applied(), applied, "{seen}");
+    for (seen, applied) in [(ask(9, -1), false), (ask(1, 900), false), (ask(1, -1), true)] {
+        let asked = subscriptions.ask(who, &id, Some(&seen), &ask(2, 9)).await.unwrap();
+        assert_eq!(asked.is_applied(), applied, "{}", seen.position);
     }
+    for (position, at_and_since, outcome) in
+        [(1, (100, 0), REFUSED), (2, (100, 0), APPLIED), (2, (150, 99), REFUSED), (2, (200, 100), APPLIED)]
+    {
+        let noted = subscriptions.note_email(who, &id, at(position), at_and_since).await.unwrap();
+        assert_eq!(noted, outcome, "{position} {at_and_since:?}");
+    }
+    assert_eq!(subscriptions.forget_email(who, &id, 100).await.unwrap(), REFUSED, "another was sent");
+    assert_eq!(subscriptions.forget_email(who, &id, 200).await.unwrap(), APPLIED);
     let has_entry = async || store.waitlist(&id, SHARD).entry(at(2)).await.unwrap().is_some();
     assert!(!has_entry().await);
     for (asked, outcome) in [(1, REFUSED), (2, APPLIED), (2, REFUSED)] {
         assert_eq!(confirm(asked).await, outcome, "{asked}");
     }
     assert!(has_entry().await);
+    let late_repeat = subscriptions.ask(who, &id, Some(&ask(2, 9)), &ask(2, 99)).await.unwrap();
+    assert!(!late_repeat.is_applied(), "what is confirmed is not asked for again");
     let found = subscriptions.find(who, &id).await.unwrap().unwrap();
     assert!(found.pending.is_none() && found.confirmed_at.is_some() && found.by.as_ref() == Some(&by));
     let (all, unreadable) = subscriptions.all_of(who, now()).await.unwrap();
@@ -637,4 +649,40 @@ async fn a_page_ends_at_its_limit_or_its_bound_and_shows_what_expired() {
     assert_eq!(rows.len(), 2);
     assert!(matches!(rows[&at(1)], Row::Waiting(_)) && matches!(rows[&at(2)], Row::Expired));
     assert_eq!(waitlist.subscriber(at(3)).await.unwrap(), Some(subscriber(3)));
+}
+
+#[tokio::test]
+async fn a_consent_is_kept_as_it_was_given_and_a_user_leads_to_their_persons() {
+    let store = store().await;
+    let (consents, who) = (store.consents(), subscriber(1));
+    let consent = Consent {
+        product_id: product("p"),
+        asked_at: now(),
+        confirmed_at: None,
+        source: "api".to_owned(),
+        page: None,
+        locale: Locale::default(),
+        words: Some("v1".to_owned()),
+        ttl: now().as_second() + 9,
+    };
+    assert_eq!(consents.confirm(who, at(1), now()).await.unwrap(), REFUSED, "it is not kept");
+    assert_eq!(consents.keep(who, at(1), &consent).await.unwrap(), APPLIED);
+    let later = Consent { source: "form".to_owned(), ..consent.clone() };
+    assert_eq!(consents.keep(who, at(1), &later).await.unwrap(), REFUSED);
+    for outcome in [APPLIED, REFUSED] {
+        assert_eq!(consents.confirm(who, at(1), now()).await.unwrap(), outcome);
+    }
+    let confirmed = Consent { confirmed_at: Some(now()), ..consent };
+    assert_eq!(consents.find(who, at(1)).await.unwrap(), Some(confirmed));
+    assert_eq!(consents.find(who, at(2)).await.unwrap(), None);
+
+    let (users, user) = (store.users(), UserId::parse("user#1").unwrap());
+    for person in [1, 2, 1].map(subscriber) {
+        users.link(&user, person, now().as_second()).await.unwrap();
+    }
+    assert_eq!(users.persons_of(&user).await.unwrap(), [1, 2].map(subscriber));
+    users.unlink(&user, subscriber(1)).await.unwrap();
+    users.unlink(&user, subscriber(1)).await.unwrap();
+    assert_eq!(users.persons_of(&user).await.unwrap(), [subscriber(2)]);
+    assert!(users.persons_of(&UserId::parse("user").unwrap()).await.unwrap().is_empty());
 }

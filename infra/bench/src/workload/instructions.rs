@@ -97,6 +97,7 @@ pub(crate) fn hot(path: &str, times: u64) -> anyhow::Result<()> {
         "values" => {
             let shop = Shop {
                 name: "Notify Me".to_owned(),
+                address: None,
                 product_url: "https://shop.example/{productId}".to_owned(),
                 unsubscribe_url: "https://shop.example/unsubscribe/{token}".to_owned(),
             };

@@ -23,7 +23,8 @@ pub(crate) async fn run(rig: &Rig) -> anyhow::Result<Report> {
         "Subscribe requests",
         format!(
             "{REQUESTS} subscriptions of different people, one after the other, after {BEFORE} that do not count. The time is \
-             from the invocation to its answer, DynamoDB answering at once; each is one transaction and one read."
+             from the invocation to its answer, DynamoDB answering at once; each reads the person, \
+             is one transaction and one read, and keeps the record of the ask."
         ),
     );
     let text = std::fs::read_to_string(rig.root.join("events/http-subscribe.json"))?;

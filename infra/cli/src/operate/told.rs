@@ -27,6 +27,7 @@ There is no record for each recipient: the answer comes from the subscription, f
 what restocks wrote down about recipients that failed. It is about the subscriber's latest subscription.
 
 status:
+  pending    the subscriber has asked, and not confirmed it by the link in the email
   waiting    the next restock delivers to this subscriber
   beingTold  a fan-out under way covers the subscriber and has not reached them yet
   inFlight   in a call to SES at this moment
@@ -182,7 +183,8 @@ async fn facts(
     let open = store.fan_outs().get(id, shard).await?;
     let covered_by = covering(store, id, shard, at).await?;
     let cursor = store.cursors().read(id, shard).await?.cursor;
-    Ok(Facts { now: Timestamp::now(), at, ttl, entry, cursor, product, open, covered_by })
+    let (now, pending) = (Timestamp::now(), subscription.pending.is_some());
+    Ok(Facts { now, at, ttl, pending, entry, cursor, product, open, covered_by })
 }
 
 /// The restocks whose bound covers a place, in the order of their bounds.
@@ -279,6 +281,10 @@ impl Told {
     fn judge(&mut self, verdict: Verdict, of: impl Fn(RestockId) -> Restock) {
         match verdict {
             Verdict::Waiting => {}
+            Verdict::Pending => {
+                self.status = "pending";
+                self.answer = "Not confirmed yet: no restock delivers to this subscriber.".to_owned();
+            }
             Verdict::BeingTold { restock, throttled } => {
                 self.status = "beingTold";
                 self.answer = if throttled {

@@ -16,6 +16,8 @@ pub(super) struct Facts {
     pub(super) at: Position,
     /// When the wait ends by itself, in Unix seconds.
     pub(super) ttl: i64,
+    /// Whether the subscriber has to confirm it first.
+    pub(super) pending: bool,
     /// Whether the waitlist still has the entry.
     pub(super) entry: bool,
     pub(super) cursor: Cursor,
@@ -38,6 +40,8 @@ pub(super) struct Covering {
 /// The answer.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Verdict {
+    /// Asked, and has not confirmed it.
+    Pending,
     /// Waits; the product's next restock tells them.
     Waiting,
     /// Covered by a fan-out under way, and not reached yet.
@@ -56,7 +60,13 @@ pub(super) enum Verdict {
 
 impl Facts {
     pub(super) fn verdict(&self) -> Verdict {
-        if self.cursor.is_consumed(self.at) { self.consumed() } else { self.waiting() }
+        // Without an entry no restock concerns it, wherever the cursor is.
+        match self.pending {
+            true if self.ttl <= self.now.as_second() => Verdict::Expired,
+            true => Verdict::Pending,
+            false if self.cursor.is_consumed(self.at) => self.consumed(),
+            false => self.waiting(),
+        }
     }
 
     fn consumed(&self) -> Verdict {
@@ -179,6 +189,7 @@ mod tests {
             now: Timestamp::from_millisecond(1_000_000).unwrap(),
             at: at(10),
             ttl: 2_000,
+            pending: false,
             entry: true,
             cursor: Cursor::default().switch_tally_to(Tally::new(restock("r"))),
             product: None,
@@ -194,6 +205,15 @@ mod tests {
         assert_eq!(uncovered.verdict(), Verdict::Waiting);
         let sold_out = Facts { product: Some(product(0)), open: Some(open()), ..facts() };
         assert_eq!(sold_out.verdict(), Verdict::Waiting);
+    }
+
+    #[test]
+    fn who_has_not_confirmed_is_pending_until_that_has_expired_whatever_was_delivered_meanwhile() {
+        let mut asked = Facts { pending: true, entry: false, ..facts() };
+        assert_eq!(asked.verdict(), Verdict::Pending);
+        asked.cursor = asked.cursor.pass(at(20), 0);
+        assert_eq!(asked.verdict(), Verdict::Pending);
+        assert_eq!(Facts { ttl: 1_000, ..asked }.verdict(), Verdict::Expired);
     }
 
     #[test]

@@ -197,6 +197,7 @@ async function subscribe(product, card) {
   button.ariaDisabled = "false";
   if (!answer.ok) return showProblem(card, answer.problem);
   status.textContent = answer.body.message
+    || (answer.body.status === "accepted" && "Check your inbox: if there is something left to do, an email says what.")
     || (answer.body.inStock ? `${product.name} is in stock right now.` : "You are on the list. We will email you once.");
   for (const ignored of answer.body.ignored || []) showIgnored(card, ignored);
   look(product);

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod confirmation;
 mod dead_letters;
 mod faults;
 mod fields;

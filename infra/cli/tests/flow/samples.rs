@@ -46,6 +46,14 @@ async fn every_sample_event_is_answered_as_its_description_says() {
     assert_eq!(status("subscribe", "http-unsubscribe-page.json").await, 200, "it is signed");
     assert_eq!(status("subscribe", "http-unsubscribe-one-click.json").await, 200);
 
+    for name in ["http-confirm-page.json", "http-confirm.json"] {
+        assert_eq!(
+            status("subscribe", name).await,
+            410,
+            "{name} is signed, and its ask is not in this table"
+        );
+    }
+
     // A restock of 09:30, then all that is to be told of it, and what comes again.
     taken(&shop, "kafka-msk-restock.json").await;
     for to in ["user1@example.com", "user2@example.com"] {

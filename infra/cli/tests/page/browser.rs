@@ -78,6 +78,25 @@ impl Browser {
         self.ready().await;
     }
 
+    /// Leaves for another page.
+    pub(crate) async fn goto(&self, url: &str) {
+        self.page.goto(url).await.unwrap();
+    }
+
+    /// Waits until it is so on the page that this one is being left for.
+    pub(crate) async fn arrived(&self, script: &str) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            let script = format!("Boolean({script})");
+            // Between two pages there is nothing to ask.
+            while self.page.evaluate_expression(&script).await.ok().and_then(|so| so.into_value().ok())
+                != Some(true)
+            {
+                tokio::time::sleep(std::time::Duration::from_millis(20)).await;
+            }
+        });
+        waited.await.unwrap_or_else(|_| panic!("never: {script}"));
+    }
+
     async fn ready(&self) {
         self.until("document.querySelectorAll('#stock li').length === 6 && document.querySelector('#origin').textContent").await;
     }

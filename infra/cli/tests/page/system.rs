@@ -30,12 +30,18 @@ struct Ready {
 
 impl System {
     pub(crate) async fn start() -> Self {
+        Self::start_with(&[]).await
+    }
+
+    /// The same with these variables.
+    pub(crate) async fn start_with(environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ready_file = folder.path().join("ready.json");
         let mut process = Command::new(env!("CARGO_BIN_EXE_notify-me"))
             .args(["up", "--port", "0", "--ready-file"])
             .arg(&ready_file)
             .env("RUST_LOG", "error")
+            .envs(environment.iter().copied())
             .stdin(Stdio::null())
             .stdout(Stdio::null())
             .spawn()

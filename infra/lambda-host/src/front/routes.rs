@@ -21,7 +21,7 @@ const fn route(method: &'static str, path: &'static str, function: &'static str)
 }
 
 /// Every route but `$default`.
-pub(crate) const ROUTES: [Route; 10] = [
+pub(crate) const ROUTES: [Route; 13] = [
     route("GET", "/products/{productId}", SUBSCRIBE),
     route("HEAD", "/products/{productId}", SUBSCRIBE),
     route("POST", "/products/{productId}/subscriptions", SUBSCRIBE),
@@ -30,6 +30,9 @@ pub(crate) const ROUTES: [Route; 10] = [
     route("GET", "/unsubscribe/{token}", SUBSCRIBE),
     route("HEAD", "/unsubscribe/{token}", SUBSCRIBE),
     route("POST", "/unsubscribe/{token}", SUBSCRIBE),
+    route("GET", "/confirm/{token}", SUBSCRIBE),
+    route("HEAD", "/confirm/{token}", SUBSCRIBE),
+    route("POST", "/confirm/{token}", SUBSCRIBE),
     route("PUT", "/products/{productId}/stock", RESTOCK),
     // Greedy, so behind all others, as API Gateway has it. It looks for the route in a path that it has decoded, where a
     // product's id with a slash is two segments. Here, an encoded slash stays in its segment, and only one that was not

@@ -1,0 +1,160 @@
+//! A shopper's ask to be told: whether they have to confirm it first, what is written of it, and the answer.
+//!
+//! Where confirmations are asked for, the answer says nothing of the person: its body is one and the same, and it takes as long
+//! as if an email were sent. What differs is in the email, which the person alone reads.
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use domain::asking::{Asker, Confirmation, Course};
+use domain::link::Refused;
+use domain::product::Product;
+use domain::{PersonId, ProductId};
+use http::StatusCode;
+use jiff::Timestamp;
+use lambda::clock;
+use lambda::http::{Problem, json, json_body};
+use serde_json::json;
+use store::StoreError;
+use store::person::Person;
+use store::subscription::Subscription;
+use tokio::time::Instant;
+
+use crate::consent::{self, Origin};
+use crate::request::Wish;
+use crate::subscribe::{confirm, subscribe};
+use crate::{App, emails, unavailable};
+
+pub(crate) const SECONDS_PER_DAY: i64 = 86_400;
+
+/// An ask.
+pub(crate) struct Ask<'a> {
+    pub(crate) app: &'a App,
+    pub(crate) product: &'a ProductId,
+    pub(crate) person: PersonId,
+    pub(crate) wish: Wish,
+    vouched: bool,
+    pub(crate) origin: Origin,
+    pub(crate) now: Timestamp,
+}
+
+/// What an ask has come to.
+struct Done {
+    /// Whether the person did not wait before, as far as the answer may tell.
+    new: bool,
+    in_stock: bool,
+    /// Whether an email was sent.
+    emailed: bool,
+}
+
+pub(crate) async fn answer(
+    app: &App,
+    request: &ApiGatewayV2httpRequest,
+    product: &ProductId,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let (began, now) = (Instant::now(), clock::now());
+    let mut wish = Wish::read(&json_body(request, app.config.max_body)?)?;
+    let vouched = is_vouched_for(app, &mut wish, now);
+    let person = app.config.person_key.person(&wish.address);
+    let ask = Ask { app, product, person, wish, vouched, origin: Origin::of(request, vouched), now };
+    let known = app.store.persons().read(person).await.map_err(unavailable)?;
+    let asker = ask.asker(&known);
+    let discreet = app.config.confirmation.is_discreet(asker);
+    let done = ask.carry_out(app.config.confirmation.course(asker), discreet).await.map_err(unavailable)?;
+    let (status, word) = match done.new {
+        _ if discreet => (StatusCode::ACCEPTED, "accepted"),
+        _ if app.config.uniform_status => (StatusCode::ACCEPTED, "waiting"),
+        true => (StatusCode::CREATED, "waiting"),
+        false => (StatusCode::OK, "waiting"),
+    };
+    match done.emailed {
+        true => app.pace.set(began),
+        false if discreet => app.pace.keep(began).await,
+        false => {}
+    }
+    // The same body for a new and a repeated subscription, so that the API does not reveal subscribers.
+    let mut body = json!({ "productId": product, "status": word, "inStock": done.in_stock });
+    if !ask.wish.ignored.is_empty() {
+        body["ignored"] = json!(ask.wish.ignored);
+    }
+    Ok(json(status, &body))
+}
+
+/// Whether the shop vouches for the person. A token that does not say so is as if it were absent, and the answer names it.
+fn is_vouched_for(app: &App, wish: &mut Wish, now: Timestamp) -> bool {
+    let Some(token) = &wish.user_token else { return false };
+    let problem = match (&app.config.user_token_key, &wish.user) {
+        (None, _) => "cannot be checked, because USER_TOKEN_KEY is not set",
+        (_, None) => "comes without a userId",
+        (Some(key), Some(user)) => match key.verify(token, user, &wish.address, now) {
+            Ok(()) => return true,
+            Err(Refused::Unknown) => "is not one for this userId and email",
+            Err(Refused::Expired) => "has expired",
+        },
+    };
+    wish.ignore_token(problem);
+    false
+}
+
+impl Ask<'_> {
+    fn asker(&self, known: &Person) -> Asker {
+        Asker {
+            vouched: self.vouched,
+            confirmed: known.confirmed_at.is_some(),
+            suppressed: known.suppressed.map(|suppression| suppression.reason),
+        }
+    }
+
+    async fn carry_out(&self, course: Course, discreet: bool) -> Result<Done, StoreError> {
+        if let Some(user) = self.wish.user.as_ref().filter(|_| self.vouched && course != Course::LeaveAlone) {
+            let until = consent::until(self.app, self.now);
+            self.app.store.users().link(user, self.person, until).await?;
+        }
+        if self.app.config.confirmation == Confirmation::Off && course == Course::Subscribe {
+            return self.subscribe(None).await;
+        }
+        // The same reads for everybody.
+        let store = &self.app.store;
+        let (stored, found) = futures::try_join!(
+            store.products().read(self.product),
+            store.subscriptions().find(self.person, self.product)
+        )?;
+        let known = stored.product.as_ref();
+        let done = |emailed| Done { new: true, in_stock: known.is_some_and(Product::in_stock), emailed };
+        match course {
+            // The answer is the one that a new person gets.
+            Course::LeaveAlone => Ok(done(false)),
+            Course::Confirm => Ok(done(self.to_confirm(found, known).await?)),
+            Course::Subscribe => {
+                let subscribed = self.subscribe(found.as_ref()).await?;
+                let emailed = discreet
+                    && emails::listed(self.app, (self.person, self.product), &self.wish, known).await?;
+                Ok(Done { emailed, ..subscribed })
+            }
+        }
+    }
+
+    /// Subscribes the person. An ask of theirs that is to be confirmed is confirmed by this one, so that it keeps its place.
+    async fn subscribe(&self, found: Option<&Subscription>) -> Result<Done, StoreError> {
+        let (app, product, person) = (self.app, self.product, self.person);
+        let pending = found.filter(|found| found.pending.is_some() && !found.is_expired(self.now));
+        let confirmed = match pending {
+            Some(pending) => confirm(app, person, product, pending.position).await?.subscribed(),
+            None => None,
+        };
+        let subscribed = match (pending, confirmed) {
+            (Some(pending), Some(subscribed)) => {
+                app.store.consents().confirm(person, pending.position, self.now).await.map(drop)?;
+                subscribed
+            }
+            _ => {
+                let subscribed = subscribe(app, product, &self.wish).await?;
+                if subscribed.new {
+                    let ask = (person, product, subscribed.position);
+                    consent::keep(app, ask, &self.wish, &self.origin, self.now).await?;
+                }
+                subscribed
+            }
+        };
+        tracing::info!(%product, shard = %subscribed.shard, new = subscribed.new, "subscribed");
+        Ok(Done { new: subscribed.new, in_stock: subscribed.in_stock, emailed: false })
+    }
+}

@@ -81,7 +81,8 @@ async fn leave(store: &Store, ticket: &Ticket) -> Result<(), StoreError> {
     Err(StoreError::contended("a subscription"))
 }
 
-fn show(status: StatusCode, words: &Words, title: &str, body: &str) -> ApiGatewayV2httpResponse {
+/// A page with a heading, in the language of these words.
+pub(crate) fn show(status: StatusCode, words: &Words, title: &str, body: &str) -> ApiGatewayV2httpResponse {
     let language = words.language;
     page(
         status,

@@ -3,20 +3,25 @@
 
 use aws_config::SdkConfig;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use domain::fields::Fields;
+use domain::redirect::Redirect;
 use domain::setting::{Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
 use domain::{Address, PersonKey, ProductId, ShardCount};
 use http::{Method, StatusCode};
-use lambda::http::{Problem, json, json_body, without_body};
+use lambda::http::{Problem, without_body};
 use lambda::settings::{
     ALERTS_URL, BODY_BYTES, MAX_BODY_BYTES, PERSON_KEY, SENDER, SES_CONFIGURATION_SET, SHOP_ADDRESS,
     SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY,
 };
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::{Store, StoreError};
 
+mod challenge;
 mod count;
+mod door;
+mod form;
 mod leave;
 mod mailer;
 mod product;
@@ -26,6 +31,9 @@ mod shards;
 mod subscribe;
 mod words;
 
+use door::config::{
+    CHALLENGE, LIMIT_ADDRESS, LIMIT_PRODUCT, LIMIT_SOURCE, LIMITS, REFUSED_DOMAINS, TRUSTED_PROXIES,
+};
 use route::Route;
 
 const SHARDS: Setting = Setting::with_default(
@@ -46,6 +54,13 @@ const UNIFORM_STATUS: Setting = Setting::with_default(
 const WAIT_DAYS: Setting =
     Setting::with_default("WAIT_DAYS", "400", "the longest that a subscriber waits, in days, 1 to 36500");
 
+const FORM_REDIRECT: Setting = Setting::optional(
+    "FORM_REDIRECT",
+    "a page of our own",
+    "where the browser goes after a plain form was posted; `{productId}` stands for the product, `{status}` for `waiting`, `accepted`, \
+     `invalid`, `limited`, `challenge` or `unavailable`",
+);
+
 /// Every setting of this function, beside those of logging.
 pub const SETTINGS: &[Setting] = &[
     TABLE_NAME,
@@ -61,6 +76,14 @@ pub const SETTINGS: &[Setting] = &[
     UNIFORM_STATUS,
     MAX_BODY_BYTES,
     WAIT_DAYS,
+    FORM_REDIRECT,
+    LIMITS,
+    LIMIT_SOURCE,
+    LIMIT_ADDRESS,
+    LIMIT_PRODUCT,
+    TRUSTED_PROXIES,
+    CHALLENGE,
+    REFUSED_DOMAINS,
 ];
 
 /// The settings, from the environment: [`SETTINGS`].
@@ -79,6 +102,8 @@ pub struct Config {
     uniform_status: bool,
     max_body: usize,
     wait_days: u32,
+    form_redirect: Option<Redirect>,
+    door: door::config::Config,
 }
 
 impl Config {
@@ -98,6 +123,8 @@ impl Config {
         let uniform_status = settings.or(&UNIFORM_STATUS);
         let max_body = settings.whole_number(&MAX_BODY_BYTES, BODY_BYTES);
         let wait_days = settings.whole_number(&WAIT_DAYS, 1..=36_500);
+        let form_redirect = settings.optional(FORM_REDIRECT.name);
+        let door = door::config::Config::read(&mut settings);
         let config = (|| {
             Some(Self {
                 table: table?,
@@ -113,6 +140,8 @@ impl Config {
                 uniform_status: uniform_status?,
                 max_body: usize::try_from(max_body?).ok()?,
                 wait_days: u32::try_from(wait_days?).ok()?,
+                form_redirect,
+                door: door?,
             })
         })();
         settings.finish(config)
@@ -126,6 +155,7 @@ pub struct App {
     mailer: mailer::Mailer,
     counts: count::Counts,
     shards: shards::KnownShards,
+    closed: door::Closed,
 }
 
 impl App {
@@ -139,6 +169,7 @@ impl App {
             mailer,
             counts: count::Counts::default(),
             shards: shards::KnownShards::default(),
+            closed: door::Closed::default(),
         }
     }
 }
@@ -159,7 +190,8 @@ pub async fn run() -> Result<(), Error> {
 /// Answers one request.
 pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
     let answered = match Route::of(request) {
-        Ok(Route::Subscribe(product)) => subscribe(app, request, &product).await,
+        Ok(Route::Subscribe(product)) => form::ask(app, request, &product).await,
+        Ok(Route::Challenge(product)) => challenge::answer(app, &product),
         Ok(Route::Product(product)) => product::answer(app, &product).await,
         Ok(Route::Count(product)) => count::answer(app, &product).await,
         Ok(Route::Ask(token)) => Ok(leave::ask(app, request, &token).await),
@@ -170,12 +202,17 @@ pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV
     if request.request_context.http.method == Method::HEAD { without_body(answer) } else { answer }
 }
 
+/// Subscribes a shopper, as the fields of a form or of a JSON object say it.
 async fn subscribe(
     app: &App,
     request: &ApiGatewayV2httpRequest,
     product: &ProductId,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let wish = request::Wish::read(&json_body(request, app.config.max_body)?)?;
+    fields: &Value,
+) -> Result<form::Answered, Problem> {
+    let wish = request::Wish::read(fields)?;
+    let solution = Fields::of(fields, "body")?.text(challenge::FIELD, challenge::ACCEPTED)?;
+    let ask = door::Ask { request, product, address: &wish.address, solution, vouched: false };
+    door::enter(app, &ask).await?;
     let subscribed = subscribe::subscribe(app, product, &wish).await.map_err(unavailable)?;
     tracing::info!(%product, shard = %subscribed.shard, new = subscribed.new, "subscribed");
     let status = match subscribed.new {
@@ -188,7 +225,7 @@ async fn subscribe(
     if !wish.ignored.is_empty() {
         body["ignored"] = json!(wish.ignored);
     }
-    Ok(json(status, &body))
+    Ok((status, body))
 }
 
 /// A DynamoDB request failed. Whatever was done until then is repeatable; where repeating cannot help, the answer says so.

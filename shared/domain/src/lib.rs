@@ -11,6 +11,7 @@ mod details;
 pub mod fields;
 pub mod id;
 pub mod job;
+pub mod limit;
 pub mod link;
 pub mod locale;
 pub mod mail;
@@ -20,12 +21,15 @@ pub mod planning;
 pub mod position;
 pub mod product;
 pub mod record;
+pub mod redirect;
 pub mod setting;
 pub mod shard;
+pub mod source;
 pub mod stock;
 pub mod subscribing;
 pub mod suppression;
 pub mod unsubscribe;
+pub mod unwelcome;
 pub mod version;
 
 #[cfg(test)]

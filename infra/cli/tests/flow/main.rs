@@ -6,10 +6,13 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod challenge;
 mod dead_letters;
 mod faults;
 mod fields;
+mod forms;
 mod ids;
+mod limits;
 mod operator;
 mod outages;
 mod people;

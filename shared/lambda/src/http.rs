@@ -19,10 +19,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    accepted: Option<String>,
+    accepted: Option<Box<str>>,
     /// Where a challenge can be had whose solution opens the way, relative to the request's own address.
     #[serde(skip_serializing_if = "Option::is_none")]
-    challenge: Option<String>,
+    challenge: Option<Box<str>>,
     #[serde(skip)]
     headers: Vec<(HeaderName, String)>,
 }
@@ -44,7 +44,7 @@ impl Problem {
     /// 405 with the methods that are allowed.
     pub fn method_not_allowed(allow: &str) -> Self {
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
-        Self { accepted: Some(allow.to_owned()), ..problem }.with(header::ALLOW, allow)
+        Self { accepted: Some(allow.into()), ..problem }.with(header::ALLOW, allow)
     }
 
     /// 308: the resource is at `location`, which takes the same method and body there.
@@ -65,7 +65,7 @@ impl Problem {
 
     /// The same with where a challenge can be had whose solution opens the way.
     #[must_use]
-    pub fn challenging(self, location: impl Into<String>) -> Self {
+    pub fn challenging(self, location: impl Into<Box<str>>) -> Self {
         Self { challenge: Some(location.into()), ..self }
     }
 
@@ -96,7 +96,7 @@ impl Problem {
 
     /// The same with what would be accepted.
     #[must_use]
-    pub fn accepting(self, accepted: impl Into<String>) -> Self {
+    pub fn accepting(self, accepted: impl Into<Box<str>>) -> Self {
         Self { accepted: Some(accepted.into()), ..self }
     }
 
@@ -117,7 +117,7 @@ impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
         Self {
             field: Some(invalid.field),
-            accepted: Some(invalid.accepted.to_owned()),
+            accepted: Some(invalid.accepted.into()),
             ..Self::new(StatusCode::BAD_REQUEST, format!("{} {}", invalid.field, invalid.problem))
         }
     }

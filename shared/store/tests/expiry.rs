@@ -96,7 +96,9 @@ async fn an_entry_that_expired_waits_for_nobody_who_looks_also_where_it_is_owed_
 async fn a_subscription_that_expired_is_none_of_its_persons() {
     for pending in [false, true] {
         let store = store().await;
-        store.subscriptions().ask(person(), &product(), None, &subscription(pending)).await.unwrap();
+        let asked =
+            store.subscriptions().ask(person(), &product(), None, &subscription(pending)).await.unwrap();
+        assert!(asked.is_applied());
         for (now, is_there) in LOOKS {
             let (all, unreadable) = store.subscriptions().all_of(person(), second(now)).await.unwrap();
             assert_eq!((all.len(), unreadable), (usize::from(is_there), 0), "{now} {pending}");
@@ -108,7 +110,8 @@ async fn a_subscription_that_expired_is_none_of_its_persons() {
 async fn an_ask_whose_time_is_over_cannot_be_confirmed() {
     for (now, is_there) in LOOKS {
         let store = store().await;
-        store.subscriptions().ask(person(), &product(), None, &subscription(true)).await.unwrap();
+        let asked = store.subscriptions().ask(person(), &product(), None, &subscription(true)).await.unwrap();
+        assert!(asked.is_applied());
         let confirmation = Confirmation {
             asked: at(1),
             shard: SHARD,

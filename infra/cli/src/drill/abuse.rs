@@ -228,6 +228,23 @@ struct Seen {
     mails: Vec<String>,
 }
 
+/// What it adds up to.
+struct Sums {
+    /// Made-up addresses that were let in, and the most that may be.
+    made_up: usize,
+    most_made_up: usize,
+    /// The same of the one address.
+    of_one: usize,
+    most_of_one: usize,
+    /// All asks that were let in.
+    all_in: usize,
+    mails_to_one: usize,
+    /// Requests to the table, and the writes among them.
+    table: usize,
+    writes: usize,
+    most_calls: usize,
+}
+
 impl Seen {
     /// The most that a limit lets in, for each that it limits.
     fn most(&self, (burst, seconds): (usize, u64)) -> usize {
@@ -236,60 +253,75 @@ impl Seen {
 
     /// Holds what was seen against what is promised.
     fn judged(&self, args: &Args) -> Report {
-        let Self { robots, shoppers, .. } = self;
         let mut report = head(args);
-        let (made_up, of_one) = (let_in(&robots.made_up), let_in(&robots.of_one));
-        let most_made_up = args.sources * self.most(OF_SOURCE);
-        let most_of_one = self.most(OF_ADDRESS);
-        let others = others(&robots.made_up) + others(&robots.of_one);
-        let mails_to_one = self.mails.iter().filter(|to| *to == VICTIM).count();
-        let table = self.calls.iter().filter(|call| call.starts_with("table ")).count();
-        let writes = self.calls.iter().filter(|call| is_write(call)).count();
-        let all_in = made_up + of_one + shoppers.asked;
-        let most_calls = all_in * CALLS_OF_ONE + self.learnt(args) * CALLS_OF_A_REFUSAL + READS;
-        let honest = shoppers.asked - shoppers.refused;
-
-        report.demand(made_up <= most_made_up, || {
-            format!("{made_up} made-up addresses were let in, where {most_made_up} may be")
-        });
-        report.demand(of_one <= most_of_one, || {
-            format!("one address was let in {of_one} times, where {most_of_one} may be")
-        });
-        report.demand(others == 0, || format!("{others} sign-ups were neither let in nor answered 429"));
-        report.demand(shoppers.refused == 0, || format!("{} shoppers were refused", shoppers.refused));
-        let patience = Duration::from_millis(args.patience_ms);
-        report.demand(shoppers.worst <= patience, || format!("a shopper waited for {:?}", shoppers.worst));
-        report.demand(mails_to_one <= of_one, || format!("{mails_to_one} emails to one person"));
-        report
-            .demand(self.mails.len() <= all_in, || format!("{} emails for {all_in} asks", self.mails.len()));
-        report.demand(self.after_scan == self.before_scan, || "the scanner changed who waits".to_owned());
-        let unconfirmed = if shoppers.is_confirmed_later { self.after_scan } else { 0 };
-        report.demand(unconfirmed == 0, || format!("{unconfirmed} wait who confirmed nothing"));
-        report.demand(table <= most_calls, || {
-            format!("{table} requests to the table, where {most_calls} are enough")
-        });
-
-        let figures: [(&str, Value); 15] = [
-            ("sign-ups of made-up addresses", json!(args.asks)),
-            ("of those let in", json!(made_up)),
-            ("that may be", json!(most_made_up)),
-            ("sign-ups of one address", json!(args.of_one)),
-            ("of those let in ", json!(of_one)),
-            ("that may be ", json!(most_of_one)),
-            ("sign-ups a second", json!(rate(args.asks + args.of_one, self.lasted))),
-            ("emails", json!(self.mails.len())),
-            ("emails to the one address", json!(mails_to_one)),
-            ("links that the scanner followed", json!(self.scanned)),
-            ("people who wait", json!(self.after_scan)),
-            ("requests to the table", json!(table)),
-            ("of those writes", json!(writes)),
-            ("shoppers beside it, all let in", json!(honest)),
-            ("the longest that a shopper waited (ms)", json!(shoppers.worst.as_millis() as u64)),
-        ];
-        for (figure, value) in figures {
+        let Shoppers { asked, refused, worst, is_confirmed_later } = self.shoppers;
+        let sums = self.sums(args);
+        let Sums { made_up, of_one, all_in, mails_to_one, table, .. } = sums;
+        let others = others(&self.robots.made_up) + others(&self.robots.of_one);
+        let mails = self.mails.len();
+        let unconfirmed = if is_confirmed_later { self.after_scan } else { 0 };
+        let most = sums.most_calls;
+        for (kept, otherwise) in [
+            (
+                made_up <= sums.most_made_up,
+                format!("{made_up} made-up addresses were let in, where {} may be", sums.most_made_up),
+            ),
+            (
+                of_one <= sums.most_of_one,
+                format!("one address was let in {of_one} times, where {} may be", sums.most_of_one),
+            ),
+            (others == 0, format!("{others} sign-ups were neither let in nor answered 429")),
+            (refused == 0, format!("{refused} of {asked} shoppers were refused")),
+            (worst <= Duration::from_millis(args.patience_ms), format!("a shopper waited for {worst:?}")),
+            (mails_to_one <= of_one, format!("{mails_to_one} emails to one person")),
+            (mails <= all_in, format!("{mails} emails for {all_in} asks")),
+            (self.after_scan == self.before_scan, "the scanner changed who waits".to_owned()),
+            (unconfirmed == 0, format!("{unconfirmed} wait who confirmed nothing")),
+            (table <= most, format!("{table} requests to the table, where {most} are enough")),
+        ] {
+            report.demand(kept, || otherwise);
+        }
+        for (figure, value) in self.figures(args, &sums) {
             report.row(vec![("figure", json!(figure)), ("value", value)]);
         }
         report
+    }
+
+    fn sums(&self, args: &Args) -> Sums {
+        let (made_up, of_one) = (let_in(&self.robots.made_up), let_in(&self.robots.of_one));
+        let all_in = made_up + of_one + self.shoppers.asked;
+        Sums {
+            made_up,
+            most_made_up: args.sources * self.most(OF_SOURCE),
+            of_one,
+            most_of_one: self.most(OF_ADDRESS),
+            all_in,
+            mails_to_one: self.mails.iter().filter(|to| *to == VICTIM).count(),
+            table: self.calls.iter().filter(|call| call.starts_with("table ")).count(),
+            writes: self.calls.iter().filter(|call| is_write(call)).count(),
+            most_calls: all_in * CALLS_OF_ONE + self.learnt(args) * CALLS_OF_A_REFUSAL + READS,
+        }
+    }
+
+    fn figures(&self, args: &Args, sums: &Sums) -> [(&'static str, Value); 15] {
+        let Shoppers { asked, refused, worst, .. } = self.shoppers;
+        [
+            ("sign-ups of made-up addresses", json!(args.asks)),
+            ("of those let in", json!(sums.made_up)),
+            ("that may be", json!(sums.most_made_up)),
+            ("sign-ups of one address", json!(args.of_one)),
+            ("of that one let in", json!(sums.of_one)),
+            ("that may be of that one", json!(sums.most_of_one)),
+            ("sign-ups a second", json!(rate(args.asks + args.of_one, self.lasted))),
+            ("emails", json!(self.mails.len())),
+            ("emails to the one address", json!(sums.mails_to_one)),
+            ("links that the scanner followed", json!(self.scanned)),
+            ("people who wait", json!(self.after_scan)),
+            ("requests to the table", json!(sums.table)),
+            ("writes among them", json!(sums.writes)),
+            ("shoppers beside it who were let in", json!(asked - refused)),
+            ("the longest that a shopper waited (ms)", json!(worst.as_millis() as u64)),
+        ]
     }
 
     /// How often a process may have asked the table about a limit that was used up: each of them for each source, and for
@@ -369,7 +401,8 @@ mod tests {
     #[test]
     fn what_is_as_promised_fails_nothing_and_each_promise_can_be_broken() {
         assert_eq!(seen().judged(&args()).failures, Vec::<String>::new());
-        let broken: [(&str, fn(&mut Seen)); 9] = [
+        type Breaks = fn(&mut Seen);
+        let broken: [(&str, Breaks); 9] = [
             ("made-up addresses were let in", |seen| *seen.robots.made_up.entry(202).or_default() += 9),
             ("one address was let in", |seen| *seen.robots.of_one.entry(202).or_default() += 9),
             ("neither let in nor answered 429", |seen| *seen.robots.made_up.entry(503).or_default() += 1),

@@ -338,7 +338,12 @@ fn head(args: &Args) -> Report {
         "abuse",
         "Drill: abuse",
         format!(
-            "A robot signs up {asks} made-up addresses for one product from {sources} networks, another signs up one address              {of_one} times, each time from a new network; a mail scanner follows every link of every email; and each second a              shopper signs up for the same product. Limits: {} at once and one every {} s for a network, {} and one every {} s for an              address. Promised: no more is let in than the limits say, all else is answered 429; there is at most one email for              each ask that is let in; the scanner changes nothing, and nobody waits who confirmed nothing, where asks are to be              confirmed; what is refused costs the table next to nothing; no shopper is refused, or waits for more than {patience_ms} ms.",
+            "A robot signs up {asks} made-up addresses for one product from {sources} networks, another signs up one address \
+             {of_one} times, each time from a new network; a mail scanner follows every link of every email; and each second a \
+             shopper signs up for the same product. Limits: {} at once and one every {} s for a network, {} and one every {} s for an \
+             address. Promised: no more is let in than the limits say, all else is answered 429; there is at most one email for \
+             each ask that is let in; the scanner changes nothing, and nobody waits who confirmed nothing, where asks are to be \
+             confirmed; what is refused costs the table next to nothing; no shopper is refused, or waits for more than {patience_ms} ms.",
             OF_SOURCE.0, OF_SOURCE.1, OF_ADDRESS.0, OF_ADDRESS.1,
         ),
     )

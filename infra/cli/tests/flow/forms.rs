@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Answer, Shop, System, sample, shared};
+use crate::support::{Answer, Shop, System, shared};
 
 async fn post(shop: &Shop, product: &str, language: &str, body: &str) -> Answer {
     let headers = [("content-type", "application/x-www-form-urlencoded"), ("accept-language", language)];
@@ -71,16 +71,4 @@ async fn a_form_leads_where_the_shop_wants_and_a_program_is_answered_as_ever() {
     assert_eq!(shop.ask("p", json!({ "email": "al@example.com" })).await.status, 201);
     let limited = shop.ask("p", json!({ "email": "al@example.com" })).await;
     assert_eq!((limited.status, limited.header("content-type")), (429, "application/problem+json"));
-}
-
-#[tokio::test]
-async fn the_sample_form_is_read() {
-    let shop = shared();
-    let mut event = sample("http-subscribe-form.json");
-    // Others of these tests count who waits for the sample's.
-    event["pathParameters"]["productId"] = json!("sampled-form");
-    let answer = shop.invoke("subscribe", &event).await.unwrap();
-    assert_eq!(answer["statusCode"], 200, "{answer:#}");
-    assert_eq!(answer["headers"]["content-language"], "de", "{answer:#}");
-    assert_eq!(shop.waiting("sampled-form").await, 1);
 }

@@ -24,7 +24,7 @@ pub(crate) const ACCEPTED: &str =
     "the solution of a fresh challenge for this product, as the ALTCHA widget writes it";
 const ALGORITHM: &str = "PBKDF2/SHA-256";
 /// How often the key is derived for a try, and how every solution's key begins: 256 tries on average. In a browser that takes
-/// about a second; to check one takes one.
+/// about a second; to check a solution derives one key.
 const COST: u32 = 5_000;
 const KEY_PREFIX: &str = "00";
 /// How long a challenge may be solved and used. A person fills in a form meanwhile; the widget fetches another after it.

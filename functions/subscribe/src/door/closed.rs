@@ -1,5 +1,5 @@
 //! The limits that this process knows to be used up, and until when. An arrival time only grows, so what the table has said
-//! holds until then: a flood is refused from here, and costs the table one read for each process and time.
+//! holds until then: a flood is refused from here, and costs the table one refused write for each process and time.
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};

@@ -44,6 +44,8 @@ ROUTES = {
     "POST /products/{productId}/subscriptions": "NONE",
     "GET /products/{productId}/subscriptions/count": "NONE",
     "HEAD /products/{productId}/subscriptions/count": "NONE",
+    "GET /products/{productId}/challenge": "NONE",
+    "HEAD /products/{productId}/challenge": "NONE",
     "GET /unsubscribe/{token}": "NONE",
     "HEAD /unsubscribe/{token}": "NONE",
     "POST /unsubscribe/{token}": "NONE",

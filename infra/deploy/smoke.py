@@ -92,7 +92,12 @@ class Stack:
         if self.parameters.get("Confirmation") != "off":
             raise SystemExit("smoke: its shoppers are SES's simulator, which confirms nothing: deploy with Confirmation=off for it")
         for shopper in self.shoppers:
-            status, _ = self.call("POST", f"/products/{product}/subscriptions", {"email": shopper})
+            for _ in range(10):
+                status, _ = self.call("POST", f"/products/{product}/subscriptions", {"email": shopper})
+                if status != 429:
+                    break
+                # A limit (LimitSource, LimitAddress): the simulator's addresses are few, whatever labels they have.
+                time.sleep(30)
             uniform = self.parameters.get("UniformStatus") == "true"
             check(f"POST a subscription for {shopper}", status, 202 if uniform else 201)
 

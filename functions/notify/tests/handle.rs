@@ -69,7 +69,7 @@ async fn the_latest_update_of_a_product_stands_in_whatever_order_they_come() {
         assert_eq!((known.restock_id.as_str(), known.in_stock()), stands, "{restock}");
         assert_eq!(known.is_planned(), known.in_stock(), "{restock}");
     }
-    let plan = store.summaries().plan(&RestockId::parse("r-3").unwrap()).await.unwrap();
+    let plan = store.summaries().plan(&RestockId::parse("r-3").unwrap(), Timestamp::now()).await.unwrap();
     assert!(plan.is_none(), "there is nothing to say of a restock that no subscriber waits for");
     let schedule = json!({ "detail-type": "Scheduled Event", "detail": {} });
     let swept = handle(&app, schedule, until).await.unwrap();

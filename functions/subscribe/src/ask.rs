@@ -3,25 +3,27 @@
 //! Where confirmations are asked for, the answer says nothing of the person: its body is one and the same, and it takes as long
 //! as if an email were sent. What differs is in the email, which the person alone reads.
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use domain::asking::{Asker, Confirmation, Course};
+use domain::fields::Fields;
 use domain::link::Refused;
 use domain::product::Product;
 use domain::{PersonId, ProductId};
 use http::StatusCode;
 use jiff::Timestamp;
 use lambda::clock;
-use lambda::http::{Problem, json, json_body};
-use serde_json::json;
+use lambda::http::Problem;
+use serde_json::{Value, json};
 use store::StoreError;
 use store::person::Person;
 use store::subscription::Subscription;
 use tokio::time::Instant;
 
 use crate::consent::{self, Origin};
+use crate::form::Answered;
 use crate::request::Wish;
 use crate::subscribe::{confirm, subscribe};
-use crate::{App, emails, unavailable};
+use crate::{App, challenge, door, emails, unavailable};
 
 pub(crate) const SECONDS_PER_DAY: i64 = 86_400;
 
@@ -45,14 +47,18 @@ struct Done {
     emailed: bool,
 }
 
+/// Answers an ask, as the fields of a form or of a JSON object say it.
 pub(crate) async fn answer(
     app: &App,
     request: &ApiGatewayV2httpRequest,
     product: &ProductId,
-) -> Result<ApiGatewayV2httpResponse, Problem> {
+    fields: &Value,
+) -> Result<Answered, Problem> {
     let (began, now) = (Instant::now(), clock::now());
-    let mut wish = Wish::read(&json_body(request, app.config.max_body)?)?;
+    let mut wish = Wish::read(fields)?;
     let vouched = is_vouched_for(app, &mut wish, now);
+    let solution = Fields::of(fields, "body")?.text(challenge::FIELD, challenge::ACCEPTED)?;
+    door::enter(app, &door::Ask { request, product, address: &wish.address, solution, vouched }).await?;
     let person = app.config.person_key.person(&wish.address);
     let ask = Ask { app, product, person, wish, vouched, origin: Origin::of(request, vouched), now };
     let known = app.store.persons().read(person).await.map_err(unavailable)?;
@@ -75,7 +81,7 @@ pub(crate) async fn answer(
     if !ask.wish.ignored.is_empty() {
         body["ignored"] = json!(ask.wish.ignored);
     }
-    Ok(json(status, &body))
+    Ok((status, body))
 }
 
 /// Whether the shop vouches for the person. A token that does not say so is as if it were absent, and the answer names it.

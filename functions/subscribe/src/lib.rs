@@ -4,6 +4,7 @@
 use aws_config::SdkConfig;
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::asking::Confirmation;
+use domain::redirect::Redirect;
 use domain::setting::{Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
 use domain::user_token::UserTokenKey;
@@ -18,11 +19,14 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use store::{Store, StoreError};
 
 mod ask;
+mod challenge;
 mod confirm;
 mod confirm_words;
 mod consent;
 mod count;
+mod door;
 mod emails;
+mod form;
 mod hands;
 mod leave;
 mod mailer;
@@ -36,6 +40,9 @@ mod shards;
 mod subscribe;
 mod words;
 
+use door::config::{
+    CHALLENGE, LIMIT_ADDRESS, LIMIT_PRODUCT, LIMIT_SOURCE, LIMITS, REFUSED_DOMAINS, TRUSTED_PROXIES,
+};
 use route::Route;
 
 const SHARDS: Setting = Setting::with_default(
@@ -82,6 +89,13 @@ const USER_TOKEN_KEY: Setting = Setting::optional(
 const WAIT_DAYS: Setting =
     Setting::with_default("WAIT_DAYS", "400", "the longest that a subscriber waits, in days, 1 to 36500");
 
+const FORM_REDIRECT: Setting = Setting::optional(
+    "FORM_REDIRECT",
+    "a page of our own",
+    "where the browser goes after a plain form was posted; `{productId}` stands for the product, `{status}` for `waiting`, `accepted`, \
+     `invalid`, `limited`, `challenge` or `unavailable`",
+);
+
 /// Every setting of this function, beside those of logging.
 pub const SETTINGS: &[Setting] = &[
     TABLE_NAME,
@@ -103,6 +117,14 @@ pub const SETTINGS: &[Setting] = &[
     UNIFORM_STATUS,
     MAX_BODY_BYTES,
     WAIT_DAYS,
+    FORM_REDIRECT,
+    LIMITS,
+    LIMIT_SOURCE,
+    LIMIT_ADDRESS,
+    LIMIT_PRODUCT,
+    TRUSTED_PROXIES,
+    CHALLENGE,
+    REFUSED_DOMAINS,
 ];
 
 /// The settings, from the environment: [`SETTINGS`].
@@ -127,6 +149,8 @@ pub struct Config {
     uniform_status: bool,
     max_body: usize,
     wait_days: u32,
+    form_redirect: Option<Redirect>,
+    door: door::config::Config,
 }
 
 impl Config {
@@ -152,6 +176,8 @@ impl Config {
         let uniform_status = settings.or(&UNIFORM_STATUS);
         let max_body = settings.whole_number(&MAX_BODY_BYTES, BODY_BYTES);
         let wait_days = settings.whole_number(&WAIT_DAYS, 1..=36_500);
+        let form_redirect = settings.optional(FORM_REDIRECT.name);
+        let door = door::config::Config::read(&mut settings);
         let config = (|| {
             Some(Self {
                 table: table?,
@@ -173,6 +199,8 @@ impl Config {
                 uniform_status: uniform_status?,
                 max_body: usize::try_from(max_body?).ok()?,
                 wait_days: u32::try_from(wait_days?).ok()?,
+                form_redirect,
+                door: door?,
             })
         })();
         settings.finish(config)
@@ -187,6 +215,7 @@ pub struct App {
     counts: count::Counts,
     shards: shards::KnownShards,
     pace: pace::Pace,
+    closed: door::Closed,
 }
 
 impl App {
@@ -201,6 +230,7 @@ impl App {
             counts: count::Counts::default(),
             shards: shards::KnownShards::default(),
             pace: pace::Pace::default(),
+            closed: door::Closed::default(),
         }
     }
 }
@@ -221,7 +251,8 @@ pub async fn run() -> Result<(), Error> {
 /// Answers one request.
 pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
     let answered = match Route::of(request) {
-        Ok(Route::Subscribe(product)) => ask::answer(app, request, &product).await,
+        Ok(Route::Subscribe(product)) => form::answer(app, request, &product).await,
+        Ok(Route::Challenge(product)) => challenge::answer(app, &product),
         Ok(Route::Product(product)) => product::answer(app, &product).await,
         Ok(Route::Count(product)) => count::answer(app, &product).await,
         Ok(Route::Ask(token)) => Ok(leave::ask(app, request, &token).await),

@@ -13,6 +13,8 @@ use lambda::http::Problem;
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Subscribe(ProductId),
+    /// Something to solve, so that a robot is slow.
+    Challenge(ProductId),
     /// What is known of a product, and how many wait for it.
     Product(ProductId),
     Count(ProductId),
@@ -31,6 +33,7 @@ pub(crate) enum Route {
 enum Resource<'a> {
     Product(&'a str),
     Subscriptions(&'a str),
+    Challenge(&'a str),
     Count(&'a str),
     /// Another function's, behind a login.
     Stock(&'a str),
@@ -42,7 +45,7 @@ impl<'a> Resource<'a> {
     /// The methods that it takes, as `Allow` lists them (RFC 9110, 10.2.1).
     fn allow(self) -> &'static str {
         match self {
-            Self::Product(_) | Self::Count(_) => "GET, HEAD",
+            Self::Product(_) | Self::Count(_) | Self::Challenge(_) => "GET, HEAD",
             Self::Subscriptions(_) => "POST",
             Self::Stock(_) => "PUT",
             Self::Unsubscribe(_) | Self::Confirm(_) => "GET, HEAD, POST",
@@ -55,6 +58,7 @@ impl<'a> Resource<'a> {
             "/products/{productId}" => Self::Product(parameter("productId")),
             "/products/{productId}/subscriptions" => Self::Subscriptions(parameter("productId")),
             "/products/{productId}/subscriptions/count" => Self::Count(parameter("productId")),
+            "/products/{productId}/challenge" => Self::Challenge(parameter("productId")),
             "/unsubscribe/{token}" => Self::Unsubscribe(parameter("token")),
             "/confirm/{token}" => Self::Confirm(parameter("token")),
             _ => return None,
@@ -79,6 +83,8 @@ impl<'a> Resource<'a> {
                 (id, Self::Count)
             } else if let Some(id) = rest.strip_suffix("/subscriptions") {
                 (id, Self::Subscriptions)
+            } else if let Some(id) = rest.strip_suffix("/challenge") {
+                (id, Self::Challenge)
             } else if let Some(id) = rest.strip_suffix("/stock") {
                 (id, Self::Stock)
             } else {
@@ -95,6 +101,7 @@ impl<'a> Resource<'a> {
             (Self::Subscriptions(id), "POST") => Ok(Route::Subscribe(product(id)?)),
             (Self::Product(id), "GET" | "HEAD") => Ok(Route::Product(product(id)?)),
             (Self::Count(id), "GET" | "HEAD") => Ok(Route::Count(product(id)?)),
+            (Self::Challenge(id), "GET" | "HEAD") => Ok(Route::Challenge(product(id)?)),
             (Self::Unsubscribe(token), "GET" | "HEAD") => Ok(Route::Ask(token.to_owned())),
             (Self::Unsubscribe(token), "POST") => Ok(Route::Leave(token.to_owned())),
             (Self::Confirm(token), "GET" | "HEAD") => Ok(Route::AskToConfirm(token.to_owned())),
@@ -131,7 +138,7 @@ fn unmatched(request: &ApiGatewayV2httpRequest) -> Result<Route, Problem> {
         Some(resource) => resource.route(method),
         None => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such resource").accepting(
             "GET /products/{productId}, POST /products/{productId}/subscriptions, \
-             GET /products/{productId}/subscriptions/count, PUT /products/{productId}/stock, \
+             GET /products/{productId}/subscriptions/count, GET /products/{productId}/challenge, PUT /products/{productId}/stock, \
              GET or POST /unsubscribe/{token}, GET or POST /confirm/{token}",
         )),
     }
@@ -218,6 +225,8 @@ mod tests {
             "/products/a/b/subscriptions/",
             "/products/p/subscriptions/count",
             "/products/p/subscriptions/count/",
+            "/products/p/challenge",
+            "/products/a/b/challenge/",
             "/products/p/stock",
             "/products/p/stock/",
             "/products//stock",

@@ -7,6 +7,7 @@ use anyhow::{Context as _, bail};
 
 use crate::console::{log_to_stderr_at, say};
 
+mod abuse;
 mod faults;
 mod feed;
 mod http_tap;
@@ -52,6 +53,8 @@ enum Which {
     Feed(feed::Args),
     /// Measure how much of the send rate is used, with one worker and with many.
     Paced(paced::Args),
+    /// Sign up from few sources, for one address and by a scanner of links, beside an honest shopper.
+    Abuse(abuse::Args),
 }
 
 /// Runs a drill.
@@ -67,6 +70,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Which::Million(args) => million::run(args).await?,
         Which::Feed(args) => feed::run(args).await?,
         Which::Paced(args) => paced::run(args).await?,
+        Which::Abuse(args) => abuse::run(args).await?,
     };
     if args.json {
         say(serde_json::to_string(&report)?);

@@ -36,3 +36,16 @@ fn faults_of_kafka_end_when_they_are_mended_and_lose_nobody() {
     assert_eq!(rows.len(), 3, "{report:#}");
     assert!(rows.iter().all(|row| row["hits"].as_u64().unwrap() > 0), "{report:#}");
 }
+
+#[test]
+fn robots_are_let_in_as_far_as_the_limits_say_and_no_shopper_beside_them_is_refused() {
+    let few = ["abuse", "--asks", "600", "--sources", "3", "--of-one", "300", "--patience-ms", "10000"];
+    let report = drill(&few);
+    let figure = |name: &str| {
+        let rows = report["rows"].as_array().unwrap();
+        rows.iter().find(|row| row["figure"] == name).unwrap()["value"].as_u64().unwrap()
+    };
+    // Three sources with ten at once, and one address with three: the robots were let in as well, to be limited.
+    assert!(figure("of those let in") >= 30 && figure("of that one let in") >= 3, "{report:#}");
+    assert!(figure("writes among them") > 0, "{report:#}");
+}

@@ -80,6 +80,17 @@ impl Address {
     pub fn normalised(&self) -> String {
         self.0.to_ascii_lowercase()
     }
+
+    /// The normalised form without a tag, the part from the first `+` on before the @: where a person may be counted under
+    /// several addresses that lead to them, but two persons may be taken for one without harm.
+    pub fn without_tag(&self) -> String {
+        let normalised = self.normalised();
+        match normalised.rsplit_once('@').and_then(|(local, domain)| Some((local.split_once('+')?.0, domain)))
+        {
+            Some((local, domain)) if !local.is_empty() => format!("{local}@{domain}"),
+            _ => normalised,
+        }
+    }
 }
 
 impl fmt::Debug for Address {
@@ -267,6 +278,19 @@ mod tests {
         let one = Address::parse("Jo@Example.COM").unwrap();
         assert_eq!(one.normalised(), "jo@example.com");
         assert_eq!(one.reveal(), "Jo@Example.COM");
+    }
+
+    #[test]
+    fn an_address_without_its_tag_is_the_one_that_the_tag_was_hung_on() {
+        for (text, expected) in [
+            ("Jo+Shop@Example.com", "jo@example.com"),
+            ("jo+a+b@example.com", "jo@example.com"),
+            ("jo@example.com", "jo@example.com"),
+            ("j.o@example.com", "j.o@example.com"),
+            ("+jo@example.com", "+jo@example.com"),
+        ] {
+            assert_eq!(Address::parse(text).unwrap().without_tag(), expected, "{text}");
+        }
     }
 
     #[test]

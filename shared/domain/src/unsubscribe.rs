@@ -17,6 +17,7 @@ pub struct Key {
     unsubscribe: Hmac<Sha256>,
     confirm: Hmac<Sha256>,
     manage: Hmac<Sha256>,
+    challenge: Hmac<Sha256>,
 }
 
 /// What a token is for: one of one purpose is none of another.
@@ -46,7 +47,14 @@ impl Key {
             unsubscribe: purpose(b"notify-me unsubscribe\0"),
             confirm: purpose(b"notify-me confirm\0"),
             manage: purpose(b"notify-me manage\0"),
+            challenge: purpose(b"notify-me challenge\0"),
         })
+    }
+
+    /// The secret that signs the challenges to browsers, in base64url: a library signs with it, so it must be a text. It
+    /// says nothing of the key, nor of a token.
+    pub fn challenge_secret(&self) -> String {
+        URL_SAFE_NO_PAD.encode(self.challenge.clone().finalize().into_bytes())
     }
 
     /// The proof of a token's bytes.
@@ -135,6 +143,16 @@ mod tests {
             shard: Shard(513),
             position: Position::new(7, 9),
         }
+    }
+
+    #[test]
+    fn the_secret_of_challenges_is_of_its_key_and_no_proof_of_a_token() {
+        let key = |secret| Key::new(secret).unwrap();
+        let secret = key("a secret of some length").challenge_secret();
+        assert_eq!((secret.len(), &secret), (43, &key("a secret of some length").challenge_secret()));
+        assert_ne!(secret, key("another secret, as long").challenge_secret());
+        let empty = key("a secret of some length").mac(Purpose::Unsubscribe, b"").finalize().into_bytes();
+        assert_ne!(secret, URL_SAFE_NO_PAD.encode(empty));
     }
 
     #[test]

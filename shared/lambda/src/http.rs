@@ -19,7 +19,10 @@ pub struct Problem {
     #[serde(skip_serializing_if = "Option::is_none")]
     field: Option<&'static str>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    accepted: Option<String>,
+    accepted: Option<Box<str>>,
+    /// Where a challenge can be had whose solution opens the way, relative to the request's own address.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    challenge: Option<Box<str>>,
     #[serde(skip)]
     headers: Vec<(HeaderName, String)>,
 }
@@ -33,6 +36,7 @@ impl Problem {
             detail: detail.into(),
             field: None,
             accepted: None,
+            challenge: None,
             headers: Vec::new(),
         }
     }
@@ -40,7 +44,7 @@ impl Problem {
     /// 405 with the methods that are allowed.
     pub fn method_not_allowed(allow: &str) -> Self {
         let problem = Self::new(StatusCode::METHOD_NOT_ALLOWED, "method not allowed");
-        Self { accepted: Some(allow.to_owned()), ..problem }.with(header::ALLOW, allow)
+        Self { accepted: Some(allow.into()), ..problem }.with(header::ALLOW, allow)
     }
 
     /// 308: the resource is at `location`, which takes the same method and body there.
@@ -53,9 +57,46 @@ impl Problem {
         Self::new(StatusCode::SERVICE_UNAVAILABLE, detail).with(header::RETRY_AFTER, &seconds.to_string())
     }
 
+    /// 429: a limit is used up for so many seconds (RFC 6585, 4). Nothing was done.
+    pub fn too_many(seconds: u32) -> Self {
+        let detail = format!("too many requests; please try again in {seconds} s");
+        Self::new(StatusCode::TOO_MANY_REQUESTS, detail).with(header::RETRY_AFTER, &seconds.to_string())
+    }
+
+    /// The same with where a challenge can be had whose solution opens the way.
+    #[must_use]
+    pub fn challenging(self, location: impl Into<Box<str>>) -> Self {
+        Self { challenge: Some(location.into()), ..self }
+    }
+
+    /// The same about a field.
+    #[must_use]
+    pub fn about(self, field: &'static str) -> Self {
+        Self { field: Some(field), ..self }
+    }
+
+    /// Its status.
+    pub fn status(&self) -> StatusCode {
+        StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    /// The field that it is about.
+    pub fn field(&self) -> Option<&'static str> {
+        self.field
+    }
+
+    /// Another answer to the same request, with the headers of this one.
+    #[must_use]
+    pub fn told_by(&self, mut response: ApiGatewayV2httpResponse) -> ApiGatewayV2httpResponse {
+        for (name, value) in &self.headers {
+            set(&mut response.headers, name.clone(), value);
+        }
+        response
+    }
+
     /// The same with what would be accepted.
     #[must_use]
-    pub fn accepting(self, accepted: impl Into<String>) -> Self {
+    pub fn accepting(self, accepted: impl Into<Box<str>>) -> Self {
         Self { accepted: Some(accepted.into()), ..self }
     }
 
@@ -66,13 +107,9 @@ impl Problem {
 
     /// The answer that carries it.
     pub fn response(&self) -> ApiGatewayV2httpResponse {
-        let status = StatusCode::from_u16(self.status).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
-        let mut response = json(status, self);
+        let mut response = json(self.status(), self);
         set(&mut response.headers, header::CONTENT_TYPE, "application/problem+json");
-        for (name, value) in &self.headers {
-            set(&mut response.headers, name.clone(), value);
-        }
-        response
+        self.told_by(response)
     }
 }
 
@@ -80,7 +117,7 @@ impl From<Invalid> for Problem {
     fn from(invalid: Invalid) -> Self {
         Self {
             field: Some(invalid.field),
-            accepted: Some(invalid.accepted.to_owned()),
+            accepted: Some(invalid.accepted.into()),
             ..Self::new(StatusCode::BAD_REQUEST, format!("{} {}", invalid.field, invalid.problem))
         }
     }
@@ -104,6 +141,13 @@ pub fn cacheable(mut response: ApiGatewayV2httpResponse, seconds: u32) -> ApiGat
 #[must_use]
 pub fn without_body(mut response: ApiGatewayV2httpResponse) -> ApiGatewayV2httpResponse {
     response.body = None;
+    response
+}
+
+/// 303: what came of the request is told at `location`, which is to be fetched with GET (RFC 9110, 15.4.4).
+pub fn see_other(location: &str) -> ApiGatewayV2httpResponse {
+    let mut response = answer(StatusCode::SEE_OTHER, "text/plain; charset=utf-8", String::new());
+    set(&mut response.headers, header::LOCATION, location);
     response
 }
 
@@ -199,6 +243,36 @@ mod tests {
                 assert_eq!(read(nothing).unwrap_err().field, Some("body"), "{nothing:?}");
             }
         }
+    }
+
+    #[test]
+    fn a_limit_that_is_used_up_says_for_how_long_and_where_there_is_another_way() {
+        let problem = Problem::too_many(7).challenging("challenge");
+        assert_eq!((problem.status(), problem.field()), (StatusCode::TOO_MANY_REQUESTS, None));
+        let page = problem.told_by(page(problem.status(), "en", String::new()));
+        for answer in [problem.response(), page] {
+            assert_eq!(
+                (answer.status_code, &answer.headers["retry-after"]),
+                (429, &HeaderValue::from_static("7"))
+            );
+        }
+        let Some(Body::Text(text)) = problem.response().body else { panic!("no text") };
+        let document: serde_json::Value = serde_json::from_str(&text).unwrap();
+        assert_eq!(
+            document,
+            json!({ "title": "Too Many Requests", "status": 429, "detail": "too many requests; please try again in 7 s",
+                "challenge": "challenge" })
+        );
+    }
+
+    #[test]
+    fn another_page_is_told_without_a_body_of_its_own() {
+        let answer = see_other("https://shop.example/thanks");
+        assert_eq!(
+            (answer.status_code, &answer.headers["location"]),
+            (303, &HeaderValue::from_static("https://shop.example/thanks"))
+        );
+        assert_eq!(answer.body, Some(Body::Text(String::new())));
     }
 
     #[test]

@@ -68,6 +68,12 @@ pub(crate) fn parsed<T: std::str::FromStr>(item: &Item, name: &str) -> Option<T>
     item.get(name)?.as_n().ok()?.parse().ok()
 }
 
+/// Whether an item's time is over, although the table has it still: DynamoDB removes it "within a few days" only ("Using
+/// time to live (TTL) in DynamoDB", developer guide). One without a time stays.
+pub(crate) fn is_expired(item: &Item, now: Timestamp) -> bool {
+    parsed::<i64>(item, TTL).is_some_and(|ttl| ttl <= now.as_second())
+}
+
 pub(crate) fn string(text: impl fmt::Display) -> AttributeValue {
     AttributeValue::S(text.to_string())
 }

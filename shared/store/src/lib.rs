@@ -15,6 +15,8 @@
 //! | restock summary | `R#<restock>` | `SUMMARY`, `SHARD#<n>`, `FAILED#<position>` | [`summary`] |
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` | [`fanout`] |
 //! | send budget | `RATE#<sender>` | `TAT` | [`budget`] |
+//! | limit | `L#<kind>#<hash>` | `TAT` | [`limit`] |
+//! | used solution of a challenge | `L#solution#<hash>` | `USED` | [`limit`] |
 //! | name of a restock | `I#<restock>` | `NAME` | [`name`] |
 //! | update whose planning failed | `UNPLANNED` | `<product>` | [`unplanned`] |
 //! | an item that cannot be read | `UNREADABLE` | `<pk>\|<sk>` of it | [`unreadable`] |
@@ -41,6 +43,7 @@ pub mod error;
 pub mod fanout;
 mod item;
 pub mod json;
+pub mod limit;
 pub mod name;
 pub mod outcome;
 pub mod person;
@@ -64,6 +67,7 @@ use budget::SendBudget;
 use consent::Consents;
 use cursor::Cursors;
 use fanout::FanOuts;
+use limit::Limits;
 use name::Names;
 use person::Persons;
 use product::Products;
@@ -130,6 +134,11 @@ impl Store {
     /// The users.
     pub fn users(&self) -> Users<'_> {
         Users(self)
+    }
+
+    /// The limits.
+    pub fn limits(&self) -> Limits<'_> {
+        Limits(self)
     }
 
     /// The unfinished fan-outs.

@@ -10,9 +10,10 @@ use aws_sdk_dynamodb::operation::query::builders::QueryFluentBuilder;
 use aws_sdk_dynamodb::operation::update_item::UpdateItemError;
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 
-use crate::item::{Item, ItemKey, from_item};
+use crate::item::{Item, ItemKey, from_item, is_expired};
 use crate::{Outcome, Store, StoreError};
 
 /// What a condition looks at.
@@ -52,6 +53,17 @@ impl Store {
         kind: &'static str,
     ) -> Result<Option<T>, StoreError> {
         self.get_item(key).await?.map(|item| from_item(item, kind)).transpose()
+    }
+
+    /// Reads one item, strongly consistent, unless its time is over at `now`.
+    pub(crate) async fn get_living<T: DeserializeOwned>(
+        &self,
+        key: &ItemKey,
+        kind: &'static str,
+        now: Timestamp,
+    ) -> Result<Option<T>, StoreError> {
+        let living = self.get_item(key).await?.filter(|item| !is_expired(item, now));
+        living.map(|item| from_item(item, kind)).transpose()
     }
 
     /// Reads one item as it is, strongly consistent.

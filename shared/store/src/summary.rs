@@ -8,7 +8,7 @@ use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::item::{WithTtl, from_item, text, to_item};
+use crate::item::{TTL, WithTtl, from_item, is_expired, text, to_item};
 use crate::request::{Condition, Pages};
 use crate::{ItemKey, Store, StoreError, product};
 
@@ -71,12 +71,12 @@ pub struct Failure {
 pub struct Summaries<'a>(pub(crate) &'a Store);
 
 impl Summaries<'_> {
-    /// A restock's plan, strongly consistent; `None` where none is written down (any more).
+    /// A restock's plan, strongly consistent; `None` where none is written down, or its time is over at `now`.
     ///
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
-    pub async fn plan(self, restock: &RestockId) -> Result<Option<Planned>, StoreError> {
-        self.0.get(&key(restock), "summary").await
+    pub async fn plan(self, restock: &RestockId, now: Timestamp) -> Result<Option<Planned>, StoreError> {
+        self.0.get_living(&key(restock), "summary", now).await
     }
 
     /// Writes down a plan at its time, where there is none of the restock yet: by the product, so that a bound leads from an entry to
@@ -97,7 +97,7 @@ impl Summaries<'_> {
     }
 
     /// The plans of a product whose bound covers the entry at `position`, in the order of their bounds, then of their
-    /// times; at most `most`, strongly consistent.
+    /// times; at most `most`, strongly consistent, without those whose time is over at `now`.
     ///
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
@@ -106,22 +106,29 @@ impl Summaries<'_> {
         product: &ProductId,
         position: Position,
         most: i32,
+        now: Timestamp,
     ) -> Result<Vec<Planned>, StoreError> {
         let range = (format!("{PLAN}{position}"), format!("{PLAN}{}~", Position::END));
         let query = self.0.query(product::partition(product), Some(range)).limit(most).consistent_read(true);
         let items = Pages::of(query).items().await?.unwrap_or_default();
-        let plans = items.into_iter().map(|item| from_item::<Planned>(item, "plan"));
+        let living = items.into_iter().filter(|item| !is_expired(item, now));
+        let plans = living.map(|item| from_item::<Planned>(item, "plan"));
         let mut plans: Vec<Planned> = plans.collect::<Result<_, _>>()?;
         plans.sort_by_key(|planned| (planned.bound, planned.planned_at));
         Ok(plans)
     }
 
-    /// A restock's count of one shard, strongly consistent.
+    /// A restock's count of one shard, strongly consistent; `None` also where its time is over at `now`.
     ///
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
-    pub async fn shard(self, restock: &RestockId, shard: Shard) -> Result<Option<Tally>, StoreError> {
-        self.0.get(&shard_key(restock, shard), "count").await
+    pub async fn shard(
+        self,
+        restock: &RestockId,
+        shard: Shard,
+        now: Timestamp,
+    ) -> Result<Option<Tally>, StoreError> {
+        self.0.get_living(&shard_key(restock, shard), "count", now).await
     }
 
     /// Writes the count of one shard for the tally's restock, over the one before: the whole count, so that it may be
@@ -153,7 +160,8 @@ impl Summaries<'_> {
         try_join_all(writes).await.map(drop)
     }
 
-    /// The record of the entry at `position`, strongly consistent; `None` where the restock did not fail to deliver it.
+    /// The record of the entry at `position`, strongly consistent; `None` where the restock did not fail to deliver it,
+    /// or its time is over at `now`.
     ///
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
@@ -161,26 +169,33 @@ impl Summaries<'_> {
         self,
         restock: &RestockId,
         position: Position,
+        now: Timestamp,
     ) -> Result<Option<Failure>, StoreError> {
-        self.0.get(&failed_key(restock, position), "failure").await
+        self.0.get_living(&failed_key(restock, position), "failure", now).await
     }
 
-    /// How many entries a restock could not deliver, for each reason, strongly consistent.
+    /// How many entries a restock could not deliver, for each reason, strongly consistent, without those whose time is over
+    /// at `now`.
     ///
     /// # Errors
     /// `Unavailable` and `Denied`.
-    pub async fn failures(self, restock: &RestockId) -> Result<BTreeMap<String, u64>, StoreError> {
+    pub async fn failures(
+        self,
+        restock: &RestockId,
+        now: Timestamp,
+    ) -> Result<BTreeMap<String, u64>, StoreError> {
         let range = [Position::START, Position::END].map(|position| failed_key(restock, position).sk);
         let query = self
             .0
             .query(partition(restock), Some(range.into()))
-            .projection_expression("#reason")
+            .projection_expression("#reason, #ttl")
             .expression_attribute_names("#reason", REASON)
+            .expression_attribute_names("#ttl", TTL)
             .consistent_read(true);
         let (mut reasons, mut pages) = (BTreeMap::new(), Pages::of(query));
         while let Some(items) = pages.items().await? {
-            for item in items {
-                *reasons.entry(text(&item, REASON).unwrap_or_default().to_owned()).or_default() += 1;
+            for item in items.iter().filter(|item| !is_expired(item, now)) {
+                *reasons.entry(text(item, REASON).unwrap_or_default().to_owned()).or_default() += 1;
             }
         }
         Ok(reasons)
@@ -192,7 +207,7 @@ mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
     use super::*;
-    use crate::item::{KEPT_SECONDS, TTL, parsed};
+    use crate::item::{KEPT_SECONDS, parsed};
 
     #[test]
     fn a_plan_reads_back_from_the_attributes_that_it_ever_had() {

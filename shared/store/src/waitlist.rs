@@ -12,7 +12,7 @@ use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
 use crate::error::Cause;
-use crate::item::{Item, TTL, number, parsed, text, to_item};
+use crate::item::{Item, TTL, is_expired, number, text, to_item};
 use crate::request::{Pages, counted};
 use crate::{ItemKey, Store, StoreError, cursor};
 
@@ -333,10 +333,10 @@ impl Waitlist<'_> {
         let mut found = Vec::new();
         for position in pending_retries(cursor) {
             match self.entry(position).await {
-                Ok(Some(entry)) if !entry.moved => {
+                Ok(Some(entry)) if !entry.moved && entry.ttl > now.as_second() => {
                     found.push(Waiting { position, subscriber: Some(entry.subscriber) });
                 }
-                // Gone: unsubscribed, or moved, after SES throttled it.
+                // Gone: unsubscribed, moved, or expired, after SES throttled it.
                 Ok(_) => {}
                 Err(error) if error.is_corrupt() => found.push(Waiting { position, subscriber: None }),
                 Err(error) => return Err(error),
@@ -415,7 +415,7 @@ fn has_moved(item: &Item) -> bool {
 /// done with one. `None` for an item whose key has no position.
 fn row(mut item: Item, now: Timestamp) -> Option<(Position, Row)> {
     let position = text(&item, "sk").and_then(position_of)?;
-    if parsed::<i64>(&item, TTL).is_some_and(|ttl| ttl <= now.as_second()) {
+    if is_expired(&item, now) {
         return Some((position, Row::Expired));
     }
     let mut take = |name: &str| match item.remove(name) {

@@ -576,24 +576,31 @@ async fn a_plan_is_written_once_and_found_by_the_entries_that_it_covers() {
         store.summaries().record_plan(&plan).await.unwrap();
     }
     store.summaries().record_plan(&planned("t", None, &[])).await.unwrap();
-    assert_eq!(store.summaries().plan(&restock("r")).await.unwrap().unwrap().shards.len(), 2, "the first");
+    assert_eq!(
+        store.summaries().plan(&restock("r"), now()).await.unwrap().unwrap().shards.len(),
+        2,
+        "the first"
+    );
     for (position, names) in [(5, &["r", "s"][..]), (6, &["s"]), (10, &[])] {
-        let plans = store.summaries().plans_covering(&id, at(position), 50).await.unwrap();
+        let plans = store.summaries().plans_covering(&id, at(position), 50, now()).await.unwrap();
         let found: Vec<&str> = plans.iter().map(|plan| plan.restock_id.as_str()).collect();
         assert_eq!(found, names, "{position}");
     }
     let tally = Tally { sent: 4, ..Tally::new(restock("r")) };
     store.summaries().put_shard(SHARD, &tally, now()).await.unwrap();
-    assert_eq!(store.summaries().shard(&restock("r"), SHARD).await.unwrap(), Some(tally));
+    assert_eq!(store.summaries().shard(&restock("r"), SHARD, now()).await.unwrap(), Some(tally));
     let failed = [(at(1), IN_DOUBT), (at(2), UNREADABLE), (at(3), IN_DOUBT)];
     let failed = failed.map(|(position, reason)| (position, reason.to_owned()));
     store.summaries().put_failures(&restock("r"), &failed, now()).await.unwrap();
-    let reasons = store.summaries().failures(&restock("r")).await.unwrap();
+    let reasons = store.summaries().failures(&restock("r"), now()).await.unwrap();
     assert_eq!(
         reasons.into_iter().collect::<Vec<_>>(),
         [(IN_DOUBT.to_owned(), 2), (UNREADABLE.to_owned(), 1)]
     );
-    assert_eq!(store.summaries().failure(&restock("r"), at(2)).await.unwrap().unwrap().reason, UNREADABLE);
+    assert_eq!(
+        store.summaries().failure(&restock("r"), at(2), now()).await.unwrap().unwrap().reason,
+        UNREADABLE
+    );
 }
 
 /// Ten entries, of which the second has expired; the cursor is at the fifth, with one carried and one in the call in flight.

@@ -61,7 +61,7 @@ pub(super) async fn write_failed(
 /// The count for the job's restock in this shard so far. A count that cannot be read begins anew: no delivery waits for a
 /// number.
 pub(super) async fn tally(store: &Store, job: &Job) -> Result<Option<Tally>, StoreError> {
-    match store.summaries().shard(&job.restock_id, job.shard).await {
+    match store.summaries().shard(&job.restock_id, job.shard, clock::now()).await {
         Err(error) if error.is_corrupt() => {
             let key = summary::shard_key(&job.restock_id, job.shard);
             unreadable::write_down(store, &key, &error).await.map(|()| None)

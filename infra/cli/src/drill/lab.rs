@@ -321,7 +321,7 @@ impl Lab {
     pub(super) async fn counted(&self, restock: &RestockId) -> anyhow::Result<Counted> {
         let mut counted = Counted::default();
         for shard in (0..self.shards).map(Shard) {
-            if let Some(tally) = self.store.summaries().shard(restock, shard).await? {
+            if let Some(tally) = self.store.summaries().shard(restock, shard, clock::now()).await? {
                 counted.sent += tally.sent;
                 counted.skipped += tally.skipped;
                 counted.in_doubt += tally.in_doubt;
@@ -335,7 +335,7 @@ impl Lab {
     /// # Errors
     /// When the table cannot be read.
     pub(super) async fn written_down(&self, restock: &RestockId) -> anyhow::Result<usize> {
-        let failures: u64 = self.store.summaries().failures(restock).await?.into_values().sum();
+        let failures: u64 = self.store.summaries().failures(restock, clock::now()).await?.into_values().sum();
         Ok(usize::try_from(failures)?)
     }
 

@@ -113,7 +113,7 @@ struct ShardStatus {
 pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     let restock = RestockId::parse(&args.restock)?;
     let store = args.table.store().await?;
-    let Some(planned) = store.summaries().plan(&restock).await? else {
+    let Some(planned) = store.summaries().plan(&restock, Timestamp::now()).await? else {
         bail!(
             "no restock {restock} is planned: no subscriber waited for it, or it is unknown, not processed yet, a sell-out, \
              older than a later update, or older than 400 days"
@@ -132,7 +132,7 @@ async fn status(store: &Store, planned: Planned) -> Result<Status, StoreError> {
     let count = ShardCount::new(planned.shard_count).unwrap_or_default();
     let looks = count.all().map(|shard| look(store, &planned, shard));
     let shards: Vec<ShardStatus> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
-    let failures = store.summaries().failures(&planned.restock_id).await?;
+    let failures = store.summaries().failures(&planned.restock_id, Timestamp::now()).await?;
     Ok(Status {
         planned_at: planned.planned_at,
         in_stock: product.as_ref().is_some_and(|product| product.in_stock()),

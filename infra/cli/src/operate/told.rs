@@ -194,10 +194,10 @@ async fn covering(
     shard: Shard,
     at: Position,
 ) -> Result<Vec<Covering>, StoreError> {
-    let plans = store.summaries().plans_covering(id, at, MOST_RESTOCKS).await?;
+    let plans = store.summaries().plans_covering(id, at, MOST_RESTOCKS, Timestamp::now()).await?;
     let looks = plans.into_iter().map(|planned| async move {
         let (_, tally) = tally(store, id, &planned.restock_id, shard).await?;
-        let failure = store.summaries().failure(&planned.restock_id, at).await?;
+        let failure = store.summaries().failure(&planned.restock_id, at, Timestamp::now()).await?;
         Ok::<_, StoreError>(Covering { planned, tally, failure: failure.map(|failure| failure.reason) })
     });
     stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await

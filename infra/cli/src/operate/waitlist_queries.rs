@@ -34,7 +34,7 @@ pub(super) async fn tally(
     let here = cursor.tally.clone().filter(|tally| tally.restock_id == *restock);
     let tally = match here {
         Some(tally) => Some(tally),
-        None => store.summaries().shard(restock, shard).await?,
+        None => store.summaries().shard(restock, shard, Timestamp::now()).await?,
     };
     Ok((cursor, tally))
 }

@@ -6,11 +6,14 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod challenge;
 mod confirmation;
 mod dead_letters;
 mod faults;
 mod fields;
+mod forms;
 mod ids;
+mod limits;
 mod operator;
 mod outages;
 mod people;

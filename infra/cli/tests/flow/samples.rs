@@ -32,8 +32,10 @@ async fn every_sample_event_is_answered_as_its_description_says() {
     assert_eq!(status("subscribe", "http-subscribe.json").await, 201);
     assert_eq!(status("subscribe", "http-subscribe.json").await, 200);
     assert_eq!(status("subscribe", "http-subscribe-base64.json").await, 201);
+    let (status_of_form, page) = http(&shop, "subscribe", "http-subscribe-form.json").await;
+    assert!(status_of_form == 200 && page.as_str().unwrap().contains("lang=\"de\""), "{page:#}");
     let (status_of_count, count) = http(&shop, "subscribe", "http-count.json").await;
-    assert_eq!((status_of_count, &count["waiting"]), (200, &json!(2)));
+    assert_eq!((status_of_count, &count["waiting"]), (200, &json!(3)));
     for (name, expected, field) in [
         ("http-subscribe-base64-garbage.json", 400, json!("body")),
         ("http-subscribe-without-body.json", 400, json!("body")),
@@ -56,7 +58,7 @@ async fn every_sample_event_is_answered_as_its_description_says() {
 
     // A restock of 09:30, then all that is to be told of it, and what comes again.
     taken(&shop, "kafka-msk-restock.json").await;
-    for to in ["user1@example.com", "user2@example.com"] {
+    for to in ["user1@example.com", "user2@example.com", "user3@example.com"] {
         let mail = shop.only_mail(to).await;
         assert!(mail["Subject"].as_str().unwrap().contains("iPhone 15"), "{mail:#}");
     }

@@ -21,12 +21,14 @@ const fn route(method: &'static str, path: &'static str, function: &'static str)
 }
 
 /// Every route but `$default`.
-pub(crate) const ROUTES: [Route; 13] = [
+pub(crate) const ROUTES: [Route; 15] = [
     route("GET", "/products/{productId}", SUBSCRIBE),
     route("HEAD", "/products/{productId}", SUBSCRIBE),
     route("POST", "/products/{productId}/subscriptions", SUBSCRIBE),
     route("GET", "/products/{productId}/subscriptions/count", SUBSCRIBE),
     route("HEAD", "/products/{productId}/subscriptions/count", SUBSCRIBE),
+    route("GET", "/products/{productId}/challenge", SUBSCRIBE),
+    route("HEAD", "/products/{productId}/challenge", SUBSCRIBE),
     route("GET", "/unsubscribe/{token}", SUBSCRIBE),
     route("HEAD", "/unsubscribe/{token}", SUBSCRIBE),
     route("POST", "/unsubscribe/{token}", SUBSCRIBE),

@@ -4,10 +4,12 @@
 
 pub mod address;
 pub mod backoff;
+pub mod breaker;
 pub mod budget;
 pub mod cursor;
 pub mod delivery;
 mod details;
+pub mod feedback;
 pub mod fields;
 pub mod id;
 pub mod job;
@@ -16,6 +18,7 @@ pub mod locale;
 pub mod mail;
 pub mod name;
 pub mod person;
+pub mod place;
 pub mod planning;
 pub mod position;
 pub mod product;
@@ -36,5 +39,6 @@ pub use fields::Invalid;
 pub use id::{ProductId, RestockId, UserId};
 pub use locale::Locale;
 pub use person::{PersonId, PersonKey};
+pub use place::Place;
 pub use position::Position;
 pub use shard::{Shard, ShardCount, SubscriberHash};

@@ -8,6 +8,7 @@ mod support;
 
 mod dead_letters;
 mod faults;
+mod feedback;
 mod fields;
 mod ids;
 mod operator;

@@ -188,7 +188,7 @@ async fn fan_outs_pause_when_too_much_bounces_and_what_ses_did_not_try_does_not_
     let (app, store) = app(&[("BREAKER_LEAST_SENT", "100")]).await;
     let sending = store.sending(SENDER);
     let sent =
-        store::budget::Counting { slots: 100, hour: domain::breaker::hour(Timestamp::now()), forget: &[] };
+        store::budget::SlotCount { slots: 100, hour: domain::breaker::hour(Timestamp::now()), forget: &[] };
     assert!(store.send_budget(SENDER).start(1, 1, sent).await.unwrap().is_applied());
     let many = |from: usize, count: usize, sub: &'static str| {
         batch((from..from + count).map(move |number| bounce(number, "Permanent", sub)))

@@ -7,7 +7,7 @@ use domain::Address;
 use domain::breaker::{self, sender_name};
 use domain::budget::{Cut, Lease, Rate};
 use lambda::clock;
-use store::budget::{BudgetState, Counting, SendBudget};
+use store::budget::{BudgetState, SendBudget, SlotCount};
 use store::{Outcome, Store, StoreError};
 use tokio::sync::Mutex;
 
@@ -111,7 +111,7 @@ impl Budget {
             }
             let forget = std::mem::take(&mut *lock(&self.forget));
             let hour = breaker::hour(clock::now());
-            let counting = Counting { slots: slots as u64, hour, forget: &forget };
+            let counting = SlotCount { slots: slots as u64, hour, forget: &forget };
             // While emails are going out: the slots are behind those that are taken. Where the rate
             // was not used up the last time, it hardly is now, and the other request comes first.
             if !*idle
@@ -235,7 +235,7 @@ mod tests {
         let shared = store.send_budget("example.com");
         let now = clock::now_us();
         for hour in [7, 8] {
-            let old = Counting { slots: 5, hour, forget: &[] };
+            let old = SlotCount { slots: 5, hour, forget: &[] };
             assert!(
                 shared.start(1, now + u64::try_from(hour).unwrap() * 10, old).await.unwrap().is_applied()
             );
@@ -244,7 +244,7 @@ mod tests {
         for _ in 0..2 {
             assert!(budget.reserve(rate, 1, now + 60_000_000).await.unwrap().lease().is_some());
         }
-        let forgets = Counting { slots: 1, hour: 9, forget: &[] };
+        let forgets = SlotCount { slots: 1, hour: 9, forget: &[] };
         let (Outcome::Applied(state) | Outcome::Refused(state)) =
             shared.queue(1, now, now + 60_000_000, forgets).await.unwrap();
         assert!(!state.sent.contains_key(&7) && !state.sent.contains_key(&8), "{state:?}");

@@ -58,7 +58,7 @@ pub struct BudgetState {
 
 /// How the slots of a reservation are counted.
 #[derive(Debug, Clone, Copy)]
-pub struct Counting<'a> {
+pub struct SlotCount<'a> {
     /// How many there are.
     pub slots: u64,
     /// The hour that they are taken in.
@@ -97,7 +97,7 @@ impl SendBudget {
         cost_us: u64,
         now_us: u64,
         latest_us: u64,
-        counting: Counting<'_>,
+        counting: SlotCount<'_>,
     ) -> Result<Outcome<BudgetState, BudgetState>, StoreError> {
         let update = self
             .update("SET tat = tat + :cost", "tat BETWEEN :now AND :latest", counting)
@@ -117,7 +117,7 @@ impl SendBudget {
         &self,
         cost_us: u64,
         now_us: u64,
-        counting: Counting<'_>,
+        counting: SlotCount<'_>,
     ) -> Result<Outcome<BudgetState, BudgetState>, StoreError> {
         let update = self
             .update("SET tat = :tat", "(attribute_not_exists(tat) OR tat < :now)", counting)
@@ -143,7 +143,7 @@ impl SendBudget {
         update.send().await.map(drop).map_err(|e| StoreError::of("UpdateItem", &e))
     }
 
-    fn update(&self, update: &str, condition: &str, counting: Counting<'_>) -> UpdateItemFluentBuilder {
+    fn update(&self, update: &str, condition: &str, counting: SlotCount<'_>) -> UpdateItemFluentBuilder {
         let mut expression = format!("{update} ADD #sent :slots");
         let mut request = self
             .store

@@ -133,7 +133,9 @@ fn whatever_is_left_out_is_done_without() {
         assert_eq!((read.recipients.len(), read.restock, read.place), (recipients, None, None), "{text}");
     }
     let trial = json!({ "Type": "Notification", "Message": "Successfully validated SNS topic for Amazon SES event publishing." });
-    assert_eq!(read(&trial.to_string()).unwrap().kind, Kind::Other);
+    for text in [trial.to_string(), trial["Message"].as_str().unwrap().to_owned()] {
+        assert_eq!(read(&text).unwrap().kind, Kind::Other, "{text}");
+    }
 }
 
 #[test]

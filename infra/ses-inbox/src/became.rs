@@ -149,13 +149,14 @@ pub(super) fn events(mail: &Mail) -> Vec<Value> {
         Some(Became::Complained) => vec![delivery(), complaint("abuse")],
         Some(Became::NotSpam) => vec![delivery(), complaint("not-spam")],
         Some(Became::Rejected) => vec![event("Reject", "reject", json!({ "reason": "Bad content" }))],
-        Some(Became::Delayed) => {
-            let recipients: Vec<Value> =
-                to.iter().map(|to| json!({ "emailAddress": to, "status": "4.2.2" })).collect();
-            let own = json!({ "timestamp": timestamp(mail.at), "delayType": "MailboxFull", "delayedRecipients": recipients });
-            vec![event("DeliveryDelay", "deliveryDelay", own)]
-        }
+        Some(Became::Delayed) => vec![event("DeliveryDelay", "deliveryDelay", delay(mail, &to))],
     }
+}
+
+fn delay(mail: &Mail, to: &[&str]) -> Value {
+    let recipients: Vec<Value> =
+        to.iter().map(|to| json!({ "emailAddress": to, "status": "4.2.2" })).collect();
+    json!({ "timestamp": timestamp(mail.at), "delayType": "MailboxFull", "delayedRecipients": recipients })
 }
 
 /// What every event says of its email.

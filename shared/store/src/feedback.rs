@@ -215,5 +215,5 @@ fn marked_before(error: &TransactWriteItemsError) -> Option<Vec<usize>> {
         cancelled.cancellation_reasons().iter().map(|reason| reason.code().unwrap_or("None")).collect();
     let expected = |code: &&str| matches!(*code, "None" | "ConditionalCheckFailed" | "TransactionConflict");
     let marked = codes.iter().enumerate().filter(|(_, code)| **code == "ConditionalCheckFailed");
-    codes.iter().all(|code| expected(code)).then(|| marked.map(|(index, _)| index).collect())
+    codes.iter().all(expected).then(|| marked.map(|(index, _)| index).collect())
 }

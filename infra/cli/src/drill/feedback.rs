@@ -110,14 +110,20 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         .demand(wrongly == 0, || format!("{wrongly} who bounced or complained were told of another product"));
     let missed = others.difference(&told_later).count();
     report.demand(missed == 0, || format!("{missed} others were not told of another product"));
+    show(&mut report, seen, limit, counted, told_later.len());
+    Ok(report)
+}
+
+/// The figures, and the picture.
+fn show(report: &mut Report, seen: Seen, limit: usize, counted: (u64, u64), told_later: usize) {
     for (figure, value) in [
-        ("subscribers", json!(people)),
+        ("subscribers", json!(seen.args.people)),
         ("emails a second", json!(seen.args.rate)),
         ("emails when the first pause had stopped it", json!(seen.first_stop)),
         ("at most", json!(limit)),
         ("pauses", json!(seen.pauses)),
         ("bounced, complained", json!([counted.0, counted.1])),
-        ("told of another product", json!(told_later.len())),
+        ("told of another product", json!(told_later)),
     ] {
         report.row(vec![("figure", json!(figure)), ("value", value)]);
     }
@@ -127,7 +133,6 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         y: "thousands of emails",
         lines: vec![("thousands of emails".to_owned(), seen.sent)],
     });
-    Ok(report)
 }
 
 fn head(args: &Args) -> Report {

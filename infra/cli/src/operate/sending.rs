@@ -155,9 +155,8 @@ impl Status {
             ("bounced", format!("{} ({} %)", self.bounced, self.bounce_percent)),
             ("complained", format!("{} ({} %)", self.complained, self.complaint_percent)),
         ]);
-        match self.changed {
-            Some(false) => facts.push(("changed", "nothing".to_owned())),
-            Some(true) | None => {}
+        if self.changed == Some(false) {
+            facts.push(("changed", "nothing".to_owned()));
         }
         show::facts(&facts);
     }

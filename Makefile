@@ -1,5 +1,5 @@
 # What `sam build` calls, once per function. With `build_in_source` (samconfig.toml) it runs here and not on a copy of the
-# tree, and every call builds all three binaries together: the first compiles, the others find nothing left to do. One call
+# tree, and every call builds all binaries together: the first compiles, the others find nothing left to do. One call
 # per package would compile shared crates again wherever two functions ask for different features of them.
 #
 # ARCH must be the template's Architecture: sam build, then sam deploy, both with the same one.
@@ -8,17 +8,17 @@
 
 ARCH ?= arm64
 TARGET_DIR ?= target
-FUNCTIONS := -p notify-me-subscribe -p notify-me-restock -p notify-me-notify
+FUNCTIONS := -p notify-me-subscribe -p notify-me-restock -p notify-me-notify -p notify-me-feedback
 # OpenSSL and librdkafka, small: by size, and in sections, so that the linker can leave out what is never called.
 export CFLAGS ?= -Os -ffunction-sections -fdata-sections -fno-asynchronous-unwind-tables
 
-.PHONY: binaries native build-SubscribeFunction build-RestockFunction build-NotifyFunction
+.PHONY: binaries native build-SubscribeFunction build-RestockFunction build-NotifyFunction build-FeedbackFunction
 
 ifdef PREBUILT
 # A folder with a release's files: its binaries are taken, and nothing is compiled. SHA256SUMS speaks for them.
 binaries:
 	@cd "$(PREBUILT)" && sha256sum --quiet --check --ignore-missing SHA256SUMS
-	@for function in subscribe restock notify; do mkdir -p "$(TARGET_DIR)/lambda/$$function"; \
+	@for function in subscribe restock notify feedback; do mkdir -p "$(TARGET_DIR)/lambda/$$function"; \
 	  unzip -qo "$(PREBUILT)/$$function-$(ARCH).zip" bootstrap -d "$(TARGET_DIR)/lambda/$$function" || exit 1; done
 else
 # librdkafka's configure asks this machine's compiler, so the functions are built on the processor that they run on.
@@ -42,3 +42,6 @@ build-RestockFunction: binaries
 
 build-NotifyFunction: binaries
 	cp $(TARGET_DIR)/lambda/notify/bootstrap $(ARTIFACTS_DIR)/bootstrap
+
+build-FeedbackFunction: binaries
+	cp $(TARGET_DIR)/lambda/feedback/bootstrap $(ARTIFACTS_DIR)/bootstrap

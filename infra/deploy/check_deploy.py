@@ -148,7 +148,7 @@ def invoke(function, payload):
 
 def what_is_there():
     functions = {each["FunctionName"]: each for each in boto3.client("lambda").list_functions()["Functions"]}
-    for function in ("subscribe", "restock", "notify"):
+    for function in ("subscribe", "restock", "notify", "feedback"):
         found = functions.get(f"{STACK}-{function}", {})
         check(f"function {function}", (found.get("Runtime"), found.get("Architectures")), ("provided.al2023", [ARCH]))
         variables = found.get("Environment", {}).get("Variables", {})
@@ -164,6 +164,8 @@ def what_is_there():
     seen = {route["RouteKey"]: route.get("AuthorizationType", "NONE") for route in routes(STACK)}
     check("the routes and who may call them", seen, ROUTES)
     mappings = boto3.client("lambda").list_event_source_mappings(FunctionName=f"{STACK}-notify")["EventSourceMappings"]
+    queue = boto3.client("lambda").list_event_source_mappings(FunctionName=f"{STACK}-feedback")["EventSourceMappings"]
+    check("the queue of SES's events and what it answers to", [each.get("FunctionResponseTypes") for each in queue], [["ReportBatchItemFailures"]])
     # The emulator keeps no topics of a mapping.
     wanted = [["ReportBatchItemFailures"]] * 2
     check("the mappings and what they answer to", [each.get("FunctionResponseTypes") for each in mappings], wanted)
@@ -201,6 +203,12 @@ def what_works():
     check("the subscription, its consent and its waitlist entry are in the table", [kind for kind in kinds if kind in "SW"], wanted)
     counted = json.loads(invoke("subscribe", event("http-count.json"))["body"])
     check("subscribe: events/http-count.json", counted["waiting"], 1)
+    for name in ("sqs-bounce-permanent", "sqs-complaint", "sqs-delivery", "sqs-raw-bounce"):
+        done = invoke("feedback", event(f"feedback-{name}.json"))
+        check(f"feedback: events/feedback-{name}.json", done.get("batchItemFailures"), [])
+    poison = json.loads(event("feedback-sqs-poison-among-good.json"))
+    again = [{"itemIdentifier": poison["Records"][1]["messageId"]}]
+    check("feedback: only the message that holds no event comes again", invoke("feedback", json.dumps(poison)).get("batchItemFailures"), again)
     swept = invoke("notify", event("notify-sweep.json"))
     check("notify: events/notify-sweep.json", swept, lambda answer: answer.get("open") == 0)
     refused = invoke("restock", event("http-stock-update.json"))

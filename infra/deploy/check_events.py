@@ -1,6 +1,7 @@
 """Checks that the sample events have the wire form of their triggers, and that each is described in the README."""
 
 import base64
+import hashlib
 import json
 import pathlib
 import re
@@ -41,6 +42,22 @@ def http(event):
         assert sorted(event["pathParameters"]) == sorted(named), "pathParameters"
 
 
+def feedback(event):
+    if "detail-type" in event:
+        assert event["source"] == "aws.ses" and event["detail"]["eventType"], "an event of SES's"
+        return
+    for record in event["Records"]:
+        assert record["eventSource"] == "aws:sqs" and record["messageId"], "a message of SQS"
+        assert hashlib.md5(record["body"].encode()).hexdigest() == record["md5OfBody"], "md5OfBody"
+        try:
+            body = json.loads(record["body"])
+        except ValueError:
+            continue
+        if body.get("Type") == "Notification":
+            body = json.loads(body["Message"])
+        assert body["eventType"] and body["mail"]["messageId"], "an event of SES's"
+
+
 def main(folder):
     problems = 0
     readme = (folder / "README.md").read_text(encoding="utf-8")
@@ -53,6 +70,8 @@ def main(folder):
                 kafka(event)
             elif path.name.startswith("dead-letter-"):
                 kafka(event["payload"])
+            elif path.name.startswith("feedback-"):
+                feedback(event)
             elif path.name.startswith("http-"):
                 http(event)
         except (AssertionError, KeyError, ValueError) as problem:

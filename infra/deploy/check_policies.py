@@ -25,9 +25,14 @@ PARAMETERS = {
     "UserTokenSecretArn": "arn:aws:secretsmanager:eu-west-1:123456789012:secret:user-tokens-AbCdEf",
     "SenderAddress": "shop@example.com",
     "SenderIdentity": "example.com",
+    "FeedbackTopic": "arn:aws:sns:eu-west-1:123456789012:notify-me-feedback",
 }
 NO_VALUE = object()
-ATTRIBUTES = {"Table.Arn": "arn:aws:dynamodb:eu-west-1:123456789012:table/notify-me"}
+ATTRIBUTES = {
+    "Table.Arn": "arn:aws:dynamodb:eu-west-1:123456789012:table/notify-me",
+    "FeedbackQueue.Arn": "arn:aws:sqs:eu-west-1:123456789012:notify-me-feedback",
+    "FeedbackDeadLetterQueue.Arn": "arn:aws:sqs:eu-west-1:123456789012:notify-me-feedback-dlq",
+}
 
 
 def ignored(finding):

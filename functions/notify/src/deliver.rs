@@ -152,6 +152,13 @@ async fn hand_over(app: &App, job: &Job, end: End) -> Result<(), Failed> {
         End::More => {
             fanout::put_in_line(app, std::slice::from_ref(job)).await?;
         }
+        End::Paused => {
+            metrics::sending_paused();
+            tracing::warn!(
+                product = %job.product_id, shard = %job.shard,
+                "fan-outs pause; no subscriber is lost, the sweep tries again (notify-me sending status says why)"
+            );
+        }
         End::Stopped(reason) => {
             metrics::sending_stopped();
             tracing::error!(

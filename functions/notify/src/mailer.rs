@@ -16,12 +16,12 @@ use aws_sdk_sesv2::types::{
 };
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
-use domain::Position;
 use domain::budget::Rate;
 use domain::delivery::{Announced, CALL_TIMEOUT, CallOutcome, Refusal};
 use domain::job::Job;
 use domain::mail::{self, Layout, Offer, Recipient, Shop};
 use domain::unsubscribe::{Key, Ticket};
+use domain::{Place, Position};
 use lambda::clock;
 use store::waitlist::Addressee;
 
@@ -219,8 +219,15 @@ impl Mailer {
             .name("List-Unsubscribe-Post")
             .value("List-Unsubscribe=One-Click")
             .build()?;
+        // The restock once more: it is not documented whether an entry's tags come to those of the call, or replace them.
+        let mut tags = vec![tag("restock", &job.restock_id.tag())?];
+        let place = Place { product: ticket.product, shard: ticket.shard, position };
+        for (name, value) in place.tags() {
+            tags.push(tag(name, &value)?);
+        }
         Ok(BulkEmailEntry::builder()
             .destination(Destination::builder().to_addresses(entry.address.reveal()).build())
+            .set_replacement_tags(Some(tags))
             .replacement_email_content(
                 ReplacementEmailContent::builder().replacement_template(template).build(),
             )

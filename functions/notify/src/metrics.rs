@@ -9,6 +9,7 @@
 //! | `InDoubt` | count | recipients of calls whose fate a crash or a time-out left open |
 //! | `Throttled` | count | calls that SES throttled, in part or as a whole |
 //! | `SendingStopped` | count | slices that ended because the account may not send |
+//! | `SendingPaused` | count | slices that ended because fan-outs pause |
 //! | `Poison` | count | records written to the dead letters |
 //! | `Unreadable` | count | items of the table that cannot be read: entries that are passed as failed, and others that are left as they are |
 //! | `SlotWait` | ms | what a slice waited for send slots, altogether |
@@ -25,6 +26,7 @@ const FAILED: &str = "Failed";
 const IN_DOUBT: &str = "InDoubt";
 const THROTTLED: &str = "Throttled";
 const SENDING_STOPPED: &str = "SendingStopped";
+const SENDING_PAUSED: &str = "SendingPaused";
 const POISON: &str = "Poison";
 const UNREADABLE: &str = "Unreadable";
 const SLOT_WAIT: &str = "SlotWait";
@@ -34,7 +36,7 @@ const LAG: &str = "Lag";
 pub(crate) fn start(function_name: String) -> Result<&'static Collector, lambda_runtime::Error> {
     let builder = Builder::new().cloudwatch_namespace("NotifyMe");
     let collector = builder.with_dimension("FunctionName", function_name).init()?;
-    for name in [SENT, FAILED, IN_DOUBT, THROTTLED, SENDING_STOPPED, POISON, UNREADABLE] {
+    for name in [SENT, FAILED, IN_DOUBT, THROTTLED, SENDING_STOPPED, SENDING_PAUSED, POISON, UNREADABLE] {
         describe_counter!(name, Unit::Count, "");
     }
     for name in [SLOT_WAIT, LAG] {
@@ -69,6 +71,11 @@ pub(crate) fn throttled() {
 /// The account may not send.
 pub(crate) fn sending_stopped() {
     counter!(SENDING_STOPPED).increment(1);
+}
+
+/// Fan-outs pause.
+pub(crate) fn sending_paused() {
+    counter!(SENDING_PAUSED).increment(1);
 }
 
 /// A record was written to the dead letters.

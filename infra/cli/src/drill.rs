@@ -10,6 +10,7 @@ use crate::console::{log_to_stderr_at, say};
 mod abuse;
 mod faults;
 mod feed;
+mod feedback;
 mod http_tap;
 mod kafka_tap;
 mod kill;
@@ -51,6 +52,8 @@ enum Which {
     Million(million::Args),
     /// Let an inventory say its level every second, twice and again, while many subscribers are emailed.
     Feed(feed::Args),
+    /// Email many subscribers of whom too many bounce and complain, and resume each time the breaker pauses.
+    Feedback(feedback::Args),
     /// Measure how much of the send rate is used, with one worker and with many.
     Paced(paced::Args),
     /// Sign up from few sources, for one address and by a scanner of links, beside an honest shopper.
@@ -69,6 +72,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Which::Faults(args) => faults::run(args).await?,
         Which::Million(args) => million::run(args).await?,
         Which::Feed(args) => feed::run(args).await?,
+        Which::Feedback(args) => feedback::run(args).await?,
         Which::Paced(args) => paced::run(args).await?,
         Which::Abuse(args) => abuse::run(args).await?,
     };

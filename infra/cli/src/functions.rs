@@ -6,7 +6,7 @@ use std::ffi::OsString;
 use std::time::Duration;
 
 use kafka::Security;
-use lambda_host::{Function, NOTIFY, RESTOCK, SUBSCRIBE};
+use lambda_host::{FEEDBACK, Function, NOTIFY, RESTOCK, SUBSCRIBE};
 
 pub(crate) mod command;
 mod settings;
@@ -51,8 +51,8 @@ pub(crate) fn table(
     let common = common(wiring, caller);
     let function = |name: &'static str, seconds, concurrency, own: Vec<(&str, String)>| {
         let mut environment = common.clone();
-        if name == SUBSCRIBE {
-            // It never speaks to Kafka.
+        if [SUBSCRIBE, FEEDBACK].contains(&name) {
+            // They never speak to Kafka.
             environment.retain(|key, _| !Security::VARIABLES.contains(&key.as_str()));
         }
         for (key, value) in own {
@@ -77,7 +77,7 @@ pub(crate) fn table(
         ]
     };
     let key = || ("UNSUBSCRIBE_KEY", wiring.unsubscribe_key.clone());
-    let shop = || [("SENDER", "shop@example.com".to_owned()), ("SHOP_NAME", "Notify Me".to_owned())];
+    let shop = || [("SENDER", SHOP.to_owned()), ("SHOP_NAME", "Notify Me".to_owned())];
     let link = |name, path| (name, format!("{}/{path}/{{token}}", wiring.api));
     let mut people = vec![key(), ("PERSON_KEY", wiring.person_key.clone())];
     people.extend(shop());
@@ -94,11 +94,24 @@ pub(crate) fn table(
         ("REPORT_BATCH_ITEM_FAILURES", "true".to_owned()),
         link("UNSUBSCRIBE_URL", "unsubscribe"),
     ]);
+    let [sender, _] = shop();
+    let reported = vec![sender, ("PERSON_KEY", wiring.person_key.clone())];
     vec![
         function(SUBSCRIBE, 10, 8, people),
         function(RESTOCK, 15, 4, kafka()),
         function(NOTIFY, 60, 16, deliver),
+        function(FEEDBACK, 30, 4, reported),
     ]
+}
+
+/// The sender of emails where nobody says another.
+const SHOP: &str = "shop@example.com";
+
+/// The sender of emails, with these variables beside those of this process.
+pub(crate) fn sender(environment: &[(String, String)]) -> String {
+    let own = environment.iter().rev().find(|(name, _)| name == "SENDER").map(|(_, sender)| sender.clone());
+    let given = own.or_else(|| std::env::var("SENDER").ok()).filter(|sender| !sender.is_empty());
+    given.unwrap_or_else(|| SHOP.to_owned())
 }
 
 fn common(wiring: &Wiring, caller: impl Iterator<Item = (OsString, OsString)>) -> BTreeMap<String, OsString> {

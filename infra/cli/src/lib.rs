@@ -59,6 +59,9 @@ enum Command {
     Waitlist(operate::Waitlist),
     /// Show whether an address was notified.
     Told(operate::told::Args),
+    /// Show, pause and resume the sending of fan-outs.
+    #[command(subcommand)]
+    Sending(operate::Sending),
     /// Create the topics on any Kafka, or check which are missing.
     Topics(topics::Args),
     /// List and replay records that could not be read.
@@ -80,6 +83,7 @@ pub async fn run() -> ExitCode {
         Command::Restock(command) => command.run().await,
         Command::Waitlist(command) => command.run().await,
         Command::Told(args) => operate::told::run(args).await,
+        Command::Sending(command) => command.run().await,
         Command::Topics(args) => topics::run(args).await,
         Command::DeadLetters(command) => command.run().await,
         Command::Function(args) => functions::command::run(args).await,

@@ -5,6 +5,7 @@ pub(crate) mod dead_letters;
 mod place;
 mod preview;
 pub(crate) mod restock_status;
+pub(crate) mod sending;
 mod show;
 pub(crate) mod told;
 mod verdict;
@@ -23,6 +24,17 @@ pub(crate) enum Restock {
 pub(crate) enum Waitlist {
     /// Show the subscribers of a product, and how far its waitlist is delivered.
     Show(waitlist_show::Args),
+}
+
+/// What can be done about the emails of fan-outs.
+#[derive(clap::Subcommand)]
+pub(crate) enum Sending {
+    /// Show whether fan-outs pause, and what came of their emails.
+    Status(sending::Args),
+    /// Pause all fan-outs; subscriptions go on.
+    Pause(sending::PauseArgs),
+    /// Let fan-outs go on where they stopped.
+    Resume(sending::Args),
 }
 
 /// What can be done with records that could not be read.
@@ -56,6 +68,21 @@ impl Waitlist {
         crate::console::log_to_stderr();
         match self {
             Self::Show(args) => waitlist_show::run(args).await,
+        }
+    }
+}
+
+impl Sending {
+    /// Does what is asked.
+    ///
+    /// # Errors
+    /// When the sender is not known, or the table does not answer.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        crate::console::log_to_stderr();
+        match self {
+            Self::Status(args) => sending::status(args).await,
+            Self::Pause(args) => sending::pause(args).await,
+            Self::Resume(args) => sending::resume(args).await,
         }
     }
 }

@@ -9,6 +9,7 @@ use crate::console::{log_to_stderr, say};
 use crate::stop::Stop;
 
 mod data;
+pub(crate) mod feedback;
 mod login;
 mod parts;
 mod ready;

@@ -11,6 +11,8 @@ pub const SUBSCRIBE: &str = "subscribe";
 pub const RESTOCK: &str = "restock";
 /// Plans and delivers.
 pub const NOTIFY: &str = "notify";
+/// Reads what SES reports of emails.
+pub const FEEDBACK: &str = "feedback";
 
 /// One function as the host runs it.
 #[derive(Debug, Clone)]

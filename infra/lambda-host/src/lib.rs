@@ -21,7 +21,7 @@ mod sandbox;
 #[cfg(test)]
 mod tests;
 
-pub use function::{Function, NOTIFY, RESTOCK, SUBSCRIBE};
+pub use function::{FEEDBACK, Function, NOTIFY, RESTOCK, SUBSCRIBE};
 pub use parent::exit_with_parent;
 pub use sandbox::request_id;
 

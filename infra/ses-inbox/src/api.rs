@@ -24,7 +24,6 @@ use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 use ulid::Ulid;
 
-use super::Shared;
 use super::inbox::{Call, Content, Mail, New};
 use super::raw::Envelope;
 use super::serve::DropAnswer;
@@ -33,6 +32,7 @@ use super::wire::{
     Destination, Entry, MAX_DESTINATIONS, Pair, SendBulkEmail, SendEmail, Template, check_data,
     check_headers, check_tags, is_address,
 };
+use super::{Shared, became};
 
 /// An error as SES v2 words it: the type in `x-amzn-ErrorType`, the message in the body.
 pub(super) struct ApiError {
@@ -215,7 +215,9 @@ async fn send(ses: &Shared, call: Call, entries: Vec<Entry>) -> Result<(Vec<Outc
             Ok((failure, subject)) => {
                 refusals.push(None);
                 subjects.push(subject);
-                new.push(New { entry, failure });
+                let became =
+                    if failure.is_some() { None } else { ses.faults().fate(entry.destination.all()) };
+                new.push(New { entry, failure, became });
             }
         }
     }
@@ -322,6 +324,12 @@ fn capture(
         let _ = ses.live.send((Arc::clone(mail), subject));
     }
     drop(inbox);
+    if let Some(events) = &ses.options.events {
+        for event in mails.iter().flat_map(|mail| became::events(mail)) {
+            // Nobody listens any more: the program ends.
+            let _ = events.send(event.to_string());
+        }
+    }
     for mail in &mails {
         if let Some(reason) = &mail.failure {
             tracing::error!(

@@ -12,7 +12,8 @@
 //!   "answerMs": 12000,
 //!   "throttleNext": 3,
 //!   "failNext": 1,
-//!   "dropNext": 1
+//!   "dropNext": 1,
+//!   "events": {"byAddress": {"ann@example.com": "bounced"}, "shares": {"complained": 0.002}, "othersDelivered": true}
 //! }
 //! ```
 //!
@@ -28,12 +29,16 @@
 //! - `throttleNext`: the next N send calls get 429 `TooManyRequestsException`, and capture nothing.
 //! - `failNext`: the next N send calls get 500 `InternalServiceErrorException`, and capture nothing.
 //! - `dropNext`: the next N send calls that are accepted capture their emails, then the connection is closed unanswered.
+//! - `events`: what becomes of emails that SES accepted: `delivered`, `bounced`, `bouncedForNow`, `onSuppressionList`, `complained`,
+//!   `notSpam`, `rejected` or `delayed`. By address, before what the simulator's addresses do; of the others a share, by a hash
+//!   of the address; and of the rest whether it is told that they arrived.
 
 use std::collections::HashMap;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use super::became::{Became, Fates};
 use super::wire::{bare, simulated};
 
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -48,6 +53,7 @@ pub(super) struct Faults {
     throttle_next: u64,
     fail_next: u64,
     drop_next: u64,
+    events: Fates,
 }
 
 #[derive(Clone, Serialize, Deserialize)]
@@ -104,6 +110,11 @@ impl Faults {
     pub(super) fn refuses<'a>(&self, mut addresses: impl Iterator<Item = &'a str>) -> bool {
         !self.refuse_calls.is_empty()
             && addresses.any(|to| self.refuse_calls.iter().any(|bad| bad.eq_ignore_ascii_case(bare(to))))
+    }
+
+    /// What becomes of an email to these addresses, as far as anything is told of it.
+    pub(super) fn fate<'a>(&self, addresses: impl Iterator<Item = &'a str> + Clone) -> Option<Became> {
+        self.events.of(addresses)
     }
 
     pub(super) fn sandboxed(&self) -> bool {

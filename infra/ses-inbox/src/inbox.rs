@@ -17,6 +17,7 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use ulid::Ulid;
 
+use super::became::Became;
 use super::wire::{Entry, Pair, TemplateContent};
 
 /// How the first line of an inbox file starts.
@@ -59,6 +60,8 @@ pub(super) struct Mail {
     entry: Box<str>,
     /// Why SES could not have rendered it: accepted by the API, and never delivered.
     pub failure: Option<Box<str>>,
+    /// What became of it, as far as anything is told of it.
+    pub became: Option<Became>,
 }
 
 impl Mail {
@@ -86,6 +89,7 @@ impl Mail {
 pub(super) struct New {
     pub entry: Entry,
     pub failure: Option<String>,
+    pub became: Option<Became>,
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -127,6 +131,8 @@ enum Line<'a> {
         entry: Entry,
         #[serde(default, skip_serializing_if = "Option::is_none")]
         failure: Option<String>,
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        became: Option<Became>,
     },
     Deleted {
         id: String,
@@ -194,12 +200,13 @@ impl Inbox {
                 self.next_call = self.next_call.max(n + 1);
                 calls.insert(n, shared);
             }
-            Line::Mail { id, at, call, entry, failure } => {
+            Line::Mail { id, at, call, entry, failure, became } => {
                 let id = Ulid::from_string(&id).ok()?;
                 let call = Arc::clone(calls.get(&call)?);
                 let entry = serde_json::to_string(&entry).ok()?.into_boxed_str();
                 self.last = self.last.max(id);
-                self.mails.push(Arc::new(Mail { id, at, call, entry, failure: failure.map(Into::into) }));
+                let failure = failure.map(Into::into);
+                self.mails.push(Arc::new(Mail { id, at, call, entry, failure, became }));
             }
             Line::Deleted { id } => {
                 let at = self.position(Ulid::from_string(&id).ok()?)?;
@@ -223,17 +230,31 @@ impl Inbox {
         }
         let mut mails = Vec::with_capacity(new.len());
         let mut last = self.last;
-        for New { entry, failure } in new {
+        for New { entry, failure, became } in new {
             last = after(last, Ulid::generate());
             let json = serde_json::to_string(&entry)?.into_boxed_str();
             if self.file.is_some() {
                 push_line(
                     &mut lines,
-                    &Line::Mail { id: last.to_string(), at, call: n, entry, failure: failure.clone() },
+                    &Line::Mail {
+                        id: last.to_string(),
+                        at,
+                        call: n,
+                        entry,
+                        failure: failure.clone(),
+                        became,
+                    },
                 )?;
             }
             let failure = failure.map(Into::into);
-            mails.push(Arc::new(Mail { id: last, at, call: Arc::clone(&call), entry: json, failure }));
+            mails.push(Arc::new(Mail {
+                id: last,
+                at,
+                call: Arc::clone(&call),
+                entry: json,
+                failure,
+                became,
+            }));
         }
         self.write(&lines)?;
         if fresh {

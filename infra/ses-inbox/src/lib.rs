@@ -6,6 +6,7 @@
 //! is in `view`; a page that shows it comes from the caller. It knows nothing of products or waitlists.
 
 mod api;
+mod became;
 mod faults;
 mod inbox;
 pub mod limits;
@@ -30,9 +31,11 @@ use axum::routing::{get, post};
 use jiff::Timestamp;
 use tokio::net::TcpListener;
 use tokio::sync::broadcast;
+use tokio::sync::mpsc::UnboundedSender;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
+pub use self::became::Became;
 use self::faults::Faults;
 use self::inbox::{Inbox, Mail};
 use self::limits::{Quota, Rate};
@@ -55,6 +58,8 @@ pub struct Options {
     pub listen: SocketAddr,
     /// Routes that are served beside the inbox's, such as a page that shows it.
     pub page: Router,
+    /// Where events of emails go, each as the JSON that SES publishes.
+    pub events: Option<UnboundedSender<String>>,
 }
 
 impl Default for Options {
@@ -65,6 +70,7 @@ impl Default for Options {
             max_24_hour_send: 100_000_000.0,
             listen: SocketAddr::from(([127, 0, 0, 1], 0)),
             page: Router::new(),
+            events: None,
         }
     }
 }
@@ -77,6 +83,8 @@ pub struct Captured {
     pub restock: String,
     /// When it was taken, in Unix milliseconds.
     pub at_ms: i64,
+    /// What became of it, as far as anything is told of it.
+    pub became: Option<Became>,
 }
 
 /// What has happened since the start.
@@ -145,6 +153,7 @@ impl Ses {
                 to,
                 restock: restock.map(|tag| tag.value.clone()).unwrap_or_default(),
                 at_ms: mail.at,
+                became: mail.became,
             })
         });
         taken.collect()

@@ -895,7 +895,7 @@ fn a_million_mails_fit_in_two_gib() {
         }))
         .unwrap()
     };
-    let new = || New { entry: own(), failure: None };
+    let new = || New { entry: own(), failure: None, became: None };
     // Two calls with the same content share it.
     for _ in 0..2 {
         inbox.append(call(), vec![new(), new()], 0).unwrap();
@@ -925,7 +925,8 @@ fn a_clock_that_goes_back_does_not_put_a_new_mail_before_an_old_one() {
         headers: Vec::new(),
         tags: Vec::new(),
     };
-    let added = inbox.append(shared, vec![New { entry: Entry::default(), failure: None }], 2).unwrap();
+    let added =
+        inbox.append(shared, vec![New { entry: Entry::default(), failure: None, became: None }], 2).unwrap();
     assert!(added[0].id.to_string().as_str() > future);
     assert_eq!(inbox.after(Some(ulid::Ulid::from_string(future).unwrap())).len(), 1);
 }

@@ -9,12 +9,13 @@
 //! Added here:
 //! - A message has `Headers` and `Tags` (lists of `{Name, Value}`), `ConfigurationSet`, `ReplyToAddresses`, `simulated`
 //!   (`bounce` and so on, for the addresses of SES's mailbox simulator) and `RenderingFailure` (why it was never
-//!   delivered, although the API accepted it: it then has no subject and no body), with `Event`, the event that SES would publish
-//!   of it (<https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-examples.html>). There is no `templateName`
-//!   in it, as an inline template has none; what SES writes there is not documented.
+//!   delivered, although the API accepted it: it then has no subject and no body) or `became` (`bounced`, `complained` and so on,
+//!   where something is told of it), with `Event`, the last event that SES would publish of it
+//!   (<https://docs.aws.amazon.com/ses/latest/dg/event-publishing-retrieving-sns-examples.html>). There is no `templateName`
+//!   in that of a rendering failure, as an inline template has none; what SES writes there is not documented.
 //! - `to` filters by recipient, `after=ID` and `limit=N` page through, oldest first; `last=N` gives the newest N.
 //! - `GET /_aws/ses/events`: Server-Sent Events, one `mail` for each new one, `{"id","to","subject","timestamp",
-//!   "failed","simulated"?}`, where `failed` says that it could not be rendered.
+//!   "failed","simulated"?,"became"?}`, where `failed` says that it could not be rendered.
 //!   A client that reconnects with `Last-Event-ID` gets what it missed; `resync` tells one that was too slow.
 //! - `GET /_aws/ses/stats`: `{"startedAt","captured","calls","throttled","overQuota",
 //!   "renderingFailures"}`: `captured` is what the inbox holds now, the others count since the start.
@@ -32,17 +33,16 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Json, Router};
 use futures::{Stream, StreamExt as _, stream};
-use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::sync::broadcast::error::RecvError;
 use ulid::Ulid;
 
-use super::Shared;
 use super::faults::Faults;
 use super::inbox::{Call, Content, Mail};
 use super::template::{Compiled, Rendered, merge};
-use super::wire::{Entry, Pair, bare, overlay, simulated};
+use super::wire::{bare, overlay, simulated};
+use super::{Shared, became};
 
 /// Emails rendered between two looks at whatever else there is to do.
 const AT_ONCE: usize = 32;
@@ -229,6 +229,9 @@ fn event(mail: &Mail, subject: &str) -> Event {
     if let Some(simulated) = entry.destination.all().find_map(simulated) {
         data["simulated"] = simulated.into();
     }
+    if let Some(became) = mail.became {
+        data["became"] = json!(became);
+    }
     Event::default().event("mail").id(mail.id.to_string()).data(data.to_string())
 }
 
@@ -308,7 +311,8 @@ impl View {
         set("ReplyToAddresses", (!call.reply_to.is_empty()).then(|| json!(call.reply_to)));
         set("simulated", entry.destination.all().find_map(simulated).map(Into::into));
         set("RenderingFailure", mail.failure.as_deref().map(Into::into));
-        set("Event", mail.failure.as_deref().map(|reason| failure_event(mail, &entry, &tags, reason)));
+        set("became", mail.became.and_then(|became| serde_json::to_value(became).ok()));
+        set("Event", became::events(mail).pop());
         match &call.content {
             Content::Raw { data } => set("RawData", Some(data.as_str().into())),
             Content::Template { data, .. } => {
@@ -321,26 +325,6 @@ impl View {
     }
 }
 
-/// What SES publishes of a message that it accepted and could not render.
-fn failure_event(mail: &Mail, entry: &Entry, tags: &[Pair], reason: &str) -> Value {
-    let mut all: Map<String, Value> = tags.iter().map(|tag| (tag.name.clone(), json!([tag.value]))).collect();
-    if let Some(set) = &mail.call.configuration_set {
-        all.insert("ses:configuration-set".to_owned(), json!([set]));
-    }
-    json!({
-        "eventType": "Rendering Failure",
-        "mail": {
-            "timestamp": timestamp(mail),
-            "source": mail.call.source,
-            "messageId": mail.id.to_string(),
-            "destination": entry.destination.all().collect::<Vec<_>>(),
-            "headersTruncated": false,
-            "tags": all,
-        },
-        "failure": { "errorMessage": reason },
-    })
-}
-
 fn timestamp(mail: &Mail) -> String {
-    Timestamp::from_millisecond(mail.at).unwrap_or_default().strftime("%Y-%m-%dT%H:%M:%S%.3fZ").to_string()
+    became::timestamp(mail.at)
 }

@@ -172,7 +172,7 @@ pub struct Destination {
 }
 
 impl Destination {
-    pub fn all(&self) -> impl Iterator<Item = &str> {
+    pub fn all(&self) -> impl Iterator<Item = &str> + Clone {
         self.to_addresses.iter().chain(&self.cc_addresses).chain(&self.bcc_addresses).map(String::as_str)
     }
 }

@@ -19,7 +19,7 @@ pub const MAX_ID_BYTES: usize = 255;
 pub const ACCEPTED_ID: &str = "1 to 255 bytes of printable text, not only spaces or dots";
 
 /// The longest value of a tag of SES's: "Tag value cannot exceed 255 characters", it says, while its documentation says 256.
-const MAX_TAG_CHARS: usize = 255;
+pub(crate) const MAX_TAG_CHARS: usize = 255;
 
 /// Takes `text` without the white space at its ends, if it is [accepted](ACCEPTED_ID).
 fn checked<'a>(field: &'static str, text: &'a str) -> Result<&'a str, Invalid> {
@@ -98,6 +98,20 @@ fn tag(text: &str) -> String {
         }
     }
     tag
+}
+
+/// Reads what [`tag`] gave; `None` where it had to be shortened, or gave no such text.
+fn of_tag(tag: &str) -> Option<String> {
+    let (mut bytes, mut rest) = (Vec::with_capacity(tag.len()), tag.bytes());
+    while let Some(byte) = rest.next() {
+        if byte != b'_' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: u8| char::from(byte).to_digit(16).and_then(|digit| u8::try_from(digit).ok());
+        bytes.push(digit(rest.next()?)? << 4 | digit(rest.next()?)?);
+    }
+    String::from_utf8(bytes).ok()
 }
 
 fn hex(out: &mut String, byte: u8) {
@@ -222,6 +236,11 @@ impl RestockId {
     pub fn tag(&self) -> String {
         tag(&self.0)
     }
+
+    /// Reads what [`tag`](Self::tag) gave; `None` where the id was too long for a tag, or it is no such text.
+    pub fn from_tag(tag: &str) -> Option<Self> {
+        Self::parse(&of_tag(tag)?).ok().filter(|id| id.tag() == tag)
+    }
 }
 
 #[cfg(test)]
@@ -323,6 +342,7 @@ mod tests {
                     prop_assert!(tag.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c)), "{}", tag);
                 }
                 prop_assert_eq!(a.tag() == b.tag(), a == b);
+                prop_assert!(RestockId::from_tag(&a.tag()).is_none_or(|read| read == a));
             }
         }
     }
@@ -335,6 +355,13 @@ mod tests {
         assert_eq!(RestockId::parse("PO 7/é_").unwrap().tag(), "PO_207_2f_c3_a9_5f");
         let longest = "a".repeat(MAX_ID_BYTES);
         assert_eq!(RestockId::parse(&longest).unwrap().tag(), longest);
+        for id in ["PO 7/é_", longest.as_str()] {
+            let id = RestockId::parse(id).unwrap();
+            assert_eq!(RestockId::from_tag(&id.tag()), Some(id));
+        }
+        for tag in ["", "_", "_2", "_zz", "_ff", "_00", &RestockId::parse(&"_".repeat(86)).unwrap().tag()] {
+            assert_eq!(RestockId::from_tag(tag), None, "{tag}");
+        }
     }
 
     #[test]

@@ -13,10 +13,13 @@
 //! | product | `P#<product>` | `STATE` | [`product`] |
 //! | plans of a product | `P#<product>` | `PLAN#<bound>#<restock>` | [`summary`] |
 //! | restock summary | `R#<restock>` | `SUMMARY`, `SHARD#<n>`, `FAILED#<position>` | [`summary`] |
+//! | what came back of a restock | `R#<restock>` | `FEEDBACK` | [`feedback`] |
+//! | event of SES's that was worked on | `F#<event>` | `EVENT` | [`feedback`] |
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` | [`fanout`] |
-//! | send budget | `RATE#<sender>` | `TAT` | [`budget`] |
 //! | limit | `L#<kind>#<hash>` | `TAT` | [`limit`] |
 //! | used solution of a challenge | `L#solution#<hash>` | `USED` | [`limit`] |
+//! | send budget, and whether it is paused | `RATE#<sender>` | `TAT` | [`budget`], [`sending`] |
+//! | what came back in an hour | `RATE#<sender>` | `HOUR#<hour>` | [`feedback`], [`sending`] |
 //! | name of a restock | `I#<restock>` | `NAME` | [`name`] |
 //! | update whose planning failed | `UNPLANNED` | `<product>` | [`unplanned`] |
 //! | an item that cannot be read | `UNREADABLE` | `<pk>\|<sk>` of it | [`unreadable`] |
@@ -41,6 +44,7 @@ pub mod consent;
 pub mod cursor;
 pub mod error;
 pub mod fanout;
+pub mod feedback;
 mod item;
 pub mod json;
 pub mod limit;
@@ -50,6 +54,7 @@ pub mod person;
 pub mod product;
 mod request;
 pub mod schema;
+pub mod sending;
 pub mod subscription;
 pub mod summary;
 #[cfg(feature = "test-util")]
@@ -67,10 +72,12 @@ use budget::SendBudget;
 use consent::Consents;
 use cursor::Cursors;
 use fanout::FanOuts;
+use feedback::Feedback;
 use limit::Limits;
 use name::Names;
 use person::Persons;
 use product::Products;
+use sending::Sending;
 use subscription::Subscriptions;
 use summary::Summaries;
 use unplanned::UnplannedUpdates;
@@ -164,6 +171,16 @@ impl Store {
     /// The items that could not be read.
     pub fn unreadable(&self) -> UnreadableItems<'_> {
         UnreadableItems(self)
+    }
+
+    /// What SES reported of emails.
+    pub fn feedback(&self) -> Feedback<'_> {
+        Feedback(self)
+    }
+
+    /// The fan-outs of a sender: whether they pause.
+    pub fn sending<'a>(&'a self, sender: &'a str) -> Sending<'a> {
+        Sending { store: self, sender }
     }
 
     /// The send budget of a sender, which it owns a handle for.

@@ -1,17 +1,23 @@
 //! What is kept of a person beside their subscriptions: whether they confirmed their address, whether they are to be
 //! left alone, and how many emails of the kind that anybody can cause they got today.
 
+use std::collections::{BTreeSet, HashMap};
+
+use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
 use domain::PersonId;
+use domain::feedback::EventId;
 use domain::suppression::{Reason, Suppression};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::item::{number, string};
+use crate::item::{PK, number, parsed, string, text};
 use crate::request::apply;
 use crate::{ItemKey, Outcome, Store, StoreError};
 
 const KIND: &str = "person";
 const SORT_KEY: &str = "PERSON";
+const BOUNCES: &str = "bounces";
 
 /// The partition of all that is a person's.
 pub(crate) fn partition(person: PersonId) -> String {
@@ -137,21 +143,35 @@ impl Persons<'_> {
     }
 
     /// Counts one more email that could not be delivered for a reason that may pass, and gives how many those are in a row.
+    /// The event that was counted last is not counted again: it comes again where what follows it failed.
     ///
     /// # Errors
     /// `Unavailable` and `Denied`.
-    pub async fn count_bounce(self, person: PersonId) -> Result<u32, StoreError> {
+    pub async fn count_bounce(self, person: PersonId, event: EventId) -> Result<u32, StoreError> {
         let update = self
             .0
-            .client
-            .update_item()
-            .table_name(&self.0.table)
-            .set_key(Some(key(person).attributes()))
-            .update_expression("ADD bounces :one")
+            .update(&key(person), "attribute_not_exists(lastBounce) OR lastBounce <> :event")
+            .update_expression("SET lastBounce = :event ADD bounces :one")
+            .expression_attribute_values(":event", string(event.key_part()))
             .expression_attribute_values(":one", number(1))
-            .return_values(aws_sdk_dynamodb::types::ReturnValue::UpdatedNew);
-        let updated = update.send().await.map_err(|e| StoreError::of("UpdateItem", &e))?;
-        Ok(updated.attributes.as_ref().and_then(|item| crate::item::parsed(item, "bounces")).unwrap_or(1))
+            .return_values(ReturnValue::AllNew)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
+        let (Outcome::Applied(item) | Outcome::Refused(item)) = apply(update).await?;
+        Ok(item.as_ref().and_then(|item| parsed(item, BOUNCES)).unwrap_or(1))
+    }
+
+    /// Those of these persons of whom a bounce is counted, strongly consistent.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`.
+    pub async fn bouncing(self, persons: &BTreeSet<PersonId>) -> Result<Vec<PersonId>, StoreError> {
+        let by_pk: HashMap<String, PersonId> =
+            persons.iter().map(|person| (partition(*person), *person)).collect();
+        let wanted = |keys: KeysAndAttributesBuilder| keys.projection_expression(format!("{PK}, {BOUNCES}"));
+        let items = self.0.batch(persons.iter().map(|person| key(*person)), wanted).await?;
+        let bouncing =
+            items.iter().filter(|item| parsed::<u32>(item, BOUNCES).is_some_and(|count| count > 0));
+        Ok(bouncing.filter_map(|item| by_pk.get(text(item, PK)?).copied()).collect())
     }
 
     /// Writes that an email was delivered: whatever bounced before it is not in a row with what comes. Refused, and nothing

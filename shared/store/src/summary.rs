@@ -17,7 +17,7 @@ pub use domain::delivery::{IN_DOUBT, UNREADABLE};
 const PLAN: &str = "PLAN#";
 const REASON: &str = "reason";
 
-fn partition(restock: &RestockId) -> String {
+pub(crate) fn partition(restock: &RestockId) -> String {
     format!("R#{}", restock.key_part())
 }
 

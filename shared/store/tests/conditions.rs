@@ -2,6 +2,8 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+use std::collections::BTreeMap;
+
 use domain::budget::{Cut, Rate};
 use domain::cursor::{Answer, Cursor, Tally};
 use domain::job::{Job, Ticket};
@@ -12,7 +14,7 @@ use domain::subscribing::Looked;
 use domain::suppression::Reason;
 use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount, UserId};
 use jiff::Timestamp;
-use notify_me_store::budget::BudgetState;
+use notify_me_store::budget::{BudgetState, SlotCount};
 use notify_me_store::consent::Consent;
 use notify_me_store::cursor::Swapped;
 use notify_me_store::fanout::BUCKETS;
@@ -526,23 +528,37 @@ async fn the_number_of_shards_only_grows_and_is_there_without_a_stock_update() {
 async fn slots_are_taken_once() {
     let store = store().await;
     let budget = store.send_budget("example.com");
-    let state = |arrival_us: u64| BudgetState { arrival_us: Some(arrival_us), cut: None };
+    let counted = SlotCount { slots: 0, hour: 7, forget: &[] };
+    let sent = || BTreeMap::from([(7, 0)]);
+    let state = |arrival_us: u64| BudgetState {
+        arrival_us: Some(arrival_us),
+        sent: sent(),
+        ..BudgetState::default()
+    };
     let none = BudgetState::default();
-    assert_eq!(budget.queue(10, 0, 99).await.unwrap(), Outcome::Refused(none), "no slot was ever taken");
-    assert_eq!(budget.start(10, 100).await.unwrap(), Outcome::Applied(state(110)));
+    assert_eq!(
+        budget.queue(10, 0, 99, counted).await.unwrap(),
+        Outcome::Refused(none),
+        "no slot was ever taken"
+    );
+    assert_eq!(budget.start(10, 100, counted).await.unwrap(), Outcome::Applied(state(110)));
     for (cost, now, latest, outcome) in [
         (10, 100, 110, Outcome::Applied(state(120))),
         (10, 100, 110, Outcome::Refused(state(120))),
         (10, 121, 200, Outcome::Refused(state(120))),
         (10, 120, 120, Outcome::Applied(state(130))),
     ] {
-        assert_eq!(budget.queue(cost, now, latest).await.unwrap(), outcome, "{now} {latest}");
+        assert_eq!(budget.queue(cost, now, latest, counted).await.unwrap(), outcome, "{now} {latest}");
     }
-    assert_eq!(budget.start(10, 130).await.unwrap(), Outcome::Refused(state(130)), "not free yet");
+    assert_eq!(budget.start(10, 130, counted).await.unwrap(), Outcome::Refused(state(130)), "not free yet");
     let cut = Cut { to: Rate::new(2.5).unwrap(), at_us: 131 };
     budget.cut(cut).await.unwrap();
-    let after = BudgetState { arrival_us: Some(141), cut: Some(cut) };
-    assert_eq!(budget.start(10, 131).await.unwrap(), Outcome::Applied(after), "other workers see the cut");
+    let after = BudgetState { arrival_us: Some(141), cut: Some(cut), sent: sent(), ..BudgetState::default() };
+    assert_eq!(
+        budget.start(10, 131, counted).await.unwrap(),
+        Outcome::Applied(after),
+        "other workers see the cut"
+    );
 }
 
 #[tokio::test]

@@ -65,6 +65,7 @@ fn subscription(pending: bool) -> Subscription {
         user_id: None,
         by: Some(RequestId::new(1)),
         pending: pending.then(|| Pending { address: entry().address, name: None }),
+        emailed: None,
         ttl: END,
     }
 }

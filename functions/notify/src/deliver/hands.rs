@@ -1,6 +1,6 @@
 //! What a step takes beside one call: the slots that are held, the log's words, the metrics.
 
-use domain::budget::{Lease, Rate};
+use domain::budget::Rate;
 use domain::delivery::{
     Announced, CallOutcome, CursorWrite, Leases, Pace, RateAnswer, Refusal, Report, Written,
 };
@@ -15,6 +15,7 @@ use store::waitlist::Addressee;
 use tokio::time::Instant;
 
 use super::Clock;
+use crate::budget::Reserved;
 use crate::{App, metrics};
 
 /// The hands of one delivery.
@@ -30,6 +31,16 @@ pub(super) struct Hands<'a> {
     leases: Leases,
     /// How many entries of the shard have ended before their turn, as its cursor said when it was last seen.
     ended: u64,
+}
+
+/// When slots may be used.
+pub(super) enum Slots {
+    /// Then.
+    At(Timestamp),
+    /// After the slice.
+    TooLate,
+    /// Not before fan-outs go on.
+    Paused,
 }
 
 impl<'a> Hands<'a> {
@@ -78,35 +89,38 @@ impl<'a> Hands<'a> {
         }
     }
 
-    /// When `wanted` slots may be used; `None` where that is after the slice.
+    /// When `wanted` slots may be used.
     pub(super) async fn reserve_slots(
         &mut self,
         wanted: usize,
         sendable: usize,
         afresh: bool,
-    ) -> Result<Option<Timestamp>, StoreError> {
-        let Some(rate) = self.rate else { return Ok(None) };
+    ) -> Result<Slots, StoreError> {
+        let Some(rate) = self.rate else { return Ok(Slots::TooLate) };
         if afresh {
             self.leases.clear();
         }
         let mut departure = self.leases.take(wanted);
         if departure.is_none() {
             let reserved = self.reserve(rate, self.leases.size(rate, wanted, sendable)).await?;
-            self.leases.go_on_with(reserved);
+            if reserved == Reserved::Paused {
+                return Ok(Slots::Paused);
+            }
+            self.leases.go_on_with(reserved.lease());
             departure = self.leases.take(wanted);
         }
         if departure.is_some()
             && let Some(slots) = self.leases.short_of(rate, wanted, sendable)
         {
             let reserved = self.reserve(rate, slots).await?;
-            self.leases.put_by(reserved);
+            self.leases.put_by(reserved.lease());
         }
         let time = |us| i64::try_from(us).ok().and_then(|us| Timestamp::from_microsecond(us).ok());
-        Ok(departure.map(|us| time(us).unwrap_or(Timestamp::MAX)))
+        Ok(departure.map_or(Slots::TooLate, |us| Slots::At(time(us).unwrap_or(Timestamp::MAX))))
     }
 
-    /// Reserves `slots`; `None` where the first is after the slice.
-    async fn reserve(&self, rate: Rate, slots: usize) -> Result<Option<Lease>, StoreError> {
+    /// Reserves `slots` of those that begin within the slice.
+    async fn reserve(&self, rate: Rate, slots: usize) -> Result<Reserved, StoreError> {
         let left = self.until.saturating_duration_since(Instant::now()).as_micros();
         let latest_us = clock::now_us().saturating_add(u64::try_from(left).unwrap_or(u64::MAX));
         self.app.budget.reserve(rate, slots, latest_us).await

@@ -5,7 +5,7 @@ use lambda::entropy;
 use store::StoreError;
 use store::waitlist::Addressee;
 
-use super::hands::Hands;
+use super::hands::{Hands, Slots};
 use super::{waitlist, write_shard_summary};
 
 /// Runs the delivery to its end. After an error the cursor is released all the same: what SES has answered must not be in doubt
@@ -53,8 +53,11 @@ async fn step(hands: &mut Hands<'_>, delivery: &mut Delivery<Addressee>) -> Resu
             delivery.on_done();
         }
         Step::ReserveSlots { wanted, sendable, afresh } => {
-            let departure = hands.reserve_slots(wanted, sendable, afresh).await?;
-            delivery.on_slots(departure);
+            match hands.reserve_slots(wanted, sendable, afresh).await? {
+                Slots::At(departure) => delivery.on_slots(Some(departure)),
+                Slots::TooLate => delivery.on_slots(None),
+                Slots::Paused => delivery.on_paused(),
+            }
         }
         Step::WriteCursor(write) => {
             let token = entropy::new_id();

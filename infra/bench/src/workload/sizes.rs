@@ -17,7 +17,7 @@ pub(crate) fn run(rig: &Rig) -> anyhow::Result<Report> {
         "Binaries",
         "The functions' release binaries as built for this machine, and in a zip as sam packs them.",
     );
-    for name in ["subscribe", "restock", "notify"] {
+    for name in ["subscribe", "restock", "notify", "feedback"] {
         let file = rig.function(name).program;
         let whole = std::fs::metadata(&file).with_context(|| file.display().to_string())?.len();
         let zip = std::process::Command::new("python3")

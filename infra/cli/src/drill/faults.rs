@@ -18,7 +18,7 @@ const CROWD: usize = 600;
 const RATE: u32 = 200;
 /// How long a fault lasts.
 const LASTS: Duration = Duration::from_secs(5);
-/// How often the sweep comes while a fan-out does not end; on AWS it is every five minutes.
+/// How often the sweep comes while a fan-out does not end; on AWS it is every minute.
 const SWEEP: Duration = Duration::from_secs(2);
 /// How long the rest of the delivery may take once it is mended.
 const PATIENCE: Duration = Duration::from_secs(120);
@@ -193,7 +193,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         "Drill: faults",
         "While people are told, a part fails for five seconds (or as often as it says) and is mended. Promised: \
          every subscriber gets an email, and two only if their call was in doubt. The sweep of unfinished fan-outs comes \
-         every two seconds here, every five minutes on AWS.",
+         every two seconds here, every minute on AWS.",
     );
     let wanted = |fault: &Fault| args.only.as_ref().is_none_or(|only| fault.name().contains(only.as_str()));
     let faults: Vec<Fault> = Fault::ALL.into_iter().filter(wanted).collect();

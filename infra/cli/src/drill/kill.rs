@@ -26,7 +26,7 @@ const CALL: u64 = MAX_CALL as u64;
 const SES_TAKES_MS: u64 = 150;
 /// How often it is looked whether a delivery is under way.
 const LOOK: Duration = Duration::from_millis(5);
-/// How often the sweep comes while killing at random; on AWS it is every five minutes.
+/// How often the sweep comes while killing at random; on AWS it is every minute.
 const SWEEP: Duration = Duration::from_secs(10);
 /// Subscribers of each restock that is killed at a point: three calls.
 const CROWD: usize = 120;

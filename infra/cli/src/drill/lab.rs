@@ -19,6 +19,7 @@ use ses_inbox::Ses;
 use store::Store;
 use store::fanout::BUCKETS;
 use store::waitlist::{Entry, SEEDED_AT_ONCE};
+use tokio::sync::mpsc::unbounded_channel;
 
 use super::http_tap::HttpTap;
 use super::kafka_tap::KafkaTap;
@@ -26,6 +27,7 @@ use super::wire::Wire;
 use crate::embedded::dynamodb::DynamoDb;
 use crate::embedded::kafka::{self, Kafka};
 use crate::loopback::client_for;
+use crate::up::feedback::Queue;
 use crate::up::{self, Options, System, Target};
 
 /// How many requests write entries at a time.
@@ -59,6 +61,8 @@ impl Default for Setup {
 /// A running system.
 pub(super) struct Lab {
     system: System,
+    /// The queue of what SES reports.
+    feedback: Queue,
     /// SES, behind its wire.
     pub(super) ses: Ses,
     dynamodb: DynamoDb,
@@ -100,7 +104,8 @@ impl Lab {
     pub(super) async fn start(setup: Setup) -> anyhow::Result<Self> {
         let wire = Arc::new(Wire::default());
         let dynamodb = DynamoDb::start(None).await?;
-        let ses = Ses::start(setup.ses).await?;
+        let (reports, events) = unbounded_channel();
+        let ses = Ses::start(ses_inbox::Options { events: Some(reports), ..setup.ses }).await?;
         let kafka = tokio::task::spawn_blocking(Kafka::start).await??;
         let table_tap = HttpTap::start(dynamodb.url().to_owned(), wire.clone()).await?;
         let ses_tap = HttpTap::start(ses.url(), wire.clone()).await?;
@@ -122,19 +127,21 @@ impl Lab {
         })
         .await?;
         let host = system.host().clone();
+        let feedback = Queue::start(host.clone(), system.addresses().region.clone(), events);
         wire.kills_with(move || host.kill(NOTIFY, 1.0));
         let aws = up::aws(false).await;
         let store = Store::at(&aws, Some(dynamodb.url()), system.addresses().table.clone());
         let producer =
             ClientConfig::new().set("bootstrap.servers", kafka.servers()).set("linger.ms", "0").create()?;
         let taps = (table_tap, ses_tap, kafka_tap);
-        Ok(Self { system, ses, dynamodb, kafka, wire, taps, store, producer, shards: setup.shards })
+        Ok(Self { system, feedback, ses, dynamodb, kafka, wire, taps, store, producer, shards: setup.shards })
     }
 
     /// Ends everything.
     pub(super) async fn stop(self) {
         self.wire.disarm();
         self.wire.kafka_is_down.store(false, Ordering::SeqCst);
+        self.feedback.stop().await;
         self.system.stop().await;
         self.taps.0.stop();
         self.taps.1.stop();

@@ -16,6 +16,7 @@ enum Name {
     Subscribe,
     Restock,
     Notify,
+    Feedback,
 }
 
 /// Serves the Runtime API named by `AWS_LAMBDA_RUNTIME_API` until the host goes away.
@@ -28,6 +29,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Name::Subscribe => subscribe::run().await,
         Name::Restock => restock::run().await,
         Name::Notify => notify::run().await,
+        Name::Feedback => feedback::run().await,
     }
     .map_err(|error| anyhow::anyhow!(error))
 }

@@ -2,14 +2,18 @@
 //! `template.yaml` and `docs/configuration.md` to them.
 
 use domain::setting::Setting;
-use lambda_host::{NOTIFY, RESTOCK, SUBSCRIBE};
+use lambda_host::{FEEDBACK, NOTIFY, RESTOCK, SUBSCRIBE};
 
 /// What this program chooses itself, because it has to fit the parts that it starts, and what only an SES of AWS knows.
 const CHOSEN_HERE: [&str; 3] = ["TABLE_NAME", "REPORT_BATCH_ITEM_FAILURES", "SES_CONFIGURATION_SET"];
 
-/// Each function with its own settings. Those of logging and, but for `subscribe`, of Kafka come to them.
-const TABLES: [(&str, &[Setting]); 3] =
-    [(SUBSCRIBE, subscribe::SETTINGS), (RESTOCK, restock::SETTINGS), (NOTIFY, notify::SETTINGS)];
+/// Each function with its own settings. Those of logging and, but for `subscribe` and `feedback`, of Kafka come to them.
+const TABLES: [(&str, &[Setting]); 4] = [
+    (SUBSCRIBE, subscribe::SETTINGS),
+    (RESTOCK, restock::SETTINGS),
+    (NOTIFY, notify::SETTINGS),
+    (FEEDBACK, feedback::SETTINGS),
+];
 
 /// Whether this is a setting that the operator of the local system is free to set.
 pub(super) fn are_free(name: &str) -> bool {
@@ -38,7 +42,7 @@ mod tests {
     /// All settings of a function.
     fn all(function: &str) -> Vec<Setting> {
         let (_, own) = TABLES.into_iter().find(|(name, _)| *name == function).unwrap();
-        let kafka = if function == SUBSCRIBE { &[] } else { kafka::SETTINGS };
+        let kafka = if [SUBSCRIBE, FEEDBACK].contains(&function) { &[] } else { kafka::SETTINGS };
         [own, kafka, lambda::logs::SETTINGS].concat()
     }
 
@@ -56,6 +60,7 @@ mod tests {
         let refused = match function {
             SUBSCRIBE => subscribe::Config::read(&lookup).is_err(),
             RESTOCK => restock::Config::read(&lookup).is_err(),
+            FEEDBACK => feedback::Config::read(&lookup).is_err(),
             _ => notify::Config::read(&lookup).is_err(),
         };
         assert!(refused, "{function} starts without a setting");
@@ -92,6 +97,7 @@ mod tests {
             let refused = match function {
                 SUBSCRIBE => subscribe::Config::read(&lookup).err(),
                 RESTOCK => restock::Config::read(&lookup).err(),
+                FEEDBACK => feedback::Config::read(&lookup).err(),
                 _ => notify::Config::read(&lookup).err(),
             };
             assert_eq!(refused, None, "{function}");

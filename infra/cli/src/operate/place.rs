@@ -57,6 +57,14 @@ impl PersonArgs {
 }
 
 impl TableArgs {
+    /// The sender that a ready file names.
+    ///
+    /// # Errors
+    /// Where the ready file cannot be read.
+    pub(super) fn sender(&self) -> anyhow::Result<Option<String>> {
+        self.ready_file.as_deref().map(|file| Ok(Addresses::read(file)?.sender)).transpose()
+    }
+
     pub(super) async fn store(&self) -> anyhow::Result<Store> {
         let (target, ready) = match (&self.dynamodb, &self.ready_file) {
             (Some(target), _) => (target.clone(), None),

@@ -7,6 +7,7 @@ use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
 use store::fanout::FanOut;
+use store::feedback::CameBack;
 use store::summary::Planned;
 use store::waitlist::Count;
 use store::{Store, StoreError};
@@ -34,7 +35,9 @@ States of a shard:
   takenOver  a later restock delivers what remains
   waiting    the product sold out before the end; what remains stays subscribed
 
---json: {restockId, productId, plannedAt, bound, inStock, isCurrent, openShards, total: {planned, sent, failed, skipped,
+Of the emails that were sent, `bounced` and `complained` say what SES reported later: did not arrive, or were reported as spam.
+
+--json: {restockId, productId, plannedAt, bound, inStock, isCurrent, openShards, bounced, complained, total: {planned, sent, failed, skipped,
 inDoubt, left, precision}, failures: [{reason, count}], shards: [{shard, state, planned, sent, failed, skipped, inDoubt,
 left, precision, cursor, cursorAt, lastInLineAt, takenOverBy}]}. Times are RFC 3339. `precision` is `exact`, or `atLeast`
 where more than a million entries of a shard remain.";
@@ -64,6 +67,8 @@ struct Status {
     /// Whether nothing later is known of the product.
     is_current: bool,
     open_shards: usize,
+    #[serde(flatten)]
+    came_back: CameBack,
     total: Numbers,
     failures: Vec<Failures>,
     shards: Vec<ShardStatus>,
@@ -133,11 +138,13 @@ async fn status(store: &Store, planned: Planned) -> Result<Status, StoreError> {
     let looks = count.all().map(|shard| look(store, &planned, shard));
     let shards: Vec<ShardStatus> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
     let failures = store.summaries().failures(&planned.restock_id, Timestamp::now()).await?;
+    let came_back = store.feedback().of_restock(&planned.restock_id).await?;
     Ok(Status {
         planned_at: planned.planned_at,
         in_stock: product.as_ref().is_some_and(|product| product.in_stock()),
         is_current: product.as_ref().is_some_and(|product| product.restock_id == planned.restock_id),
         open_shards: shards.iter().filter(|shard| shard.state == State::Open).count(),
+        came_back,
         total: Numbers::sum(shards.iter().map(|shard| shard.numbers)),
         failures: failures.into_iter().map(|(reason, count)| Failures { reason, count }).collect(),
         shards,
@@ -241,6 +248,10 @@ impl Status {
             ),
             ("open shards", self.open_shards.to_string()),
         ];
+        let CameBack { bounced, complained } = self.came_back;
+        if bounced + complained > 0 {
+            facts.push(("came back", format!("{bounced} bounced, {complained} complained")));
+        }
         facts.extend(
             self.failures.iter().map(|Failures { reason, count }| ("failed", format!("{count} × {reason}"))),
         );

@@ -295,6 +295,7 @@ const summary = (mail) => ({
   timestamp: mail.Timestamp,
   simulated: mail.simulated,
   failed: mail.RenderingFailure !== undefined,
+  became: mail.became,
 });
 
 function addMails(mails, isNew) {
@@ -327,6 +328,17 @@ function showArrived() {
   }
 }
 
+// What became of an email, in words; nothing is said of one that arrived.
+const BECAME = {
+  bounced: "Bounced.",
+  bouncedForNow: "Bounced for now.",
+  onSuppressionList: "Not sent: the address is on SES's suppression list.",
+  complained: "Reported as spam.",
+  notSpam: "Taken out of the spam folder.",
+  rejected: "Not sent: SES rejected the content.",
+  delayed: "Delayed.",
+};
+
 function mailItem(mail) {
   const item = document.createElement("li");
   item.dataset.id = mail.id;
@@ -344,6 +356,7 @@ function mailItem(mail) {
   part("subject", mail.failed ? "(could not be rendered)" : mail.subject || "(no subject)");
   if (mail.failed) part("flag", "SES would have accepted this email and never delivered it.");
   if (mail.simulated) part("flag", `Simulates: ${mail.simulated}`);
+  if (BECAME[mail.became]) part("flag", BECAME[mail.became]);
   button.addEventListener("click", () => openMail(mail.id));
   item.append(button);
   return item;

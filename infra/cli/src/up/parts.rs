@@ -10,6 +10,7 @@ use lambda_host::front::Backpressure;
 use lambda_host::{Host, NOTIFY};
 use ses_inbox::Ses;
 use store::Store;
+use tokio::sync::mpsc::{UnboundedReceiver, unbounded_channel};
 
 use super::data::DataDir;
 use super::login;
@@ -66,19 +67,24 @@ pub(super) async fn table(aws: &SdkConfig, url: Option<&str>) -> anyhow::Result<
     made.with_context(|| format!("DynamoDB at {}", url.unwrap_or("the AWS endpoint")))
 }
 
+/// The captured SES, with the events of its emails.
+pub(super) type Captured = (Ses, UnboundedReceiver<String>);
+
 /// SES and its address, which is `None` for AWS.
 pub(super) async fn ses(
     instead: Option<&Target>,
     data: Option<&DataDir>,
-) -> anyhow::Result<(Option<Ses>, Option<String>)> {
+) -> anyhow::Result<(Option<Captured>, Option<String>)> {
     if let Some(target) = instead {
         return Ok((None, target.url()));
     }
     let file = data.map(DataDir::inbox);
-    let options = ses_inbox::Options { file, page: crate::page::router(), ..ses_inbox::Options::default() };
+    let (sender, events) = unbounded_channel();
+    let page = crate::page::router();
+    let options = ses_inbox::Options { file, page, events: Some(sender), ..ses_inbox::Options::default() };
     let ses = Ses::start(options).await?;
     let url = ses.url();
-    Ok((Some(ses), Some(url)))
+    Ok((Some((ses, events)), Some(url)))
 }
 
 /// The host, with a warm process of each function.

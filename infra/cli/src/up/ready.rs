@@ -26,6 +26,8 @@ pub(crate) struct Addresses {
     pub(crate) region: String,
     /// The `PERSON_KEY` of the table, with which the operator's commands find a person. For this file's owner only.
     pub(crate) person_key: String,
+    /// The From address of emails.
+    pub(crate) sender: String,
 }
 
 impl Addresses {
@@ -94,6 +96,7 @@ mod tests {
             table: "notify-me".to_owned(),
             region: "us-east-1".to_owned(),
             person_key: "k".to_owned(),
+            sender: "shop@example.com".to_owned(),
         }
     }
 

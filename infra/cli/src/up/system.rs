@@ -19,6 +19,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
 use super::data::{self, DataDir};
+use super::feedback::Queue;
 use super::ready::Addresses;
 use super::{parts, schedule};
 use crate::embedded::dynamodb::DynamoDb;
@@ -114,6 +115,7 @@ pub(crate) struct System {
     watch: Option<Watch>,
     dynamodb: Option<DynamoDb>,
     ses: Option<Ses>,
+    feedback: Option<Queue>,
     host: Arc<Host>,
     front: Front,
     server: JoinHandle<()>,
@@ -136,7 +138,8 @@ impl System {
 
         let kafka = parts::kafka(options.kafka).await?;
         let (dynamodb, dynamodb_url) = parts::dynamodb(options.dynamodb.as_ref(), data.as_ref()).await?;
-        let (ses, ses_url) = parts::ses(options.ses.as_ref(), data.as_ref()).await?;
+        let (captured, ses_url) = parts::ses(options.ses.as_ref(), data.as_ref()).await?;
+        let (ses, events) = captured.unzip();
         let aws = aws(dynamodb_url.is_none() || ses_url.is_none()).await;
         let region = aws.region().map_or(REGION, Region::as_ref).to_owned();
         parts::table(&aws, dynamodb_url.as_deref()).await?;
@@ -157,7 +160,9 @@ impl System {
             unsubscribe_key,
             person_key: person_key.clone(),
         };
+        let sender = crate::functions::sender(&options.environment);
         let host = parts::host(&wiring, options.environment, options.notify_processes).await?;
+        let feedback = events.map(|events| Queue::start(host.clone(), region.clone(), events));
         let backpressure = Backpressure::default();
         let front = Front::new(host.clone(), backpressure.clone(), local);
         let extra = ses.as_ref().map_or_else(axum::Router::new, Ses::router);
@@ -181,6 +186,7 @@ impl System {
             table: TABLE.to_owned(),
             region,
             person_key,
+            sender,
         };
         Ok(Self {
             addresses,
@@ -189,6 +195,7 @@ impl System {
             watch,
             dynamodb,
             ses,
+            feedback,
             host,
             front,
             server,
@@ -224,6 +231,9 @@ impl System {
         let stopped = futures::future::join_all(pollers.into_iter().map(Poller::stop));
         if tokio::time::timeout(POLLERS_LIMIT, stopped).await.is_err() {
             tracing::warn!("gave up on batches in flight");
+        }
+        if let Some(feedback) = self.feedback.take() {
+            feedback.stop().await;
         }
         self.host.stop(HOST_LIMIT).await;
         report(self.schedule.await);

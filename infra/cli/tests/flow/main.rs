@@ -10,6 +10,7 @@ mod challenge;
 mod confirmation;
 mod dead_letters;
 mod faults;
+mod feedback;
 mod fields;
 mod forms;
 mod ids;

@@ -118,6 +118,26 @@ async fn every_sample_event_is_answered_as_its_description_says() {
     assert_eq!(fields, [&Value::Null, &Value::Null, &json!("quantity"), &Value::Null], "{answers:#}");
     assert_eq!(answers[3]["restockId"], "r-macbook-1");
 
+    // What SES reports, from a queue and from EventBridge.
+    for name in [
+        "feedback-sqs-delivery.json",
+        "feedback-sqs-delivery-delay.json",
+        "feedback-sqs-reject.json",
+        "feedback-sqs-rendering-failure.json",
+        "feedback-sqs-bounce-transient.json",
+        "feedback-sqs-bounce-permanent.json",
+        "feedback-sqs-raw-bounce.json",
+        "feedback-sqs-complaint.json",
+        "feedback-sqs-complaint-not-spam.json",
+    ] {
+        let answer = shop.invoke("feedback", &sample(name)).await.unwrap();
+        assert_eq!(answer, json!({ "batchItemFailures": [] }), "{name}");
+    }
+    let poison = sample("feedback-sqs-poison-among-good.json");
+    let again = json!([{ "itemIdentifier": poison["Records"][1]["messageId"] }]);
+    assert_eq!(shop.invoke("feedback", &poison).await.unwrap()["batchItemFailures"], again);
+    shop.invoke("feedback", &sample("feedback-eventbridge-bounce.json")).await.unwrap();
+
     every_sample_was_used();
 }
 

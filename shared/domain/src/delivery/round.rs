@@ -128,6 +128,12 @@ impl<R> Delivery<R> {
         }
     }
 
+    /// Fan-outs pause: no slot can be reserved, and no entry is consumed.
+    pub fn on_paused(&mut self) {
+        let State::Reserve { .. } = self.take_state() else { return };
+        self.release(End::Paused);
+    }
+
     pub(super) fn depart(&mut self, wanted: usize, departure: Timestamp, now: Now) {
         let wait = Duration::try_from(departure.duration_since(now.wall)).unwrap_or_default();
         self.slot_wait += wait;

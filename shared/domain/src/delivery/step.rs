@@ -46,7 +46,7 @@ pub enum Step<'a, R> {
     ReadTally,
     /// Write what the shard has counted to its restock's summary: [`on_done`](super::Delivery::on_done).
     WriteShardSummary(&'a Tally),
-    /// Say when the next call may go: [`on_slots`](super::Delivery::on_slots).
+    /// Say when the next call may go: [`on_slots`](super::Delivery::on_slots), or [`on_paused`](super::Delivery::on_paused).
     ReserveSlots {
         /// The recipients of the next call.
         wanted: usize,
@@ -154,4 +154,6 @@ pub enum End {
     More,
     /// SES is suspended; it needs an operator or a quota's reset: the sweep puts the job back.
     Stopped(String),
+    /// Fan-outs pause: the sweep puts the job back, and it is tried again.
+    Paused,
 }

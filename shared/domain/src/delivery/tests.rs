@@ -299,6 +299,17 @@ fn a_suspended_account_consumes_no_entry() {
 }
 
 #[test]
+fn a_pause_ends_the_slice_with_what_was_answered_committed_and_no_further_entry_consumed() {
+    for (pauses_at, sent, committed) in [(1, 0, Position::START), (2, 2, at(2))] {
+        let mut desk = Desk { pauses_at: Some(pauses_at), ..Desk::of(1..=4) };
+        desk.pace.call_size = 2;
+        assert_eq!(desk.run(), End::Paused);
+        assert_eq!(desk.sent.concat().len(), sent);
+        assert_eq!((desk.cursor.committed, desk.cursor.in_flight), (committed, None));
+    }
+}
+
+#[test]
 fn a_call_without_an_answer_is_passed_at_once_or_left_in_flight_to_be_sent_again_later() {
     let mut desk = Desk::of(1..=2);
     desk.terms.on_unknown = OnUnknown::Skip;

@@ -331,7 +331,7 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
             Step::Report(_) => {}
             Step::Finished(end) => {
                 // What is stopped waits for a sweep, which is as good as a job in line.
-                let more = matches!(end, End::More | End::Stopped(_));
+                let more = matches!(end, End::More | End::Stopped(_) | End::Paused);
                 world.workers[index] = Worker::Ended { job: *job, more };
                 return Some(());
             }

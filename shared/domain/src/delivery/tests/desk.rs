@@ -50,6 +50,8 @@ pub(super) struct Desk {
     /// What happens at the n-th step of a name, counted from 1.
     pub(super) events: Vec<(&'static str, usize, Event)>,
     pub(super) slots: VecDeque<Option<Duration>>,
+    /// Fan-outs pause from the n-th reservation on, counted from 1.
+    pub(super) pauses_at: Option<usize>,
     pub(super) now: Now,
     // What was seen.
     pub(super) steps: Vec<&'static str>,
@@ -94,6 +96,7 @@ impl Desk {
             rates: VecDeque::new(),
             outcomes: VecDeque::new(),
             events: Vec::new(),
+            pauses_at: None,
             slots: VecDeque::new(),
             now: Now { wall, uptime: Duration::ZERO },
             steps: Vec::new(),
@@ -204,6 +207,10 @@ impl Desk {
             }
             Step::ReadTally => return Told::Tally,
             Step::ReserveSlots { .. } => {
+                let nth = self.steps.iter().filter(|step| **step == "slots").count();
+                if self.pauses_at.is_some_and(|from| nth >= from) {
+                    return Told::Paused;
+                }
                 let slots = self.slots.pop_front().unwrap_or(Some(Duration::ZERO));
                 return Told::Slots(slots.map(|after| self.now.wall + after));
             }
@@ -242,6 +249,7 @@ enum Told {
     Pending(std::collections::HashMap<Position, Row<u64>>),
     Tally,
     Slots(Option<Timestamp>),
+    Paused,
     FencingToken(Option<String>),
     Outcome(CallOutcome),
 }
@@ -257,6 +265,7 @@ impl Told {
             Self::Pending(rows) => delivery.on_pending(rows),
             Self::Tally => delivery.on_tally(None),
             Self::Slots(departure) => delivery.on_slots(departure),
+            Self::Paused => delivery.on_paused(),
             Self::FencingToken(token) => delivery.on_fencing_token(token.as_deref()),
             Self::Outcome(outcome) => delivery.on_outcome(outcome),
         }

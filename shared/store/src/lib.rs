@@ -7,6 +7,7 @@
 //! | subscription | `S#<person>` | `P#<product>` | [`subscription`] |
 //! | person | `S#<person>` | `PERSON` | [`person`] |
 //! | consent | `S#<person>` | `C#<ask>` | [`consent`] |
+//! | user | `U#<user>` | `S#<person>` | [`user`] |
 //! | waitlist entry | `W#<product>#<shard>` | `E#<position>` | [`waitlist`] |
 //! | shard cursor | `W#<product>#<shard>` | `CURSOR` | [`cursor`] |
 //! | product | `P#<product>` | `STATE` | [`product`] |
@@ -52,6 +53,7 @@ pub mod summary;
 pub mod test_util;
 pub mod unplanned;
 pub mod unreadable;
+pub mod user;
 pub mod waitlist;
 
 pub use error::StoreError;
@@ -69,6 +71,7 @@ use subscription::Subscriptions;
 use summary::Summaries;
 use unplanned::UnplannedUpdates;
 use unreadable::UnreadableItems;
+use user::Users;
 use waitlist::Waitlist;
 
 /// The table. A clone is another handle to the same client.
@@ -122,6 +125,11 @@ impl Store {
     /// The consents.
     pub fn consents(&self) -> Consents<'_> {
         Consents(self)
+    }
+
+    /// The users.
+    pub fn users(&self) -> Users<'_> {
+        Users(self)
     }
 
     /// The unfinished fan-outs.

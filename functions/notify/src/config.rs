@@ -9,7 +9,9 @@ use domain::mail::Shop;
 use domain::setting::{BadSettings, Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
 use kafka::{DELIVERY_MS, KafkaConfig};
-use lambda::settings::{SENDER, SES_CONFIGURATION_SET, SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY};
+use lambda::settings::{
+    ALERTS_URL, SENDER, SES_CONFIGURATION_SET, SHOP_ADDRESS, SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY,
+};
 
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
     "DELIVERY_TIMEOUT_MS",
@@ -66,8 +68,10 @@ pub const SETTINGS: &[Setting] = &[
     DELIVERY_TIMEOUT_MS,
     SENDER,
     SHOP_NAME,
+    SHOP_ADDRESS,
     PRODUCT_URL,
     UNSUBSCRIBE_URL,
+    ALERTS_URL,
     UNSUBSCRIBE_KEY,
     SES_CONFIGURATION_SET,
     SEND_RATE,
@@ -108,8 +112,10 @@ impl Config {
         let kafka = KafkaConfig::from_settings(&mut settings);
         let sender = settings.required(SENDER.name);
         let shop_name = settings.required(SHOP_NAME.name);
+        let shop_address = settings.optional(SHOP_ADDRESS.name);
         let product_url = settings.required_by(PRODUCT_URL.name, |text| url_pattern(text, "{productId}"));
         let unsubscribe_url = settings.required_by(UNSUBSCRIBE_URL.name, |text| url_pattern(text, "{token}"));
+        let alerts_url = settings.required_by(ALERTS_URL.name, |text| url_pattern(text, "{token}"));
         let key = settings.required(UNSUBSCRIBE_KEY.name);
         let table = settings.or(&TABLE_NAME);
         let delivery = settings.whole_number(&DELIVERY_TIMEOUT_MS, DELIVERY_MS).map(Duration::from_millis);
@@ -128,7 +134,13 @@ impl Config {
                 kafka: kafka?,
                 delivery: delivery?,
                 sender: sender?,
-                shop: Shop { name: shop_name?, product_url: product_url?, unsubscribe_url: unsubscribe_url? },
+                shop: Shop {
+                    name: shop_name?,
+                    address: shop_address,
+                    product_url: product_url?,
+                    unsubscribe_url: unsubscribe_url?,
+                    alerts_url: alerts_url?,
+                },
                 key: key?,
                 configuration_set,
                 rate,

@@ -7,12 +7,12 @@
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::unsubscribe::Ticket;
 use http::StatusCode;
-use lambda::http::{Problem, header, page};
+use lambda::http::{Problem, header};
 use store::{Store, StoreError};
 
 use crate::subscribe::backoff;
 use crate::words::{self, Words};
-use crate::{App, unavailable};
+use crate::{App, page, unavailable};
 
 /// A shopper who subscribes again at the same moment conflicts with this a few times at most.
 const ROUNDS: u32 = 10;
@@ -26,9 +26,8 @@ pub(crate) async fn ask(
     let Some(ticket) = Ticket::verify(token, &app.config.key) else { return unknown(request) };
     let words = words(&app.store, request, &ticket).await;
     let Words { question, explanation, button, .. } = words;
-    let form =
-        format!("<p>{explanation}</p><form method=\"post\"><button type=\"submit\">{button}</button></form>");
-    show(StatusCode::OK, words, question, &form)
+    let form = page::paragraph(explanation) + &page::button(button);
+    page::show(StatusCode::OK, words.language, question, &form)
 }
 
 /// Ends the subscription that the email was for.
@@ -42,13 +41,13 @@ pub(crate) async fn answer(
     let words = words(&app.store, request, &ticket).await;
     leave(&app.store, &ticket).await.map_err(unavailable)?;
     tracing::info!(product = %ticket.product, shard = %ticket.shard, "unsubscribed");
-    Ok(show(StatusCode::OK, words, words.done, &format!("<p>{}</p>", words.done_explanation)))
+    Ok(page::show(StatusCode::OK, words.language, words.done, &page::paragraph(words.done_explanation)))
 }
 
 fn unknown(request: &ApiGatewayV2httpRequest) -> ApiGatewayV2httpResponse {
     let words = words::preferred(header(request, "accept-language"));
-    let body = format!("<p>{}</p>", words.invalid_explanation);
-    show(StatusCode::NOT_FOUND, words, words.invalid, &body)
+    let body = page::paragraph(words.invalid_explanation);
+    page::show(StatusCode::NOT_FOUND, words.language, words.invalid, &body)
 }
 
 /// The words of the email's language. A table that does not answer is no reason to show no page.
@@ -79,19 +78,4 @@ async fn leave(store: &Store, ticket: &Ticket) -> Result<(), StoreError> {
         }
     }
     Err(StoreError::contended("a subscription"))
-}
-
-fn show(status: StatusCode, words: &Words, title: &str, body: &str) -> ApiGatewayV2httpResponse {
-    let language = words.language;
-    page(
-        status,
-        language,
-        format!(
-            "<!doctype html><html lang=\"{language}\"><head><meta charset=\"utf-8\">\
-             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"><title>{title}</title>\
-             <style>:root{{color-scheme:light dark}}body{{font:18px/1.5 system-ui,sans-serif;max-width:32rem;\
-             margin:15vh auto;padding:0 1rem}}button{{font:inherit;padding:.6rem 1.2rem}}</style></head>\
-             <body><main><h1>{title}</h1>{body}</main></body></html>"
-        ),
-    )
 }

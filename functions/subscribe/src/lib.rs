@@ -16,9 +16,14 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use serde_json::json;
 use store::{Store, StoreError};
 
+mod alerts;
+mod backend;
 mod count;
+mod form;
 mod leave;
 mod mailer;
+mod pace;
+mod page;
 mod product;
 mod request;
 mod route;
@@ -126,6 +131,7 @@ pub struct App {
     mailer: mailer::Mailer,
     counts: count::Counts,
     shards: shards::KnownShards,
+    pace: pace::Pace,
 }
 
 impl App {
@@ -139,6 +145,7 @@ impl App {
             mailer,
             counts: count::Counts::default(),
             shards: shards::KnownShards::default(),
+            pace: pace::Pace::default(),
         }
     }
 }
@@ -164,6 +171,9 @@ pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV
         Ok(Route::Count(product)) => count::answer(app, &product).await,
         Ok(Route::Ask(token)) => Ok(leave::ask(app, request, &token).await),
         Ok(Route::Leave(token)) => leave::answer(app, request, &token).await,
+        Ok(Route::AlertsLink) => alerts::link::answer(app, request).await,
+        Ok(Route::Alerts(token, act)) => alerts::answer(app, request, &token, act).await,
+        Ok(Route::BackEnd(wanted)) => backend::answer(app, request, &wanted).await,
         Err(problem) => Err(problem),
     };
     let answer = answered.unwrap_or_else(|problem| problem.response());

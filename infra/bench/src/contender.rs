@@ -258,10 +258,12 @@ fn layouts() -> anyhow::Result<PathBuf> {
     let id = domain::ProductId::parse("x").map_err(anyhow::Error::msg)?;
     let shop = domain::mail::Shop {
         name: String::new(),
+        address: None,
         product_url: String::new(),
         unsubscribe_url: String::new(),
+        alerts_url: String::new(),
     };
-    let layout = domain::mail::Layout::of(&domain::mail::Offer::new(&id, Some(&info), &shop));
+    let layout = domain::mail::Layout::of(&domain::mail::Offer::new(&id, Some(&info), &shop), &shop);
     std::fs::create_dir_all(&folder)?;
     std::fs::write(folder.join("layout.html"), layout.html)?;
     std::fs::write(folder.join("layout.txt"), layout.text)?;

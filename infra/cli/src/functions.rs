@@ -89,6 +89,7 @@ pub(crate) fn table(
         ("PRODUCT_URL", format!("{}/#product-{{productId}}", wiring.api)),
         ("REPORT_BATCH_ITEM_FAILURES", "true".to_owned()),
         link("UNSUBSCRIBE_URL", "unsubscribe"),
+        link("ALERTS_URL", "alerts"),
     ]);
     vec![
         function(SUBSCRIBE, 10, 8, people),

@@ -59,6 +59,12 @@ enum Command {
     Waitlist(operate::Waitlist),
     /// Show whether an address was notified.
     Told(operate::told::Args),
+    /// Show or erase what is kept of a person.
+    #[command(subcommand)]
+    Person(operate::Person),
+    /// List, add, lift and import suppressions: addresses that get no email.
+    #[command(subcommand)]
+    Suppressions(operate::Suppressions),
     /// Create the topics on any Kafka, or check which are missing.
     Topics(topics::Args),
     /// List and replay records that could not be read.
@@ -80,6 +86,8 @@ pub async fn run() -> ExitCode {
         Command::Restock(command) => command.run().await,
         Command::Waitlist(command) => command.run().await,
         Command::Told(args) => operate::told::run(args).await,
+        Command::Person(command) => command.run().await,
+        Command::Suppressions(command) => command.run().await,
         Command::Topics(args) => topics::run(args).await,
         Command::DeadLetters(command) => command.run().await,
         Command::Function(args) => functions::command::run(args).await,

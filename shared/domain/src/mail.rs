@@ -15,15 +15,18 @@ mod words;
 
 pub use letter::{Content, Letter};
 pub use sender::from_header;
+pub use words::alerts as alerts_label;
 
 const SUBJECT: &str = "{{subject}}";
-/// The plain text part, with `%price%` for what only some emails have.
+/// The plain text part, with `%price%` and `%address%` for what only some emails have.
 const TEXT: &str = include_str!("mail/layout.txt");
-/// The HTML part, with `%image%` and `%price%` likewise.
+/// The HTML part, with `%image%`, `%price%` and `%address%` likewise.
 const HTML: &str = include_str!("mail/layout.html");
 const IMAGE_HTML: &str = include_str!("mail/image.html");
 const PRICE_HTML: &str = include_str!("mail/price.html");
 const PRICE_TEXT: &str = "{{price}}\n";
+const ADDRESS_HTML: &str = "{{shopAddressHtml}}<br>\n";
+const ADDRESS_TEXT: &str = "{{shopAddress}}\n";
 
 /// The layout of an offer's emails. SES takes an inline template only with simple substitutions ("Amazon SES supports only
 /// simple substitutions ... when you provide the full template content in the request": `Template` in its API reference)
@@ -40,13 +43,17 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// The layout for what is known of a product.
-    pub fn of(offer: &Offer) -> Self {
+    /// The layout for what is known of a product and of the shop.
+    pub fn of(offer: &Offer, shop: &Shop) -> Self {
         let part = |there: bool, part: &'static str| if there { part } else { "" };
-        let (image, price) = (offer.image_url.is_some(), offer.price.is_some());
-        let html =
-            HTML.replace("%image%", part(image, IMAGE_HTML)).replace("%price%", part(price, PRICE_HTML));
-        Self { subject: SUBJECT, text: TEXT.replace("%price%", part(price, PRICE_TEXT)), html }
+        let (image, price, address) =
+            (offer.image_url.is_some(), offer.price.is_some(), shop.address.is_some());
+        let html = HTML
+            .replace("%image%", part(image, IMAGE_HTML))
+            .replace("%price%", part(price, PRICE_HTML))
+            .replace("%address%", part(address, ADDRESS_HTML));
+        let text = TEXT.replace("%price%", part(price, PRICE_TEXT));
+        Self { subject: SUBJECT, text: text.replace("%address%", part(address, ADDRESS_TEXT)), html }
     }
 }
 
@@ -55,10 +62,14 @@ impl Layout {
 pub struct Shop {
     /// Its name.
     pub name: String,
+    /// Its postal address, in one line.
+    pub address: Option<String>,
     /// A product's page where an update brought no link: `{productId}` stands for the id.
     pub product_url: String,
     /// The unsubscribe link: `{token}` stands for the token.
     pub unsubscribe_url: String,
+    /// The link to a person's alerts: `{token}` stands for the token.
+    pub alerts_url: String,
 }
 
 /// The product as emails show it.
@@ -94,6 +105,9 @@ pub fn shared_data(offer: &Offer, shop: &Shop, locale: &Locale) -> Map<String, V
             both(&mut data, name, detail);
         }
     }
+    if let Some(address) = &shop.address {
+        both(&mut data, "shopAddress", address);
+    }
     words(&mut data, offer, shop, locale, None);
     data
 }
@@ -113,6 +127,7 @@ pub fn recipient_data(
         both(&mut data, "greeting", &fill(words_of.greeting_name, &[("name", name)]));
     }
     both(&mut data, "unsubscribeUrl", recipient.unsubscribe_url);
+    both(&mut data, "alertsUrl", recipient.alerts_url);
     data
 }
 
@@ -125,6 +140,8 @@ pub struct Recipient<'a> {
     pub name: Option<&'a str>,
     /// Their own unsubscribe link.
     pub unsubscribe_url: &'a str,
+    /// The link to their own alerts.
+    pub alerts_url: &'a str,
 }
 
 fn words(data: &mut Map<String, Value>, offer: &Offer, shop: &Shop, locale: &Locale, name: Option<&str>) {
@@ -142,6 +159,7 @@ fn words(data: &mut Map<String, Value>, offer: &Offer, shop: &Shop, locale: &Loc
         ("action", words.action),
         ("reason", words.reason),
         ("unsubscribe", words.unsubscribe),
+        ("alerts", words.alerts),
     ] {
         both(data, variable, &fill(text, &values));
     }
@@ -168,7 +186,7 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
 }
 
 /// Text made safe for HTML, as content and inside a quoted attribute.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         match c {

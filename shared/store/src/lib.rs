@@ -7,6 +7,7 @@
 //! | subscription | `S#<person>` | `P#<product>` | [`subscription`] |
 //! | person | `S#<person>` | `PERSON` | [`person`] |
 //! | consent | `S#<person>` | `C#<ask>` | [`consent`] |
+//! | suppression in the list | `SUPPRESSED#<bucket>` | `<person>` | [`suppressed`] |
 //! | user | `U#<user>` | `S#<person>` | [`user`] |
 //! | waitlist entry | `W#<product>#<shard>` | `E#<position>` | [`waitlist`] |
 //! | shard cursor | `W#<product>#<shard>` | `CURSOR` | [`cursor`] |
@@ -37,20 +38,24 @@ mod batch;
 pub mod budget;
 pub mod consent;
 pub mod cursor;
+pub mod erase;
 pub mod error;
 pub mod fanout;
 mod item;
 pub mod json;
 pub mod name;
 pub mod outcome;
+pub mod people;
 pub mod person;
 pub mod product;
 mod request;
 pub mod schema;
 pub mod subscription;
 pub mod summary;
+pub mod suppressed;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+mod transaction;
 pub mod unplanned;
 pub mod unreadable;
 pub mod user;
@@ -120,6 +125,11 @@ impl Store {
     /// The persons.
     pub fn persons(&self) -> Persons<'_> {
         Persons(self)
+    }
+
+    /// The persons who get no email, part by part.
+    pub fn suppressed(&self) -> suppressed::List<'_> {
+        suppressed::List::of(self)
     }
 
     /// The consents.

@@ -20,7 +20,7 @@ use crate::{ItemKey, Outcome, Store, StoreError, cursor, person, product};
 const KIND: &str = "subscription";
 const POSITION: &str = "position";
 const BY: &str = "by";
-const PRODUCT: &str = "P#";
+pub(crate) const PRODUCT: &str = "P#";
 
 /// The key of a subscriber's subscription to a product.
 pub fn key(subscriber: PersonId, product: &ProductId) -> ItemKey {

@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod dead_letters;
 mod faults;
 mod fields;
@@ -13,6 +14,7 @@ mod ids;
 mod operator;
 mod outages;
 mod people;
+mod persons;
 mod places;
 mod real_parts;
 mod recipients;

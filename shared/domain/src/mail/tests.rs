@@ -5,8 +5,10 @@ use super::*;
 fn shop() -> Shop {
     Shop {
         name: "Corner & Shop".to_owned(),
+        address: Some("1 High Street & Co, Springfield".to_owned()),
         product_url: "https://shop.example/p/{productId}".to_owned(),
         unsubscribe_url: String::new(),
+        alerts_url: String::new(),
     }
 }
 
@@ -19,14 +21,18 @@ fn rendered(
     shared: &str,
 ) -> String {
     let (locale, shared) = (Locale::parse(locale).unwrap(), Locale::parse(shared).unwrap());
-    let recipient =
-        Recipient { locale: &locale, name, unsubscribe_url: "https://shop.example/unsubscribe/t0ken" };
+    let recipient = Recipient {
+        locale: &locale,
+        name,
+        unsubscribe_url: "https://shop.example/unsubscribe/t0ken",
+        alerts_url: "https://shop.example/alerts/t0ken?a=1&b=2",
+    };
     let mut data = shared_data(offer, &shop(), &shared);
     data.extend(recipient_data(offer, &shop(), &recipient, &shared));
     let mut engine = handlebars::Handlebars::new();
     engine.set_strict_mode(true);
     engine.register_escape_fn(handlebars::no_escape);
-    engine.render_template(&part(Layout::of(offer)), &data).unwrap()
+    engine.render_template(&part(Layout::of(offer, &shop())), &data).unwrap()
 }
 
 fn offer(name: &str) -> Offer {
@@ -84,11 +90,13 @@ fn a_layout_has_nothing_but_simple_substitutions_whatever_is_known() {
         Offer::new(&ProductId::parse("p").unwrap(), Some(&info), &shop())
     };
     for (image, price) in [(false, false), (false, true), (true, false), (true, true)] {
-        let layout = Layout::of(&details(image, price));
+        let layout = Layout::of(&details(image, price), &shop());
         assert_eq!((layout.html.contains("<img"), layout.html.contains("{{priceHtml}}")), (image, price));
         assert_eq!(layout.text.contains("{{price}}"), price);
         for part in [layout.subject.to_owned(), layout.text, layout.html] {
-            assert!(!part.contains('%') || !part.contains("%price%") && !part.contains("%image%"), "{part}");
+            for place in ["%price%", "%image%", "%address%"] {
+                assert!(!part.contains(place), "{part}");
+            }
             for name in part.split("{{").skip(1) {
                 let (name, _) = name.split_once("}}").unwrap();
                 assert!(name.chars().all(|c| c.is_ascii_alphanumeric()), "{name}");
@@ -104,4 +112,18 @@ fn without_details_the_mail_has_the_id_and_the_shops_link() {
     assert!(html.contains("https://shop.example/p/a%2Bb%3Ac"), "{html}");
     assert!(html.contains("a+b:c is back in stock"), "{html}");
     assert!(!html.contains("<img"), "{html}");
+}
+
+#[test]
+fn the_postal_address_is_at_the_foot_where_the_shop_has_given_one() {
+    for address in [None, Some("1 <High> Street".to_owned())] {
+        let shop = Shop { address: address.clone(), ..shop() };
+        let layout = Layout::of(&offer("X"), &shop);
+        let data = shared_data(&offer("X"), &shop, &Locale::default());
+        assert_eq!(layout.text.contains("{{shopAddress}}"), address.is_some());
+        assert_eq!(layout.html.contains("{{shopAddressHtml}}"), address.is_some());
+        assert_eq!(data.get("shopAddress").and_then(Value::as_str), address.as_deref());
+        let escaped = address.map(|_| "1 &lt;High&gt; Street");
+        assert_eq!(data.get("shopAddressHtml").and_then(Value::as_str), escaped);
+    }
 }

@@ -39,7 +39,7 @@ def http(event):
         pattern = "/".join("[^/]+" if part.startswith("{") else re.escape(part) for part in route.split("/"))
         assert re.fullmatch(pattern, event["rawPath"]), f'{event["rawPath"]} is not of {route}'
         named = [part[1:-1] for part in route.split("/") if part.startswith("{")]
-        assert sorted(event["pathParameters"]) == sorted(named), "pathParameters"
+        assert sorted(event.get("pathParameters", {})) == sorted(named), "pathParameters"
 
 
 def feedback(event):

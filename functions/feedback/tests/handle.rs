@@ -57,6 +57,7 @@ async fn subscribe(store: &Store, person: PersonId, name: &str) {
         user_id: None,
         by: None,
         pending: None,
+        emailed: None,
         ttl,
     };
     let address = Address::parse("jo@example.com").unwrap();

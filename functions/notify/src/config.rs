@@ -10,7 +10,8 @@ use domain::setting::{BadSettings, Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
 use kafka::{DELIVERY_MS, KafkaConfig};
 use lambda::settings::{
-    SENDER, SES_CONFIGURATION_SET, SHOP_ADDRESS, SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY, UNSUBSCRIBE_URL,
+    ALERTS_URL, SENDER, SES_CONFIGURATION_SET, SHOP_ADDRESS, SHOP_NAME, TABLE_NAME, UNSUBSCRIBE_KEY,
+    UNSUBSCRIBE_URL,
 };
 
 const DELIVERY_TIMEOUT_MS: Setting = Setting::with_default(
@@ -69,6 +70,7 @@ pub const SETTINGS: &[Setting] = &[
     SHOP_ADDRESS,
     PRODUCT_URL,
     UNSUBSCRIBE_URL,
+    ALERTS_URL,
     UNSUBSCRIBE_KEY,
     SES_CONFIGURATION_SET,
     SEND_RATE,
@@ -112,6 +114,7 @@ impl Config {
         let shop_address = settings.optional(SHOP_ADDRESS.name);
         let product_url = settings.required_by(PRODUCT_URL.name, |text| url_pattern(text, "{productId}"));
         let unsubscribe_url = settings.required_by(UNSUBSCRIBE_URL.name, |text| url_pattern(text, "{token}"));
+        let alerts_url = settings.required_by(ALERTS_URL.name, |text| url_pattern(text, "{token}"));
         let key = settings.required(UNSUBSCRIBE_KEY.name);
         let table = settings.or(&TABLE_NAME);
         let delivery = settings.whole_number(&DELIVERY_TIMEOUT_MS, DELIVERY_MS).map(Duration::from_millis);
@@ -135,6 +138,7 @@ impl Config {
                     address: shop_address,
                     product_url: product_url?,
                     unsubscribe_url: unsubscribe_url?,
+                    alerts_url: alerts_url?,
                 },
                 key: key?,
                 configuration_set,

@@ -16,12 +16,14 @@ use aws_sdk_sesv2::types::{
 };
 use aws_smithy_types::retry::RetryConfig;
 use aws_smithy_types::timeout::TimeoutConfig;
+use domain::alert::{FOOT_LINK, NO_TOKEN};
 use domain::budget::Rate;
 use domain::delivery::{Announced, CALL_TIMEOUT, CallOutcome, Refusal};
 use domain::job::Job;
+use domain::link::Manage;
 use domain::mail::{self, Layout, Offer, Recipient, Shop};
 use domain::unsubscribe::{Key, Ticket};
-use domain::{Place, Position};
+use domain::{PersonId, Place, Position};
 use lambda::clock;
 use store::waitlist::Addressee;
 
@@ -209,8 +211,13 @@ impl Mailer {
     ) -> Result<BulkEmailEntry, aws_sdk_sesv2::error::BuildError> {
         let ticket = Ticket { product: job.product_id.clone(), shard: job.shard, position };
         let link = self.shop.unsubscribe_url.replace("{token}", &ticket.sign(&self.key));
-        let recipient =
-            Recipient { locale: &entry.locale, name: entry.name.as_deref(), unsubscribe_url: &link };
+        let alerts = self.shop.alerts_url.replace("{token}", &self.alerts_token(entry.person));
+        let recipient = Recipient {
+            locale: &entry.locale,
+            name: entry.name.as_deref(),
+            unsubscribe_url: &link,
+            alerts_url: &alerts,
+        };
         let data = json(&mail::recipient_data(offer, &self.shop, &recipient, shared));
         let template = ReplacementTemplate::builder().replacement_template_data(data).build();
         // RFC 8058: what bulk senders need for one-click unsubscribe.
@@ -234,6 +241,14 @@ impl Mailer {
             .replacement_headers(link)
             .replacement_headers(one_click)
             .build())
+    }
+
+    /// The token of the link to a person's alerts.
+    fn alerts_token(&self, person: Option<PersonId>) -> String {
+        match person {
+            Some(person) => Manage::lasting(person, clock::now(), FOOT_LINK).sign(&self.key),
+            None => NO_TOKEN.to_owned(),
+        }
     }
 }
 

@@ -30,6 +30,7 @@ async fn app() -> (App, Store) {
             "SHOP_NAME" => "Shop",
             "PRODUCT_URL" => "https://shop.example/p/{productId}",
             "UNSUBSCRIBE_URL" => "https://api.example/unsubscribe/{token}",
+            "ALERTS_URL" => "https://api.example/alerts/{token}",
             "UNSUBSCRIBE_KEY" => "a secret of sixteen bytes or more",
             _ => return None,
         };

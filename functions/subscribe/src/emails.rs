@@ -14,6 +14,7 @@ use store::subscription::Subscription;
 use store::{Outcome, StoreError};
 
 use crate::App;
+use crate::alerts::link::at_the_foot;
 use crate::ask::SECONDS_PER_DAY;
 use crate::request::Wish;
 
@@ -32,7 +33,9 @@ pub(crate) async fn to_confirm(
     let token = Confirm { person, product: product.clone(), position: ask.position, expires };
     let url = app.config.confirm_url.replace("{token}", &token.sign(&app.config.key));
     let hours = app.config.confirm_hours;
-    let letter = ToConfirm { locale: &ask.locale, product: known, url: &url, hours }.letter(&shop(app));
+    let alerts_url = &at_the_foot(app, person, clock::now());
+    let letter = ToConfirm { locale: &ask.locale, product: known, url: &url, hours, alerts_url };
+    let letter = letter.letter(&shop(app));
     send(app, (person, product, at), &pending.address, &letter, ("confirm", &[])).await
 }
 
@@ -54,7 +57,9 @@ pub(crate) async fn listed(
     }
     let ticket = Ticket { product: product.clone(), shard: found.shard, position: found.position };
     let url = app.config.unsubscribe_url.replace("{token}", &ticket.sign(&app.config.key));
-    let letter = Listed { locale: &found.locale, product: known, unsubscribe_url: &url }.letter(&shop(app));
+    let alerts_url = &at_the_foot(app, person, clock::now());
+    let letter = Listed { locale: &found.locale, product: known, unsubscribe_url: &url, alerts_url };
+    let letter = letter.letter(&shop(app));
     // RFC 8058, as in the emails that are about stock.
     let link = format!("<{url}>");
     let headers =

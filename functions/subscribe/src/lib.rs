@@ -18,7 +18,9 @@ use lambda::settings::{
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use store::{Store, StoreError};
 
+mod alerts;
 mod ask;
+mod backend;
 mod challenge;
 mod confirm;
 mod confirm_words;
@@ -26,6 +28,7 @@ mod consent;
 mod count;
 mod door;
 mod emails;
+mod filled;
 mod form;
 mod hands;
 mod leave;
@@ -259,6 +262,9 @@ pub async fn handle(app: &App, request: &ApiGatewayV2httpRequest) -> ApiGatewayV
         Ok(Route::Leave(token)) => leave::answer(app, request, &token).await,
         Ok(Route::AskToConfirm(token)) => Ok(confirm::ask(app, request, &token).await),
         Ok(Route::Confirm(token)) => confirm::answer(app, request, &token).await,
+        Ok(Route::AlertsLink) => alerts::link::answer(app, request).await,
+        Ok(Route::Alerts(token, act)) => alerts::answer(app, request, &token, act).await,
+        Ok(Route::BackEnd(wanted)) => backend::answer(app, request, &wanted).await,
         Err(problem) => Err(problem),
     };
     let answer = answered.unwrap_or_else(|problem| problem.response());

@@ -10,6 +10,9 @@ use domain::{Invalid, ProductId};
 use http::StatusCode;
 use lambda::http::Problem;
 
+use crate::alerts::Act;
+use crate::backend::Wanted;
+
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
     Subscribe(ProductId),
@@ -26,6 +29,12 @@ pub(crate) enum Route {
     AskToConfirm(String),
     /// A person pressed its button.
     Confirm(String),
+    /// The link to a person's alerts is asked for.
+    AlertsLink,
+    /// A person looks at their alerts or ends some, by a token.
+    Alerts(String, Act),
+    /// The shop's back end asks, behind a login.
+    BackEnd(Wanted),
 }
 
 /// A resource of the API, with its parameter.
@@ -39,7 +48,17 @@ enum Resource<'a> {
     Stock(&'a str),
     Unsubscribe(&'a str),
     Confirm(&'a str),
+    AlertsLink,
+    /// A page below a person's alerts, by its last segment; empty for the alerts themselves.
+    Alerts(&'a str, &'static str),
+    /// A subscriber, behind a login.
+    Subscriber(&'a str),
+    /// A suppression, behind a login.
+    Suppression(&'a str),
 }
+
+/// The pages below a person's alerts.
+const PAGES: [&str; 5] = ["leave", "leave-all", "never", "erase", "export"];
 
 impl<'a> Resource<'a> {
     /// The methods that it takes, as `Allow` lists them (RFC 9110, 10.2.1).
@@ -48,7 +67,11 @@ impl<'a> Resource<'a> {
             Self::Product(_) | Self::Count(_) | Self::Challenge(_) => "GET, HEAD",
             Self::Subscriptions(_) => "POST",
             Self::Stock(_) => "PUT",
-            Self::Unsubscribe(_) | Self::Confirm(_) => "GET, HEAD, POST",
+            Self::Unsubscribe(_) | Self::Confirm(_) | Self::Alerts(_, "erase") => "GET, HEAD, POST",
+            Self::Alerts(_, "" | "export") => "GET, HEAD",
+            Self::AlertsLink | Self::Alerts(..) => "POST",
+            Self::Subscriber(_) => "GET, HEAD, DELETE",
+            Self::Suppression(_) => "GET, HEAD, PUT, DELETE",
         }
     }
 
@@ -61,7 +84,16 @@ impl<'a> Resource<'a> {
             "/products/{productId}/challenge" => Self::Challenge(parameter("productId")),
             "/unsubscribe/{token}" => Self::Unsubscribe(parameter("token")),
             "/confirm/{token}" => Self::Confirm(parameter("token")),
-            _ => return None,
+            "/alerts/link" => Self::AlertsLink,
+            "/alerts/{token}" => Self::Alerts(parameter("token"), ""),
+            // Greedy, because a user id may have a slash; one at the end is none of it.
+            "/subscribers/{proxy+}" => Self::Subscriber(parameter("proxy").trim_end_matches('/')),
+            "/suppressions/{proxy+}" => Self::Suppression(parameter("proxy").trim_end_matches('/')),
+            _ => {
+                let page = path.strip_prefix("/alerts/{token}/")?;
+                let page = PAGES.into_iter().find(|known| *known == page)?;
+                Self::Alerts(parameter("token"), page)
+            }
         })
     }
 
@@ -76,6 +108,20 @@ impl<'a> Resource<'a> {
         }
         if let Some(token) = path.strip_prefix("confirm/") {
             return is_token(token).then_some(Self::Confirm(token));
+        }
+        if path == "alerts/link" {
+            return Some(Self::AlertsLink);
+        }
+        if let Some(rest) = path.strip_prefix("alerts/") {
+            let (token, page) = rest.split_once('/').unwrap_or((rest, ""));
+            let page = if page.is_empty() { "" } else { PAGES.into_iter().find(|known| *known == page)? };
+            return (!token.is_empty()).then_some(Self::Alerts(token, page));
+        }
+        if let Some(name) = path.strip_prefix("subscribers/") {
+            return (!name.is_empty()).then_some(Self::Subscriber(name));
+        }
+        if let Some(address) = path.strip_prefix("suppressions/") {
+            return (!address.is_empty()).then_some(Self::Suppression(address));
         }
         let rest = path.strip_prefix("products/")?;
         let (id, make): (&str, fn(&'a str) -> Self) =
@@ -106,6 +152,25 @@ impl<'a> Resource<'a> {
             (Self::Unsubscribe(token), "POST") => Ok(Route::Leave(token.to_owned())),
             (Self::Confirm(token), "GET" | "HEAD") => Ok(Route::AskToConfirm(token.to_owned())),
             (Self::Confirm(token), "POST") => Ok(Route::Confirm(token.to_owned())),
+            (Self::AlertsLink, "POST") => Ok(Route::AlertsLink),
+            (Self::Alerts(token, page), _) => match (page, method) {
+                ("", "GET" | "HEAD") => Ok(Act::Show),
+                ("export", "GET" | "HEAD") => Ok(Act::Export),
+                ("erase", "GET" | "HEAD") => Ok(Act::AskErase),
+                ("erase", "POST") => Ok(Act::Erase),
+                ("leave", "POST") => Ok(Act::Leave),
+                ("leave-all", "POST") => Ok(Act::LeaveAll),
+                ("never", "POST") => Ok(Act::Never),
+                _ => Err(Problem::method_not_allowed(self.allow())),
+            }
+            .map(|act| Route::Alerts(token.to_owned(), act)),
+            (Self::Subscriber(name), "GET" | "HEAD") => Ok(Route::BackEnd(Wanted::Export(name.to_owned()))),
+            (Self::Subscriber(name), "DELETE") => Ok(Route::BackEnd(Wanted::Erase(name.to_owned()))),
+            (Self::Suppression(address), "GET" | "HEAD") => {
+                Ok(Route::BackEnd(Wanted::Suppression(address.to_owned())))
+            }
+            (Self::Suppression(address), "PUT") => Ok(Route::BackEnd(Wanted::Suppress(address.to_owned()))),
+            (Self::Suppression(address), "DELETE") => Ok(Route::BackEnd(Wanted::Lift(address.to_owned()))),
             _ => Err(Problem::method_not_allowed(self.allow())),
         }
     }
@@ -135,11 +200,18 @@ fn unmatched(request: &ApiGatewayV2httpRequest) -> Result<Route, Problem> {
     let method = request.request_context.http.method.as_str();
     match Resource::of_path(bare) {
         Some(Resource::Stock(_)) if method == "PUT" => Err(stock(slashes)),
-        Some(resource) => resource.route(method),
+        Some(resource) => match resource.route(method) {
+            // It has passed no login: the API takes these by their own routes, which ask for one.
+            Ok(Route::BackEnd(_)) => {
+                Err(Problem::new(StatusCode::FORBIDDEN, "this resource is behind a login"))
+            }
+            route => route,
+        },
         None => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such resource").accepting(
             "GET /products/{productId}, POST /products/{productId}/subscriptions, \
              GET /products/{productId}/subscriptions/count, GET /products/{productId}/challenge, PUT /products/{productId}/stock, \
-             GET or POST /unsubscribe/{token}, GET or POST /confirm/{token}",
+             GET or POST /unsubscribe/{token}, GET or POST /confirm/{token}, POST /alerts/link, \
+             GET /alerts/{token}",
         )),
     }
 }
@@ -192,6 +264,14 @@ mod tests {
             ("GET", "/confirm/t/", Route::AskToConfirm("t".to_owned())),
             ("HEAD", "/confirm/t/", Route::AskToConfirm("t".to_owned())),
             ("POST", "/confirm/t/", Route::Confirm("t".to_owned())),
+            ("POST", "/alerts/link/", Route::AlertsLink),
+            ("GET", "/alerts/t/", Route::Alerts("t".to_owned(), Act::Show)),
+            ("HEAD", "/alerts/t/export/", Route::Alerts("t".to_owned(), Act::Export)),
+            ("GET", "/alerts/t/erase/", Route::Alerts("t".to_owned(), Act::AskErase)),
+            ("POST", "/alerts/t/erase/", Route::Alerts("t".to_owned(), Act::Erase)),
+            ("POST", "/alerts/t/leave/", Route::Alerts("t".to_owned(), Act::Leave)),
+            ("POST", "/alerts/t/leave-all/", Route::Alerts("t".to_owned(), Act::LeaveAll)),
+            ("POST", "/alerts/t/never/", Route::Alerts("t".to_owned(), Act::Never)),
         ] {
             assert_eq!(default(method, path), Ok(route), "{method} {path}");
         }
@@ -243,6 +323,22 @@ mod tests {
             "/confirm/t",
             "/confirm/t/",
             "/confirm/a/b",
+            "/alerts",
+            "/alerts/",
+            "/alerts/link",
+            "/alerts/t",
+            "/alerts/t/",
+            "/alerts/t/leave",
+            "/alerts/t/leave-all",
+            "/alerts/t/never",
+            "/alerts/t/erase",
+            "/alerts/t/export",
+            "/alerts/t/other",
+            "/subscribers",
+            "/subscribers/",
+            "/subscribers/a",
+            "/subscribers/a/b",
+            "/suppressions/a@example.com",
             "//products/p",
         ];
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
@@ -267,11 +363,52 @@ mod tests {
             "/unsubscribe",
             "/unsubscribe/a/b",
             "/confirm/a/b",
+            "/alerts",
+            "/alerts/",
+            "/alerts/t/other",
+            "/alerts/t/leave/all",
+            "/subscribers/",
+            "/suppressions",
         ] {
             assert_eq!(default("GET", path).unwrap_err().response().status_code, 404, "{path}");
         }
         // Decoded, an id with a slash is two segments.
         assert_eq!(default("GET", "/products/a/b/subscriptions").unwrap_err().response().status_code, 405);
+    }
+
+    #[test]
+    fn nothing_behind_a_login_is_served_that_came_as_default() {
+        for path in ["/subscribers/jo@example.com", "/subscribers/a/b/", "/suppressions/jo@example.com"] {
+            for method in ["GET", "HEAD", "PUT", "DELETE"] {
+                let refused = default(method, path).unwrap_err().response();
+                assert!(
+                    [403, 405].contains(&refused.status_code),
+                    "{method} {path}: {}",
+                    refused.status_code
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_subscriber_or_an_address_comes_by_the_greedy_route_and_a_slash_at_its_end_does_not_count() {
+        let matched = |key: &str, value: &str| {
+            let mut request = ApiGatewayV2httpRequest::default();
+            request.route_key = Some(key.to_owned());
+            request.path_parameters = HashMap::from([("proxy".to_owned(), value.to_owned())]);
+            Route::of(&request).unwrap()
+        };
+        let (user, address) = ("gid://shop/Customer/1".to_owned(), "jo@example.com".to_owned());
+        for (key, value, wanted) in [
+            ("GET /subscribers/{proxy+}", "gid://shop/Customer/1", Wanted::Export(user.clone())),
+            ("HEAD /subscribers/{proxy+}", "gid://shop/Customer/1/", Wanted::Export(user.clone())),
+            ("DELETE /subscribers/{proxy+}", "gid://shop/Customer/1", Wanted::Erase(user.clone())),
+            ("GET /suppressions/{proxy+}", "jo@example.com/", Wanted::Suppression(address.clone())),
+            ("PUT /suppressions/{proxy+}", "jo@example.com", Wanted::Suppress(address.clone())),
+            ("DELETE /suppressions/{proxy+}", "jo@example.com", Wanted::Lift(address.clone())),
+        ] {
+            assert_eq!(matched(key, value), Route::BackEnd(wanted), "{key} {value}");
+        }
     }
 
     #[test]

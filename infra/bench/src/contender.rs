@@ -261,6 +261,7 @@ fn layouts() -> anyhow::Result<PathBuf> {
         address: None,
         product_url: String::new(),
         unsubscribe_url: String::new(),
+        alerts_url: String::new(),
     };
     let layout = domain::mail::Layout::of(&domain::mail::Offer::new(&id, Some(&info), &shop), &shop);
     std::fs::create_dir_all(&folder)?;

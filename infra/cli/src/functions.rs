@@ -93,6 +93,7 @@ pub(crate) fn table(
         ("PRODUCT_URL", format!("{}/#product-{{productId}}", wiring.api)),
         ("REPORT_BATCH_ITEM_FAILURES", "true".to_owned()),
         link("UNSUBSCRIBE_URL", "unsubscribe"),
+        link("ALERTS_URL", "alerts"),
     ]);
     let [sender, _] = shop();
     let reported = vec![sender, ("PERSON_KEY", wiring.person_key.clone())];

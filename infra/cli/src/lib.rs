@@ -62,6 +62,12 @@ enum Command {
     /// Show, pause and resume the sending of fan-outs.
     #[command(subcommand)]
     Sending(operate::Sending),
+    /// Show or erase what is kept of a person.
+    #[command(subcommand)]
+    Person(operate::Person),
+    /// List, add, lift and import suppressions: addresses that get no email.
+    #[command(subcommand)]
+    Suppressions(operate::Suppressions),
     /// Create the topics on any Kafka, or check which are missing.
     Topics(topics::Args),
     /// List and replay records that could not be read.
@@ -84,6 +90,8 @@ pub async fn run() -> ExitCode {
         Command::Waitlist(command) => command.run().await,
         Command::Told(args) => operate::told::run(args).await,
         Command::Sending(command) => command.run().await,
+        Command::Person(command) => command.run().await,
+        Command::Suppressions(command) => command.run().await,
         Command::Topics(args) => topics::run(args).await,
         Command::DeadLetters(command) => command.run().await,
         Command::Function(args) => functions::command::run(args).await,

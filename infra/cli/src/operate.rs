@@ -2,11 +2,15 @@
 //! people or, with `--json`, as one document. This file only names them; each has a file of its own.
 
 pub(crate) mod dead_letters;
+mod input;
+mod person_erase;
+mod person_export;
 mod place;
 mod preview;
 pub(crate) mod restock_status;
 pub(crate) mod sending;
 mod show;
+mod suppressions;
 pub(crate) mod told;
 mod verdict;
 mod waitlist_queries;
@@ -24,6 +28,28 @@ pub(crate) enum Restock {
 pub(crate) enum Waitlist {
     /// Show the subscribers of a product, and how far its waitlist is delivered.
     Show(waitlist_show::Args),
+}
+
+/// What can be asked of what is kept of a person.
+#[derive(clap::Subcommand)]
+pub(crate) enum Person {
+    /// Show everything that is kept of a person.
+    Export(person_export::Args),
+    /// End every subscription of a person, and erase what is kept of them.
+    Erase(person_erase::Args),
+}
+
+/// What can be done with the list of those who get no email.
+#[derive(clap::Subcommand)]
+pub(crate) enum Suppressions {
+    /// List those who get no email, by hash.
+    List(suppressions::list::Args),
+    /// Let an address get no email, and end its subscriptions.
+    Add(suppressions::add::Args),
+    /// Let an address get email again.
+    Lift(suppressions::lift::Args),
+    /// Take over SES's account-level suppression list, or a list in a file.
+    Import(suppressions::import::Args),
 }
 
 /// What can be done about the emails of fan-outs.
@@ -68,6 +94,36 @@ impl Waitlist {
         crate::console::log_to_stderr();
         match self {
             Self::Show(args) => waitlist_show::run(args).await,
+        }
+    }
+}
+
+impl Person {
+    /// Does what is asked.
+    ///
+    /// # Errors
+    /// When nothing is kept of the person, or the table does not answer.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        crate::console::log_to_stderr();
+        match self {
+            Self::Export(args) => person_export::run(args).await,
+            Self::Erase(args) => person_erase::run(args).await,
+        }
+    }
+}
+
+impl Suppressions {
+    /// Does what is asked.
+    ///
+    /// # Errors
+    /// When it may not be done, or the table or SES does not answer.
+    pub(crate) async fn run(self) -> anyhow::Result<()> {
+        crate::console::log_to_stderr();
+        match self {
+            Self::List(args) => suppressions::list::run(args).await,
+            Self::Add(args) => suppressions::add::run(args).await,
+            Self::Lift(args) => suppressions::lift::run(args).await,
+            Self::Import(args) => suppressions::import::run(args).await,
         }
     }
 }

@@ -5,6 +5,8 @@
 
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "tests fail by panicking")]
 
+#[path = "page/alerts.rs"]
+mod alerts;
 #[path = "page/browser.rs"]
 mod browser;
 #[path = "page/system.rs"]

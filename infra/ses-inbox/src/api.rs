@@ -1,4 +1,5 @@
-//! The SES v2 calls this server answers: SendBulkEmail, SendEmail, GetAccount. Everything else is a 404.
+//! The SES v2 calls this server answers: SendBulkEmail, SendEmail, GetAccount, and ListSuppressedDestinations (`suppression`).
+//! Everything else is a 404.
 //!
 //! The order of the checks: is it a call at all, is the day's quota open, is the rate kept, then entry by entry.
 //! What the API reference leaves open was settled so:
@@ -46,7 +47,7 @@ impl ApiError {
         Self { status, kind, message: message.into() }
     }
 
-    fn bad_request(message: impl Into<String>) -> Self {
+    pub(super) fn bad_request(message: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "BadRequestException", message)
     }
 

@@ -8,6 +8,7 @@
 //!                "bob@example.com": {"status": "MESSAGE_REJECTED"}},
 //!   "refuseCalls": ["eve@example.com"],
 //!   "sandbox": {"verified": ["ann@example.com", "example.org"]},
+//!   "suppressed": [{"emailAddress": "dan@example.com", "reason": "BOUNCE", "lastUpdateTime": "2026-11-23T09:30:00Z"}],
 //!   "latencyMs": 250,
 //!   "answerMs": 12000,
 //!   "throttleNext": 3,
@@ -24,6 +25,7 @@
 //! - `sandbox`: the account is in the sandbox. `GetAccount` says `ProductionAccessEnabled: false`, and an entry with a recipient
 //!   that is neither verified (an address, or a domain with its subdomains) nor one of the mailbox simulator's gets
 //!   `MESSAGE_REJECTED` with SES's words. Rate and quota stay as they are. `{}` verifies no address.
+//! - `suppressed`: what `ListSuppressedDestinations` lists. No email is kept back for it.
 //! - `latencyMs`: every send call waits so long before it is looked at.
 //! - `answerMs`: every send call that is accepted captures its mails, and is answered so long after.
 //! - `throttleNext`: the next N send calls get 429 `TooManyRequestsException`, and capture nothing.
@@ -39,6 +41,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::became::{Became, Fates};
+use super::suppression::Suppressed;
 use super::wire::{bare, simulated};
 
 #[derive(Clone, Default, Serialize, Deserialize)]
@@ -48,6 +51,7 @@ pub(super) struct Faults {
     refuse_calls: Vec<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     sandbox: Option<Sandbox>,
+    suppressed: Vec<Suppressed>,
     latency_ms: u64,
     answer_ms: u64,
     throttle_next: u64,
@@ -86,6 +90,10 @@ impl Sandbox {
 }
 
 impl Faults {
+    pub(super) fn suppressed(&self) -> &[Suppressed] {
+        &self.suppressed
+    }
+
     pub(super) fn latency(&self) -> Duration {
         Duration::from_millis(self.latency_ms)
     }

@@ -12,6 +12,7 @@ mod inbox;
 pub mod limits;
 mod raw;
 pub mod serve;
+mod suppression;
 mod template;
 #[cfg(test)]
 mod tests;
@@ -125,6 +126,7 @@ impl Ses {
         let api = Router::new()
             .route("/v2/email/outbound-bulk-emails", post(api::send_bulk_email).fallback(api::unknown))
             .route("/v2/email/outbound-emails", post(api::send_email).fallback(api::unknown))
+            .route("/v2/email/suppression/addresses", get(suppression::list).fallback(api::unknown))
             .route("/v2/email/account", get(api::get_account).fallback(api::unknown))
             .merge(view::faults_router())
             .fallback(api::unknown)

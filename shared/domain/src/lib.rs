@@ -3,6 +3,7 @@
 //! every decision here can be replayed, reordered and checked by itself.
 
 pub mod address;
+pub mod alert;
 pub mod asking;
 pub mod backoff;
 pub mod breaker;

@@ -2,6 +2,8 @@
 //! until when, and a proof that we wrote it (HMAC-SHA-256, RFC 2104, cut to 128 bits). They hold no address, so they may
 //! pass through proxies and access logs. A token of one purpose is none of another, nor an unsubscribe token.
 
+use std::time::Duration;
+
 use base64::Engine;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use hmac::Mac;
@@ -68,6 +70,11 @@ impl Confirm {
 }
 
 impl Manage {
+    /// The right for so long from `now` on.
+    pub fn lasting(person: PersonId, now: Timestamp, lifetime: Duration) -> Self {
+        Self { person, expires: now.checked_add(lifetime).unwrap_or(Timestamp::MAX) }
+    }
+
     /// The token for it.
     pub fn sign(&self, key: &Key) -> String {
         sign(key, Purpose::Manage, self.person, self.expires, &[])

@@ -17,6 +17,7 @@ mod words;
 pub use asked::{Listed, Sender, ToConfirm};
 pub use letter::{Content, Letter};
 pub use sender::from_header;
+pub use words::alerts as alerts_label;
 
 const SUBJECT: &str = "{{subject}}";
 /// The plain text part, with `%price%` and `%address%` for what only some emails have.
@@ -69,6 +70,8 @@ pub struct Shop {
     pub product_url: String,
     /// The unsubscribe link: `{token}` stands for the token.
     pub unsubscribe_url: String,
+    /// The link to a person's alerts: `{token}` stands for the token.
+    pub alerts_url: String,
 }
 
 /// The product as emails show it.
@@ -126,6 +129,7 @@ pub fn recipient_data(
         both(&mut data, "greeting", &fill(words_of.greeting_name, &[("name", name)]));
     }
     both(&mut data, "unsubscribeUrl", recipient.unsubscribe_url);
+    both(&mut data, "alertsUrl", recipient.alerts_url);
     data
 }
 
@@ -138,6 +142,8 @@ pub struct Recipient<'a> {
     pub name: Option<&'a str>,
     /// Their own unsubscribe link.
     pub unsubscribe_url: &'a str,
+    /// The link to their own alerts.
+    pub alerts_url: &'a str,
 }
 
 fn words(data: &mut Map<String, Value>, offer: &Offer, shop: &Shop, locale: &Locale, name: Option<&str>) {
@@ -155,6 +161,7 @@ fn words(data: &mut Map<String, Value>, offer: &Offer, shop: &Shop, locale: &Loc
         ("action", words.action),
         ("reason", words.reason),
         ("unsubscribe", words.unsubscribe),
+        ("alerts", words.alerts),
     ] {
         both(data, variable, &fill(text, &values));
     }
@@ -181,7 +188,7 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
 }
 
 /// Text made safe for HTML, as content and inside a quoted attribute.
-fn escaped(text: &str) -> String {
+pub fn escaped(text: &str) -> String {
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         match c {

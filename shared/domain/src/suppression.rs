@@ -73,6 +73,12 @@ impl Reason {
     pub const fn lets_confirmations_through(self) -> bool {
         self.may_be_lifted_by(Lifter::Person)
     }
+
+    /// Whether the person may still be sent the link to their alerts that somebody asked for in their name. Not where they
+    /// said that they never asked or that it is spam, and not where it would bounce once more.
+    pub const fn lets_manage_links_through(self) -> bool {
+        matches!(self, Self::OptedOut | Self::Manual)
+    }
 }
 
 impl fmt::Display for Reason {
@@ -127,6 +133,19 @@ mod tests {
             assert!(reason.may_be_lifted_by(OperatorForPerson), "{reason}");
             assert_eq!(reason.lets_confirmations_through(), person, "{reason}");
             assert_eq!(reason.word().parse(), Ok(reason));
+        }
+    }
+
+    #[test]
+    fn the_link_to_their_alerts_reaches_those_who_can_read_it_and_did_not_ask_for_silence() {
+        for (reason, through) in [
+            (Reason::Bounce, false),
+            (Reason::Complaint, false),
+            (Reason::OptedOut, true),
+            (Reason::Abuse, false),
+            (Reason::Manual, true),
+        ] {
+            assert_eq!(reason.lets_manage_links_through(), through, "{reason}");
         }
     }
 

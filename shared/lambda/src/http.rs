@@ -137,6 +137,21 @@ pub fn cacheable(mut response: ApiGatewayV2httpResponse, seconds: u32) -> ApiGat
     response
 }
 
+/// The same answer, which a browser keeps as a file of this name.
+#[must_use]
+pub fn download(mut response: ApiGatewayV2httpResponse, name: &'static str) -> ApiGatewayV2httpResponse {
+    set(&mut response.headers, header::CONTENT_DISPOSITION, &format!("attachment; filename=\"{name}\""));
+    response
+}
+
+/// An answer without content: 204.
+pub fn nothing() -> ApiGatewayV2httpResponse {
+    let mut response = ApiGatewayV2httpResponse::default();
+    response.status_code = i64::from(StatusCode::NO_CONTENT.as_u16());
+    set(&mut response.headers, header::CACHE_CONTROL, "no-store");
+    response
+}
+
 /// The same answer as one to HEAD: without its body (RFC 9110, 9.3.2).
 #[must_use]
 pub fn without_body(mut response: ApiGatewayV2httpResponse) -> ApiGatewayV2httpResponse {

@@ -9,7 +9,7 @@ use crate::request::{Condition, Pages, apply};
 use crate::{ItemKey, Outcome, Store, StoreError, person};
 
 const KIND: &str = "consent";
-const PREFIX: &str = "C#";
+pub(crate) const PREFIX: &str = "C#";
 
 /// The key of a consent: an ask is named by its position, which no other has.
 pub fn key(person: PersonId, ask: Position) -> ItemKey {

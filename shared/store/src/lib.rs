@@ -7,6 +7,7 @@
 //! | subscription | `S#<person>` | `P#<product>` | [`subscription`] |
 //! | person | `S#<person>` | `PERSON` | [`person`] |
 //! | consent | `S#<person>` | `C#<ask>` | [`consent`] |
+//! | suppression in the list | `SUPPRESSED#<bucket>` | `<person>` | [`suppressed`] |
 //! | user | `U#<user>` | `S#<person>` | [`user`] |
 //! | waitlist entry | `W#<product>#<shard>` | `E#<position>` | [`waitlist`] |
 //! | shard cursor | `W#<product>#<shard>` | `CURSOR` | [`cursor`] |
@@ -42,6 +43,7 @@ mod batch;
 pub mod budget;
 pub mod consent;
 pub mod cursor;
+pub mod erase;
 pub mod error;
 pub mod fanout;
 pub mod feedback;
@@ -50,6 +52,7 @@ pub mod json;
 pub mod limit;
 pub mod name;
 pub mod outcome;
+pub mod people;
 pub mod person;
 pub mod product;
 mod request;
@@ -57,8 +60,10 @@ pub mod schema;
 pub mod sending;
 pub mod subscription;
 pub mod summary;
+pub mod suppressed;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+mod transaction;
 pub mod unplanned;
 pub mod unreadable;
 pub mod user;
@@ -131,6 +136,11 @@ impl Store {
     /// The persons.
     pub fn persons(&self) -> Persons<'_> {
         Persons(self)
+    }
+
+    /// The persons who get no email, part by part.
+    pub fn suppressed(&self) -> suppressed::List<'_> {
+        suppressed::List::of(self)
     }
 
     /// The consents.

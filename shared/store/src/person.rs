@@ -4,7 +4,7 @@
 use std::collections::{BTreeSet, HashMap};
 
 use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
-use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure};
+use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use domain::PersonId;
 use domain::feedback::EventId;
 use domain::suppression::{Reason, Suppression};
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::item::{PK, number, parsed, string, text};
 use crate::request::apply;
-use crate::{ItemKey, Outcome, Store, StoreError};
+use crate::{ItemKey, Outcome, Store, StoreError, suppressed};
 
 const KIND: &str = "person";
 const SORT_KEY: &str = "PERSON";
@@ -64,40 +64,41 @@ impl Persons<'_> {
     }
 
     /// Writes that a person is to get no email. Refused where they are suppressed already for a reason that is at least as
-    /// [strong](Reason::strength): what only the person may lift is not replaced by what the operator may.
+    /// [strong](Reason::strength): what only the person may lift is not replaced by what the operator may. It is
+    /// [listed](crate::suppressed) by the same write.
     ///
     /// # Errors
-    /// `Unavailable` and `Denied`.
+    /// `Unavailable` and `Denied`, and `Contended` where others were in the way again and again.
     pub async fn suppress(
         self,
         person: PersonId,
         reason: Reason,
         since: Timestamp,
     ) -> Result<Outcome, StoreError> {
+        let suppression = Suppression::new(reason, since);
         let update = self
             .0
-            .update(&key(person), "attribute_not_exists(suppressed) OR suppressed.strength < :strength")
+            .updating(&key(person), "attribute_not_exists(suppressed) OR suppressed.strength < :strength")
             .update_expression("SET suppressed = :suppressed")
             .expression_attribute_values(":strength", number(reason.strength()))
-            .expression_attribute_values(
-                ":suppressed",
-                crate::item::value(&Suppression::new(reason, since), KIND)?,
-            );
-        Ok(apply(update).await?.plain())
+            .expression_attribute_values(":suppressed", crate::item::value(&suppression, KIND)?);
+        let update = TransactWriteItem::builder().update(update.build().map_err(StoreError::built)?).build();
+        self.0.write_together(vec![update, suppressed::listing(self.0, person, &suppression)?], KIND).await
     }
 
     /// Writes that a person may get email again, on condition that it is for this reason that they do not.
     ///
     /// # Errors
-    /// `Unavailable` and `Denied`.
+    /// `Unavailable` and `Denied`, and `Contended` where others were in the way again and again.
     pub async fn lift(self, person: PersonId, reason: Reason) -> Result<Outcome, StoreError> {
         let update = self
             .0
-            .update(&key(person), "suppressed.reason = :reason")
+            .updating(&key(person), "suppressed.reason = :reason")
             .update_expression("REMOVE suppressed SET bounces = :none")
             .expression_attribute_values(":reason", string(reason))
             .expression_attribute_values(":none", number(0));
-        Ok(apply(update).await?.plain())
+        let update = TransactWriteItem::builder().update(update.build().map_err(StoreError::built)?).build();
+        self.0.write_together(vec![update, suppressed::unlisting(self.0, person)?], KIND).await
     }
 
     /// Writes since when a person is known to read the emails to their address, unless that is known.

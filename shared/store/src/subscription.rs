@@ -21,7 +21,7 @@ const KIND: &str = "subscription";
 const POSITION: &str = "position";
 const BY: &str = "by";
 const EMAILED: &str = "emailed";
-const PRODUCT: &str = "P#";
+pub(crate) const PRODUCT: &str = "P#";
 
 /// The key of a subscriber's subscription to a product.
 pub fn key(subscriber: PersonId, product: &ProductId) -> ItemKey {

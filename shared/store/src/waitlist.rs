@@ -19,7 +19,7 @@ use crate::{ItemKey, Store, StoreError, cursor};
 pub(crate) const KIND: &str = "entry";
 
 /// The attributes that an email needs of an [`Entry`], and nothing else of it.
-const WANTED: &str = "sk, address, locale, #name, #ttl, #moved";
+const WANTED: &str = "sk, subscriber, address, locale, #name, #ttl, #moved";
 const WANTED_NAMES: [(&str, &str); 3] = [("#name", "name"), ("#ttl", TTL), ("#moved", MOVED)];
 /// The attribute of an entry whose subscriber stands elsewhere by now.
 pub(crate) const MOVED: &str = "moved";
@@ -73,6 +73,8 @@ pub struct Entry {
 
 /// The recipient of an email.
 pub struct Addressee {
+    /// The person, for the link to their alerts; `None` where it cannot be read, which keeps no email back.
+    pub person: Option<PersonId>,
     /// The address of the email.
     pub address: Address,
     /// The language of the email.
@@ -422,12 +424,13 @@ fn row(mut item: Item, now: Timestamp) -> Option<(Position, Row)> {
         Some(AttributeValue::S(text)) => Some(text),
         _ => None,
     };
+    let person = take("subscriber").and_then(|person| person.parse().ok());
     let Some(address) = take("address").and_then(|address| Address::try_from(address).ok()) else {
         return Some((position, Row::Unreadable));
     };
     // An email without these says as much.
     let locale = take("locale").and_then(|locale| Locale::try_from(locale).ok()).unwrap_or_default();
-    Some((position, Row::Waiting(Addressee { address, locale, name: take("name") })))
+    Some((position, Row::Waiting(Addressee { person, address, locale, name: take("name") })))
 }
 
 #[cfg(test)]
@@ -469,13 +472,14 @@ mod tests {
             assert_eq!(position, Position::new(5, 6));
             assert_eq!((addressee.address.reveal(), addressee.locale.as_str()), ("jo@example.com", "de-AT"));
             assert_eq!(addressee.name.as_deref(), name);
+            assert_eq!(addressee.person, Some(PersonId::from_bytes([1; 16])));
         }
     }
 
     #[test]
     fn what_an_email_can_do_without_may_be_anything() {
         for odd in [AttributeValue::Null(true), number(5), AttributeValue::Bool(true)] {
-            for field in ["name", "locale", TTL] {
+            for field in ["name", "locale", TTL, "subscriber"] {
                 let mut item = stored(Some("Jo"));
                 item.insert(field.to_owned(), odd.clone());
                 if (field, &odd) == (TTL, &number(5)) {

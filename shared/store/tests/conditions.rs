@@ -323,9 +323,6 @@ async fn a_person_is_suppressed_by_the_strongest_reason_and_gets_so_many_emails_
     ] {
         assert_eq!(persons.count_email(who, day, most).await.unwrap(), outcome, "{day} {most}");
     }
-    assert_eq!(persons.forget_bounces(who).await.unwrap(), REFUSED);
-    assert_eq!((persons.count_bounce(who).await.unwrap(), persons.count_bounce(who).await.unwrap()), (1, 2));
-    assert_eq!(persons.forget_bounces(who).await.unwrap(), APPLIED);
     assert_eq!(persons.confirm(who, now()).await.unwrap(), APPLIED);
     assert_eq!(persons.confirm(who, now()).await.unwrap(), REFUSED);
 }

@@ -100,12 +100,18 @@ pub(crate) fn hot(path: &str, times: u64) -> anyhow::Result<()> {
                 address: None,
                 product_url: "https://shop.example/{productId}".to_owned(),
                 unsubscribe_url: "https://shop.example/unsubscribe/{token}".to_owned(),
+                alerts_url: "https://shop.example/alerts/{token}".to_owned(),
             };
             let offer = Offer::new(&product, None, &shop);
             let locale = Locale::default();
             let link = shop.unsubscribe_url.replace("{token}", &"t".repeat(62));
-            let recipient =
-                Recipient { locale: &locale, name: Some("Ada <Lovelace>"), unsubscribe_url: &link };
+            let alerts = shop.alerts_url.replace("{token}", &"t".repeat(50));
+            let recipient = Recipient {
+                locale: &locale,
+                name: Some("Ada <Lovelace>"),
+                unsubscribe_url: &link,
+                alerts_url: &alerts,
+            };
             for _ in 0..times {
                 let values = mail::recipient_data(&offer, &shop, black_box(&recipient), &locale);
                 black_box(serde_json::to_string(&values)?);

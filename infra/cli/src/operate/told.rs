@@ -1,8 +1,6 @@
 //! `notify-me told`: was this address told? Reads what there is, and says what cannot be known.
 
-use std::io::Read as _;
-
-use anyhow::{Context as _, bail};
+use anyhow::bail;
 use domain::{Address, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
@@ -11,6 +9,7 @@ use store::subscription::Subscription;
 use store::waitlist::Count;
 use store::{Store, StoreError};
 
+use super::input::input;
 use super::place::{PersonArgs, TableArgs};
 use super::show;
 use super::verdict::{Covering, Facts, Verdict};
@@ -19,8 +18,6 @@ use super::waitlist_queries::{SIDE_BY_SIDE, shards, tally, waiting};
 /// How many restocks that cover a place are looked at. More than one cover it only where the earlier ones sold out
 /// before they came to it.
 const MOST_RESTOCKS: i32 = 50;
-/// How much of standard input is read for an address.
-const MOST_INPUT: u64 = 1_024;
 
 const MORE: &str = "\
 There is no record for each recipient: the answer comes from the subscription, from the cursor of its shard, and from
@@ -69,17 +66,6 @@ impl Args {
     fn subscriber(&self) -> anyhow::Result<PersonId> {
         Ok(self.person.key(&self.table)?.person(&Address::parse(&input(&self.address)?)?))
     }
-}
-
-/// The argument, or standard input for `-`.
-fn input(argument: &str) -> anyhow::Result<String> {
-    if argument != "-" {
-        return Ok(argument.to_owned());
-    }
-    let mut text = String::new();
-    let mut input = std::io::stdin().lock().take(MOST_INPUT);
-    input.read_to_string(&mut text).context("cannot read standard input as text")?;
-    Ok(text)
 }
 
 #[derive(Serialize)]

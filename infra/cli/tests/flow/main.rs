@@ -6,6 +6,7 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod alerts;
 mod challenge;
 mod confirmation;
 mod dead_letters;
@@ -18,6 +19,7 @@ mod limits;
 mod operator;
 mod outages;
 mod people;
+mod persons;
 mod places;
 mod real_parts;
 mod recipients;

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use crate::support::{Record, System, until};
 
 /// `notify-me` with these arguments against a running system, and this standard input.
-fn ask(system: &System, arguments: &[&str], input: &str) -> Output {
+pub(crate) fn ask(system: &System, arguments: &[&str], input: &str) -> Output {
     let mut process = Command::new(env!("CARGO_BIN_EXE_notify-me"))
         .args(arguments)
         .arg("--ready-file")

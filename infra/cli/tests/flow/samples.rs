@@ -7,6 +7,9 @@ use crate::support::{Shop, System, sample};
 /// The key that the samples' unsubscribe links are signed with.
 const KEY: &str = "an-example-key-for-the-sample-events";
 
+/// The key of the hash in the token of the alerts' page.
+const PERSON_KEY: &str = "another-example-key-for-the-sample-events";
+
 async fn http(shop: &Shop, function: &str, name: &str) -> (u64, Value) {
     let answer = shop.invoke(function, &sample(name)).await.unwrap();
     let body = answer["body"].as_str().unwrap();
@@ -24,6 +27,7 @@ async fn taken(shop: &Shop, name: &str) {
 async fn every_sample_event_is_answered_as_its_description_says() {
     let data = tempfile::tempdir().unwrap();
     std::fs::write(data.path().join("unsubscribe.key"), KEY).unwrap();
+    std::fs::write(data.path().join("person.key"), PERSON_KEY).unwrap();
     let system = System::start(&["--data", data.path().to_str().unwrap()], &[]);
     let shop = system.shop();
     let status = async |function, name| http(&shop, function, name).await.0;
@@ -45,6 +49,13 @@ async fn every_sample_event_is_answered_as_its_description_says() {
         let (status, problem) = http(&shop, "subscribe", name).await;
         assert_eq!((status, &problem["field"]), (expected, &field), "{name}: {problem:#}");
     }
+    let (status_of_page, page) = http(&shop, "subscribe", "http-alerts-page.json").await;
+    assert_eq!(status_of_page, 200, "it is signed");
+    assert!(page.as_str().unwrap().contains("data-state=\"waiting\""), "{page:#}");
+    let (status_of_link, link) = http(&shop, "subscribe", "http-alerts-link.json").await;
+    assert_eq!((status_of_link, &link["status"]), (202, &json!("accepted")));
+    assert!(shop.only_mail("user1@example.com").await["Subject"].as_str().unwrap().contains("Your alerts"));
+    shop.clear_inbox().await;
     assert_eq!(status("subscribe", "http-unsubscribe-page.json").await, 200, "it is signed");
     assert_eq!(status("subscribe", "http-unsubscribe-one-click.json").await, 200);
 

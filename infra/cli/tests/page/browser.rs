@@ -137,6 +137,25 @@ impl Browser {
         }
     }
 
+    /// Goes to another page.
+    pub(crate) async fn go(&self, url: &str) {
+        self.page.goto(url).await.unwrap();
+    }
+
+    /// Waits until it is so on a page that a link or a form leads to: while one page gives way to the other there is none to ask.
+    pub(crate) async fn arrives(&self, script: &str) {
+        let waited = tokio::time::timeout(PATIENCE, async {
+            loop {
+                let asked = self.page.evaluate_expression(format!("Boolean({script})")).await;
+                if asked.ok().and_then(|value| value.into_value::<Value>().ok()) == Some(true.into()) {
+                    break;
+                }
+                tokio::time::sleep(Duration::from_millis(30)).await;
+            }
+        });
+        assert!(waited.await.is_ok(), "never so: {script}");
+    }
+
     /// Presses a key, wherever the focus is.
     pub(crate) async fn press(&self, key: &str) {
         self.page.find_element("body").await.unwrap().press_key(key).await.unwrap();

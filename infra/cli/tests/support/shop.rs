@@ -128,6 +128,12 @@ impl Shop {
         self.inbox(to).await.len()
     }
 
+    /// Empties the inbox.
+    pub(crate) async fn clear_inbox(&self) {
+        let answer = self.request("DELETE", &self.ready.inbox.clone(), &[], "").await;
+        assert!(answer.status < 300, "{answer:?}");
+    }
+
     /// Makes SES misbehave. For systems of a test's own.
     pub(crate) async fn ses_faults(&self, faults: Value) {
         let url = format!("{}/_aws/ses/faults", self.ses);

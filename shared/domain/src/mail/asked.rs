@@ -3,7 +3,7 @@
 //! has never said anything of.
 
 use super::letter::{Content, Letter};
-use super::{Shop, fill};
+use super::{Shop, alerts_label, fill};
 use crate::Locale;
 use crate::product::Product;
 
@@ -38,6 +38,8 @@ pub struct ToConfirm<'a> {
     pub url: &'a str,
     /// How long that works, in hours.
     pub hours: u32,
+    /// Where the person sees and ends their alerts.
+    pub alerts_url: &'a str,
 }
 
 /// The email that says that a person waits.
@@ -49,6 +51,8 @@ pub struct Listed<'a> {
     pub product: Option<&'a Product>,
     /// Where the person leaves.
     pub unsubscribe_url: &'a str,
+    /// Where the person sees and ends their alerts.
+    pub alerts_url: &'a str,
 }
 
 impl ToConfirm<'_> {
@@ -68,7 +72,7 @@ impl ToConfirm<'_> {
             action: Some((words.confirm_action, self.url)),
             notes: &notes,
             foot: &shop.foot(filled(words.confirm_reason)),
-            links: &[],
+            links: &[(alerts_label(words.language), self.alerts_url)],
         };
         content.letter()
     }
@@ -89,7 +93,10 @@ impl Listed<'_> {
             action: None,
             notes: &[],
             foot: &shop.foot(filled(words.listed_reason)),
-            links: &[(words.unsubscribe, self.unsubscribe_url)],
+            links: &[
+                (words.unsubscribe, self.unsubscribe_url),
+                (alerts_label(words.language), self.alerts_url),
+            ],
         };
         content.letter()
     }
@@ -201,9 +208,10 @@ mod tests {
         for locale in ["en", "de-AT", "fr", "pt"] {
             let locale = Locale::parse(locale).unwrap();
             let (url, product) = ("https://shop.example/confirm/t0ken", None);
-            let confirm = ToConfirm { locale: &locale, product, url, hours: 48 }.letter(&SHOP);
+            let alerts_url = "https://shop.example/alerts/t0ken";
+            let confirm = ToConfirm { locale: &locale, product, url, hours: 48, alerts_url }.letter(&SHOP);
             let unsubscribe_url = "https://shop.example/unsubscribe/t0ken";
-            let listed = Listed { locale: &locale, product, unsubscribe_url }.letter(&SHOP);
+            let listed = Listed { locale: &locale, product, unsubscribe_url, alerts_url }.letter(&SHOP);
             let both = [confirm, listed].map(|letter| {
                 assert!(letter.html.contains("1 High Street, Springfield") && letter.html.contains("t0ken"));
                 assert!(!letter.html.contains('{') && !letter.text.contains('{'), "{}", letter.text);

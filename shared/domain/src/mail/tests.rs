@@ -8,6 +8,7 @@ fn shop() -> Shop {
         address: Some("1 High Street & Co, Springfield".to_owned()),
         product_url: "https://shop.example/p/{productId}".to_owned(),
         unsubscribe_url: String::new(),
+        alerts_url: String::new(),
     }
 }
 
@@ -20,8 +21,12 @@ fn rendered(
     shared: &str,
 ) -> String {
     let (locale, shared) = (Locale::parse(locale).unwrap(), Locale::parse(shared).unwrap());
-    let recipient =
-        Recipient { locale: &locale, name, unsubscribe_url: "https://shop.example/unsubscribe/t0ken" };
+    let recipient = Recipient {
+        locale: &locale,
+        name,
+        unsubscribe_url: "https://shop.example/unsubscribe/t0ken",
+        alerts_url: "https://shop.example/alerts/t0ken?a=1&b=2",
+    };
     let mut data = shared_data(offer, &shop(), &shared);
     data.extend(recipient_data(offer, &shop(), &recipient, &shared));
     let mut engine = handlebars::Handlebars::new();

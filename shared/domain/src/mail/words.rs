@@ -12,6 +12,12 @@ pub(super) struct Words {
     pub(super) action: &'static str,
     pub(super) reason: &'static str,
     pub(super) unsubscribe: &'static str,
+    pub(super) alerts: &'static str,
+}
+
+/// What the link to all alerts of a person is called, in a language.
+pub fn alerts(language: &str) -> &'static str {
+    of(language).alerts
 }
 
 /// The words of a language, else the English ones.
@@ -29,6 +35,7 @@ const ENGLISH: Words = Words {
     action: "See it in the shop",
     reason: "You are receiving this email because you asked {shop} to notify you when {product} is back in stock.",
     unsubscribe: "Unsubscribe from this alert",
+    alerts: "All your alerts",
 };
 
 const LANGUAGES: [Words; 2] = [
@@ -42,6 +49,7 @@ const LANGUAGES: [Words; 2] = [
         action: "Im Shop ansehen",
         reason: "Sie erhalten diese E-Mail, weil Sie {shop} gebeten haben, Ihnen Bescheid zu geben, sobald {product} wieder da ist.",
         unsubscribe: "Diese Benachrichtigung abbestellen",
+        alerts: "Alle Ihre Benachrichtigungen",
     },
     Words {
         language: "fr",
@@ -53,5 +61,6 @@ const LANGUAGES: [Words; 2] = [
         action: "Voir dans la boutique",
         reason: "Vous recevez cet e-mail parce que vous avez demandé à {shop} de vous prévenir dès que {product} serait de nouveau disponible.",
         unsubscribe: "Se désabonner de cette alerte",
+        alerts: "Toutes vos alertes",
     },
 ];

@@ -7,8 +7,11 @@ lambda:UpdateFunctionConfiguration of notify in on-demand mode.
 """
 
 import argparse
+import base64
 import contextlib
 import datetime
+import hashlib
+import hmac
 import itertools
 import json
 import re
@@ -146,6 +149,13 @@ class Stack:
         shards = [item for item in self.items(f"R#{restock}") if item["sk"].startswith("SHARD#")]
         return {name: sum(int(shard.get(name, 0)) for shard in shards) for name in ("sent", "failed", "skipped", "inDoubt")}
 
+    def subscription(self, address, product):
+        """The key of a subscription: a person stands in it as the keyed hash of their address (shared/domain/src/person.rs)."""
+        variables = self.functions.get_function_configuration(FunctionName=self.outputs["SubscribeFunctionName"])["Environment"]["Variables"]
+        mac = hmac.new(variables["PERSON_KEY"].encode(), address.lower().encode(), hashlib.sha256).digest()
+        person = base64.urlsafe_b64encode(mac[:16]).decode().rstrip("=")
+        return {"pk": {"S": f"S#{person}"}, "sk": {"S": f"P#{product}"}}
+
     def clean_up(self):
         # A list has one shard until it is long.
         states = [item for product in self.products for item in self.items(f"P#{product}")]
@@ -159,8 +169,7 @@ class Stack:
                 gone += 1
         for shopper in self.shoppers:
             for product in self.products:
-                key = {"pk": {"S": f"S#a:{shopper}"}, "sk": {"S": f"P#{product}"}}
-                self.dynamodb.delete_item(TableName=self.table, Key=key)
+                self.dynamodb.delete_item(TableName=self.table, Key=self.subscription(shopper, product))
         print(f"cleaned up: {gone} items of {self.product}")
 
 
@@ -230,7 +239,7 @@ def the_link_in_the_mail(stack):
     again = f"{stack.product}-again"
     stack.call("POST", f"/products/{again}/subscriptions", {"email": stack.options.mailbox})
     input(f"Open the email in {stack.options.mailbox}, follow its unsubscribe link, press the button, and then Enter here. ")
-    key = {"pk": {"S": f"S#a:{stack.options.mailbox}"}, "sk": {"S": f"P#{stack.product}"}}
+    key = stack.subscription(stack.options.mailbox, stack.product)
     found = stack.dynamodb.get_item(TableName=stack.table, Key=key, ConsistentRead=True).get("Item")
     check("the subscription that the email was about is gone", found, None)
 

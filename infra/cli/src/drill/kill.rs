@@ -409,12 +409,23 @@ async fn one_round(lab: &Lab, first: usize) -> anyhow::Result<Vec<(ProductId, Re
     Ok(round)
 }
 
+/// How often a member that finds no broker is started anew: on a busy machine the embedded Kafka may be late.
+const MEMBER_TRIES: u32 = 5;
+
 /// Another member of both consumer groups.
 async fn one_member_more(lab: &Lab) -> anyhow::Result<Vec<Poller>> {
     let mut pollers = Vec::new();
     for (topic, group) in MAPPINGS {
-        let mapping = mapping(lab.servers(), topic, group, false);
-        pollers.push(Poller::start(mapping, LambdaEndpoint::Url(lab.api().to_owned())).await?);
+        let mut tries = 0;
+        let poller = loop {
+            let mapping = mapping(lab.servers(), topic, group, false);
+            match Poller::start(mapping, LambdaEndpoint::Url(lab.api().to_owned())).await {
+                Err(_) if tries < MEMBER_TRIES => tries += 1,
+                started => break started?,
+            }
+            tokio::time::sleep(Duration::from_secs(1)).await;
+        };
+        pollers.push(poller);
     }
     Ok(pollers)
 }

@@ -155,8 +155,6 @@ async fn a_waitlist_is_shown_in_its_order_without_an_address_and_told_gives_the_
     }
     let user = document(&system, &["told", "queue", "queue-user@example.com"]);
     assert_eq!(user["before"]["overall"], 5, "{user:#}");
-    let by_id = document(&system, &["told", "queue", "--user-id", "user-5"]);
-    assert_eq!(by_id["status"], "unknown", "no subscriber is known by a user id: {by_id:#}");
     let people = said(&system, &["waitlist", "show", "queue"]);
     assert!(
         people.contains("covered by bound") && !people.contains('@') && !people.contains("queue-0"),

@@ -46,6 +46,7 @@ pub(crate) struct Ready {
     pub(crate) table: String,
     pub(crate) ses: String,
     pub(crate) inbox: String,
+    pub(crate) person_key: String,
 }
 
 impl System {

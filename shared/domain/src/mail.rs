@@ -189,6 +189,10 @@ fn fill(template: &str, values: &[(&str, &str)]) -> String {
 
 /// Text made safe for HTML, as content and inside a quoted attribute.
 pub fn escaped(text: &str) -> String {
+    // Most texts, and all links that are made here, need nothing.
+    if !text.contains(['&', '<', '>', '"', '\'']) {
+        return text.to_owned();
+    }
     let mut out = String::with_capacity(text.len() + 8);
     for c in text.chars() {
         match c {

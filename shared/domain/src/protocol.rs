@@ -677,8 +677,10 @@ fn each_mistake_is_found() {
         raised(Mistake::Planning(planning::Mutant::ShardsBeforeStock)),
         raised(Mistake::Subscribing(subscribing::Mutant::ShardBeforeRaise)),
         raised(Mistake::LowerShards),
-        at(Mistake::Subscribing(subscribing::Mutant::NoLookAfterConfirm), CONFIRMED, 0),
-        at(Mistake::Subscribing(subscribing::Mutant::OverUnsettled), CONFIRMED_TWICE, 1),
+        Protocol {
+            troubles: 0,
+            ..once(Mistake::Subscribing(subscribing::Mutant::NoLookAfterConfirm), CONFIRMED)
+        },
         ended(Mistake::Delivery(delivery::Mutant::KeepEnded)),
         ended(Mistake::EndUncounted),
     ] {

@@ -9,7 +9,7 @@ use domain::cursor::Cursor;
 use domain::{ProductId, Shard};
 use serde::{Deserialize, Serialize};
 
-use crate::item::{Item, PK, from_item, number, parsed, string, text, to_item};
+use crate::item::{Item, PK, SK, from_item, number, parsed, string, text, to_item};
 use crate::request::Condition;
 use crate::{ItemKey, Outcome, Store, StoreError, waitlist};
 
@@ -72,7 +72,8 @@ impl Cursors<'_> {
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
     pub async fn read(self, product: &ProductId, shard: Shard) -> Result<StoredCursor, StoreError> {
-        Ok(self.0.get(&key(product, shard), KIND).await?.unwrap_or_default())
+        let item = self.0.get_item(&key(product, shard)).await?;
+        Ok(item.map(stored).transpose()?.unwrap_or_default())
     }
 
     /// The cursors of these shards in one request for each hundred, strongly consistent. One that cannot be read is left
@@ -100,7 +101,7 @@ impl Cursors<'_> {
         }
         let stored = shards.iter().filter_map(|shard| {
             let item = found.remove(&waitlist::partition(product, *shard));
-            let stored = item.map(|item| from_item(item, KIND)).transpose().ok()?;
+            let stored = item.map(stored).transpose().ok()?;
             Some((*shard, stored.unwrap_or_default()))
         });
         Ok(stored.collect())
@@ -136,6 +137,16 @@ impl Cursors<'_> {
                 written => return Ok(swapped(written?, seen, token)),
             }
         }
+    }
+}
+
+/// Reads a cursor. One that holds nothing but how many entries have ended was never written by a worker.
+fn stored(item: Item) -> Result<StoredCursor, StoreError> {
+    match parsed(&item, ENDED) {
+        Some(ended) if item.keys().all(|name| [PK, SK, ENDED].contains(&name.as_str())) => {
+            Ok(StoredCursor { ended, ..StoredCursor::default() })
+        }
+        _ => from_item(item, KIND),
     }
 }
 
@@ -191,6 +202,18 @@ mod tests {
         let item = to_item(&key(&product, Shard(3)), &stored, KIND).unwrap();
         assert_eq!((text(&item, "sk"), text(&item, TOKEN)), (Some("CURSOR"), Some("t")));
         assert_eq!(from_item::<StoredCursor>(item, KIND).unwrap(), stored);
+    }
+
+    #[test]
+    fn a_cursor_that_no_worker_has_written_yet_says_how_many_entries_have_ended_and_an_odd_one_is_unreadable()
+    {
+        let product = ProductId::parse("p").unwrap();
+        let mut item = key(&product, Shard(3)).attributes();
+        item.insert(ENDED.to_owned(), number(2));
+        let bare = StoredCursor { ended: 2, ..StoredCursor::default() };
+        assert_eq!(stored(item.clone()).unwrap(), bare);
+        item.insert("other".to_owned(), number(1));
+        assert!(stored(item).unwrap_err().is_corrupt());
     }
 
     #[test]

@@ -79,8 +79,9 @@ pub async fn glance(store: &Store, person: PersonId, now: Timestamp) -> Result<G
         (person.unwrap_or_default(), subscriptions, consents);
     let last = subscriptions.iter().map(|(_, found)| found).max_by_key(|found| found.created_at);
     let locale = last.map(|found| &found.locale).or_else(|| consents.last().map(|consent| &consent.locale));
+    // Consents alone are the proof that outlives an erasure.
     let known =
-        locale.is_some() || odd + worse > 0 || person.confirmed_at.is_some() || person.suppressed.is_some();
+        last.is_some() || odd + worse > 0 || person.confirmed_at.is_some() || person.suppressed.is_some();
     Ok(Glance { known, locale: locale.cloned(), person })
 }
 
@@ -244,7 +245,8 @@ pub async fn export(store: &Store, persons: &[PersonId], now: Timestamp) -> Resu
     let mut subscribers = Vec::new();
     for &subscriber in persons {
         let Everything { person, alerts, consents, unreadable } = everything(store, subscriber, now).await?;
-        if person == Person::default() && alerts.is_empty() && consents.is_empty() && unreadable == 0 {
+        // Consents alone are the proof that outlives an erasure: the person is gone.
+        if person == Person::default() && alerts.is_empty() && unreadable == 0 {
             continue;
         }
         let looks = alerts.into_iter().map(|alert| exported(store, alert));

@@ -16,7 +16,7 @@ use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard, S
 use jiff::Timestamp;
 use notify_me_store::budget::{BudgetState, SlotCount};
 use notify_me_store::consent::Consent;
-use notify_me_store::cursor::Swapped;
+use notify_me_store::cursor::{StoredCursor, Swapped};
 use notify_me_store::fanout::BUCKETS;
 use notify_me_store::name::Named;
 use notify_me_store::person::Person;
@@ -225,6 +225,7 @@ async fn a_worker_that_read_before_a_subscriber_left_is_refused_once_and_then_no
     }
     // Before the shard was ever delivered.
     assert_eq!(subscriptions.end(subscriber(4), &id, &subscription(4)).await.unwrap(), APPLIED);
+    assert_eq!(cursors.read(&id, SHARD).await.unwrap(), StoredCursor { ended: 1, ..StoredCursor::default() });
     assert_eq!(swap((None, 0), "a").await, Swapped::EntryEnded(1));
     assert_eq!(swap((None, 1), "a").await, Swapped::Applied);
     // One whose turn was over leaves, which concerns no worker.

@@ -278,9 +278,9 @@ impl World {
         self.mailed.keys().filter(|(of, shard, at)| *of == shopper && consumed(*shard, *at)).count()
     }
 
-    /// Whether a shopper's ask is not confirmed.
-    pub(super) fn is_pending(&self, shopper: usize) -> bool {
-        self.subscriptions[shopper].is_some_and(|subscription| subscription.pending)
+    /// Whether a shopper's ask of this position is not confirmed.
+    pub(super) fn is_pending(&self, shopper: usize, at: Position) -> bool {
+        self.subscriptions[shopper].is_some_and(|found| found.pending && found.position == at)
     }
 
     /// Ends a shopper's subscription, as leaving, erasing and suppressing do: the entry goes with it, and the shard's cursor

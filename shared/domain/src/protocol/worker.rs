@@ -350,7 +350,8 @@ fn send(world: &mut World, job: Job, looked: bool, announced: Announced<'_, usiz
         world.owed[*shopper] = false;
         world.told[job.event][*shopper] += 1;
         let spared = world.spared.contains(&(*shopper, job.shard, *position));
-        world.unlawful |= !looked || Some(*position) > bound || spared || world.is_pending(*shopper);
+        world.unlawful |=
+            !looked || Some(*position) > bound || spared || world.is_pending(*shopper, *position);
     }
 }
 

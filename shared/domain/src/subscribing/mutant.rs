@@ -26,8 +26,6 @@ pub(crate) enum Mutant {
     MoveUnchecked,
     /// After an ask is confirmed the product is not looked at.
     NoLookAfterConfirm,
-    /// A confirmation whose turn is over takes it for told, although no earlier one came to its end.
-    OverUnsettled,
     /// A place goes into a shard of the number that the list is to be raised to, before that is written.
     ShardBeforeRaise,
 }

@@ -95,8 +95,6 @@ impl Subscribing {
         #[cfg(test)]
         let consumed = consumed && !self.mutant.is(Mutant::NoNoteOfConsumed);
         let settled = self.confirms == Some(true);
-        #[cfg(test)]
-        let settled = settled || self.confirms.is_some() && self.mutant.is(Mutant::OverUnsettled);
         self.state = if (expired || consumed) && settled {
             State::Finished(Outcome::Over)
         } else if expired || consumed {

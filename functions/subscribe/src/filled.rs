@@ -1,18 +1,18 @@
 //! The body of a plain HTML form, `application/x-www-form-urlencoded`.
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use lambda::http::{Problem, body, header};
+use lambda::http::{Problem, body};
 use url::form_urlencoded;
+
+use crate::form::is_form;
 
 /// The fields of a form, as they were filled in.
 pub(crate) struct Form(Vec<(String, String)>);
 
 impl Form {
-    /// The form in a request's body; `None` where its content type says that it is none.
+    /// The form in a request's body; `None` where it [is none](is_form).
     pub(crate) fn of(request: &ApiGatewayV2httpRequest, limit: usize) -> Result<Option<Self>, Problem> {
-        let kind = header(request, "content-type").unwrap_or_default();
-        let kind = kind.split(';').next().unwrap_or_default().trim();
-        if !kind.eq_ignore_ascii_case("application/x-www-form-urlencoded") {
+        if !is_form(request, limit) {
             return Ok(None);
         }
         let body = body(request, limit)?;
@@ -47,5 +47,9 @@ mod tests {
         assert_eq!(read.field("email"), None);
         assert!(form("application/json", "a=1").is_none());
         assert!(form("", "a=1").is_none());
+        assert!(
+            form("application/x-www-form-urlencoded", r#"{"email":"jo@example.com"}"#).is_none(),
+            "what curl -d sends"
+        );
     }
 }

@@ -41,7 +41,7 @@ impl Bench {
             "UNSUBSCRIBE_KEY" | "PERSON_KEY" => Some(KEY),
             "SENDER" => Some("shop@example.com"),
             "SHOP_NAME" => Some("Shop"),
-            "CONFIRM_URL" | "ALERTS_URL" => Some("https://shop.example/{token}"),
+            "CONFIRM_URL" | "ALERTS_URL" | "UNSUBSCRIBE_URL" => Some("https://shop.example/{token}"),
             _ => None,
         };
         let config = Config::read(&|name| setting(name).map(str::to_owned)).unwrap();

@@ -22,7 +22,7 @@ async fn app(own: &[(&str, &str)]) -> App {
         "UNSUBSCRIBE_KEY" | "PERSON_KEY" => Some(KEY),
         "SENDER" => Some("shop@example.com"),
         "SHOP_NAME" => Some("Shop"),
-        "CONFIRM_URL" | "ALERTS_URL" => Some("https://shop.example/{token}"),
+        "CONFIRM_URL" | "ALERTS_URL" | "UNSUBSCRIBE_URL" => Some("https://shop.example/{token}"),
         _ => own.iter().find(|(own, _)| *own == name).map(|(_, value)| *value),
     };
     let config = Config::read(&|name| setting(name).map(str::to_owned)).unwrap();

@@ -1,23 +1,18 @@
 //! What follows from an event for its recipients. All of it may be done again: what is done stays done.
 
 use std::collections::BTreeSet;
-use std::time::Duration;
 
 use domain::PersonId;
-use domain::backoff::Backoff;
 use domain::feedback::{Event, Reaction};
 use domain::suppression::Reason;
 use futures::{StreamExt as _, stream};
-use lambda::{clock, entropy};
-use store::{Outcome, StoreError};
+use lambda::clock;
+use store::{Outcome, StoreError, erase};
 
 use crate::{App, InVain, Received, metrics};
 
 /// How many events are worked on side by side.
 const SIDE_BY_SIDE: usize = 8;
-/// A shopper who subscribes at the same moment is in the way a few times at most.
-const ROUNDS: u32 = 10;
-const PAUSE: Backoff = Backoff::new(Duration::from_millis(20), 5);
 
 /// Works on all events, and gives those whose work is done.
 pub(crate) async fn on_all(app: &App, events: Vec<Received>, in_vain: &mut InVain) -> Vec<Received> {
@@ -88,30 +83,11 @@ async fn persons(app: &App, event: &Event) -> Result<Vec<PersonId>, StoreError> 
     Ok(event.recipients.iter().map(|address| app.config.person_key.person(address)).collect())
 }
 
-/// Writes that a person gets no email any more, and ends what they wait for. In this order: who asks in between is refused, or
-/// is found by the next look.
+/// Writes that a person gets no email any more, and ends what they wait for.
 async fn suppress(app: &App, person: PersonId, reason: Reason, event: &Event) -> Result<(), StoreError> {
     let since = event.at.unwrap_or_else(clock::now);
-    if app.store.persons().suppress(person, reason, since).await?.is_applied() {
+    if erase::suppress(&app.store, person, reason, since).await?.is_applied() {
         metrics::suppressed();
     }
-    for round in 1..=ROUNDS {
-        let (subscriptions, unreadable) = app.store.subscriptions().all_of(person, clock::now()).await?;
-        if unreadable > 0 {
-            tracing::warn!(unreadable, "subscriptions of a suppressed person cannot be read, and do not end");
-        }
-        if subscriptions.is_empty() {
-            return Ok(());
-        }
-        for (product, subscription) in subscriptions {
-            match app.store.subscriptions().end(person, &product, &subscription).await {
-                // Refused where it has moved; the next look finds it.
-                Ok(Outcome::Applied(()) | Outcome::Refused(())) => {}
-                Err(StoreError::Contended { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        tokio::time::sleep(PAUSE.jittered(round, entropy::random())).await;
-    }
-    Err(StoreError::contended("a subscription"))
+    Ok(())
 }

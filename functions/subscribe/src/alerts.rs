@@ -14,8 +14,7 @@ use lambda::http::{Problem, download, header, json};
 use store::people::{self, Everything};
 use store::{StoreError, erase};
 
-use crate::filled::Form;
-use crate::{App, unavailable};
+use crate::{App, form, unavailable};
 
 pub(crate) mod link;
 mod page;
@@ -103,8 +102,8 @@ async fn leave(
     words: &Words,
 ) -> Result<String, Problem> {
     let missing = || Invalid::new("productId", "is missing", "the id of a product, as a field of a form");
-    let form = Form::of(request, app.config.max_body)?.ok_or_else(missing)?;
-    let product = ProductId::parse(form.field("productId").ok_or_else(missing)?)?;
+    let form = form::filled_in(request, app.config.max_body)?.ok_or_else(missing)?;
+    let product = ProductId::parse(form["productId"].as_str().ok_or_else(missing)?)?;
     let ended = erase::end(&app.store, person, &product).await.map_err(unavailable)?;
     tracing::info!(%product, ended, "a person has left");
     let title = found.alerts.iter().find(|alert| alert.product == product);

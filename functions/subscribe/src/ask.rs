@@ -60,7 +60,15 @@ pub(crate) async fn answer(
     let solution = Fields::of(fields, "body")?.text(challenge::FIELD, challenge::ACCEPTED)?;
     door::enter(app, &door::Ask { request, product, address: &wish.address, solution, vouched }).await?;
     let person = app.config.person_key.person(&wish.address);
-    let ask = Ask { app, product, person, wish, vouched, origin: Origin::of(request, vouched), now };
+    let ask = Ask {
+        app,
+        product,
+        person,
+        wish,
+        vouched,
+        origin: Origin::of(request, app.config.max_body, vouched),
+        now,
+    };
     let known = app.store.persons().read(person).await.map_err(unavailable)?;
     let asker = ask.asker(&known);
     let discreet = app.config.confirmation.is_discreet(asker);

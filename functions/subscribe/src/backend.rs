@@ -12,14 +12,13 @@ use http::StatusCode;
 use lambda::clock;
 use lambda::http::{Problem, body, json, json_body, nothing};
 use serde_json::{Value, json};
+use store::person::Lifting;
 use store::{StoreError, erase, people};
 
 use crate::{App, unavailable};
 
 /// How long an erasure may take within one request. What is left then is done by the next.
 const ERASURE: Duration = Duration::from_secs(7);
-/// How often somebody else may change a suppression meanwhile.
-const ROUNDS: u32 = 5;
 /// What names a subscriber.
 const ACCEPTED_SUBSCRIBER: &str = "an email address, or a user id of 1 to 255 bytes";
 const ACCEPTED_REASON: &str = "bounce, complaint, optedOut, abuse or manual";
@@ -137,18 +136,12 @@ async fn lift(
     let body = optional_body(app, request)?;
     let asked = Fields::of(&body, "body")?.raw("askedByPerson").and_then(Value::as_bool).unwrap_or_default();
     let lifter = if asked { Lifter::OperatorForPerson } else { Lifter::Operator };
-    for _ in 0..ROUNDS {
-        let found = app.store.persons().read(person).await.map_err(unavailable)?;
-        let Some(found) = found.suppressed else { return Ok(nothing()) };
-        if !found.reason.may_be_lifted_by(lifter) {
-            return Err(persons_word(found.reason));
-        }
-        if app.store.persons().lift(person, found.reason).await.map_err(unavailable)?.is_applied() {
-            tracing::info!(reason = %found.reason, asked, "a suppression is lifted");
-            return Ok(nothing());
-        }
+    match app.store.persons().lift_as(person, lifter).await.map_err(unavailable)? {
+        Lifting::Nothing => {}
+        Lifting::Lifted(reason) => tracing::info!(%reason, asked, "a suppression is lifted"),
+        Lifting::NotTheirs(reason) => return Err(persons_word(reason)),
     }
-    Err(unavailable(StoreError::contended("a suppression")))
+    Ok(nothing())
 }
 
 fn persons_word(reason: Reason) -> Problem {

@@ -10,6 +10,7 @@ use url::Url;
 
 use crate::App;
 use crate::ask::SECONDS_PER_DAY;
+use crate::form::is_form;
 use crate::request::Wish;
 
 /// The longest address of a page that is kept, in bytes.
@@ -23,12 +24,11 @@ pub(crate) struct Origin {
 }
 
 impl Origin {
-    /// The origin of a request, for which the shop vouches or does not.
-    pub(crate) fn of(request: &ApiGatewayV2httpRequest, vouched: bool) -> Self {
-        let kind = header(request, "content-type").unwrap_or_default().trim_start().to_ascii_lowercase();
+    /// The origin of a request, for which the shop vouches or does not, and whose body has at most `limit` bytes.
+    pub(crate) fn of(request: &ApiGatewayV2httpRequest, limit: usize, vouched: bool) -> Self {
         let source = match () {
             () if vouched => "shop",
-            () if kind.starts_with("application/x-www-form-urlencoded") => "form",
+            () if is_form(request, limit) => "form",
             () => "api",
         };
         Self { source, page: header(request, "referer").and_then(page) }
@@ -108,7 +108,11 @@ mod tests {
         ] {
             let mut request = ApiGatewayV2httpRequest::default();
             request.headers.insert("content-type", kind.parse().unwrap());
-            assert_eq!(Origin::of(&request, vouched).source, source, "{kind}");
+            assert_eq!(Origin::of(&request, 100, vouched).source, source, "{kind}");
         }
+        let mut request = ApiGatewayV2httpRequest::default();
+        request.headers.insert("content-type", "application/x-www-form-urlencoded".parse().unwrap());
+        request.body = Some("{}".to_owned());
+        assert_eq!(Origin::of(&request, 100, false).source, "api", "what curl -d sends");
     }
 }

@@ -54,6 +54,17 @@ pub(crate) fn is_form(request: &ApiGatewayV2httpRequest, limit: usize) -> bool {
     essence.eq_ignore_ascii_case(FORM) && !begins_as_json()
 }
 
+/// The fields of a form, if the request [is one](is_form).
+///
+/// # Errors
+/// When the body is too large, or no base64 where it is said to be.
+pub(crate) fn filled_in(request: &ApiGatewayV2httpRequest, limit: usize) -> Result<Option<Value>, Problem> {
+    if !is_form(request, limit) {
+        return Ok(None);
+    }
+    Ok(Some(fields(&body(request, limit)?)))
+}
+
 /// The fields of a form, as the same of a JSON object. Of several with one name the first counts that is not empty.
 fn fields(body: &[u8]) -> Value {
     let mut fields = Map::new();
@@ -205,6 +216,7 @@ mod tests {
             ("email=jo%40example.com&locale=de", json!({ "email": "jo@example.com", "locale": "de" })),
             ("name=J%C3%BCrgen+Berger", json!({ "name": "Jürgen Berger" })),
             ("email=&email=jo@example.com&email=other", json!({ "email": "jo@example.com" })),
+            ("a=1&productId=CLE%2F6+%C3%A9&a=2", json!({ "a": "1", "productId": "CLE/6 é" })),
             ("email", json!({ "email": "" })),
             ("altcha=eyJ9+%2B%2F%3D", json!({ "altcha": "eyJ9 +/=" })),
         ] {

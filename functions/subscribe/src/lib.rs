@@ -28,7 +28,6 @@ mod consent;
 mod count;
 mod door;
 mod emails;
-mod filled;
 mod form;
 mod hands;
 mod leave;

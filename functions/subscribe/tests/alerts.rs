@@ -12,11 +12,13 @@ use domain::suppression::Reason;
 use domain::unsubscribe::Key;
 use domain::{Address, PersonId, PersonKey, ProductId, UserId};
 use jiff::Timestamp;
-use notify_me_subscribe::{App, Config, handle};
+use notify_me_subscribe::{App, handle};
 use serde_json::{Value, json};
 use store::{Store, test_util};
 
-const KEY: &str = "a secret of sixteen bytes or more";
+mod support;
+
+use support::{KEY, config};
 
 struct Bench {
     app: App,
@@ -37,14 +39,7 @@ impl Bench {
             .load()
             .await;
         let store = test_util::store(&aws).await.unwrap();
-        let setting = |name: &str| match name {
-            "UNSUBSCRIBE_KEY" | "PERSON_KEY" => Some(KEY),
-            "SENDER" => Some("shop@example.com"),
-            "SHOP_NAME" => Some("Shop"),
-            "CONFIRM_URL" | "ALERTS_URL" | "UNSUBSCRIBE_URL" => Some("https://shop.example/{token}"),
-            _ => None,
-        };
-        let config = Config::read(&|name| setting(name).map(str::to_owned)).unwrap();
+        let config = config(&[]);
         Self { app: App::new(config, &aws, store.clone()), store }
     }
 

@@ -12,14 +12,16 @@ use domain::unsubscribe::{Key, Ticket};
 use domain::user_token::UserTokenKey;
 use domain::{Address, PersonId, PersonKey, ProductId, UserId};
 use jiff::{SignedDuration, Timestamp};
-use notify_me_subscribe::{App, Config, handle};
+use notify_me_subscribe::{App, handle};
 use serde_json::{Value, json};
 use ses_inbox::{Options, Ses};
 use store::subscription::Subscription;
 use store::test_util::Calls;
 use store::{Store, test_util};
 
-const KEY: &str = "a secret of sixteen bytes or more";
+mod support;
+
+use support::{KEY, config};
 
 struct Bench {
     app: App,
@@ -46,17 +48,8 @@ impl Bench {
         let loader = lambda::aws::loader_for_stand_in("us-east-1".to_owned());
         let aws = loader.endpoint_url(ses.url()).load().await;
         let (store, calls) = test_util::counted_store(&aws).await.unwrap();
-        let setting = |name: &str| {
-            let own = settings.iter().find(|(setting, _)| *setting == name).map(|(_, value)| *value);
-            own.or(match name {
-                "UNSUBSCRIBE_KEY" | "PERSON_KEY" | "USER_TOKEN_KEY" => Some(KEY),
-                "SENDER" => Some("shop@example.com"),
-                "SHOP_NAME" => Some("Shop"),
-                "CONFIRM_URL" | "ALERTS_URL" | "UNSUBSCRIBE_URL" => Some("https://shop.example/{token}"),
-                _ => None,
-            })
-        };
-        let config = Config::read(&|name| setting(name).map(str::to_owned)).unwrap();
+        let own: Vec<_> = settings.iter().copied().chain([("USER_TOKEN_KEY", KEY)]).collect();
+        let config = config(&own);
         Self { app: App::new(config, &aws, store.clone()), store, ses, calls }
     }
 

@@ -7,25 +7,21 @@ use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse
 use aws_lambda_events::encodings::Body;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use notify_me_subscribe::{App, Config, handle};
+use notify_me_subscribe::{App, handle};
 use serde_json::{Value, json};
 use store::test_util;
 
-const KEY: &str = "a secret of sixteen bytes or more";
+mod support;
+
+use support::config;
+
 const FORM: &str = "application/x-www-form-urlencoded";
 
 /// The function with these settings beside those that must be.
 async fn app(own: &[(&str, &str)]) -> App {
     let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
     let store = test_util::store(&aws).await.unwrap();
-    let setting = |name: &str| match name {
-        "UNSUBSCRIBE_KEY" | "PERSON_KEY" => Some(KEY),
-        "SENDER" => Some("shop@example.com"),
-        "SHOP_NAME" => Some("Shop"),
-        "CONFIRM_URL" | "ALERTS_URL" | "UNSUBSCRIBE_URL" => Some("https://shop.example/{token}"),
-        _ => own.iter().find(|(own, _)| *own == name).map(|(_, value)| *value),
-    };
-    let config = Config::read(&|name| setting(name).map(str::to_owned)).unwrap();
+    let config = config(own);
     App::new(config, &aws, store)
 }
 

@@ -6,23 +6,18 @@ use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
 use aws_lambda_events::encodings::Body;
 use domain::unsubscribe::{Key, Ticket};
 use domain::{Address, PersonKey, ProductId};
-use notify_me_subscribe::{App, Config, handle};
+use notify_me_subscribe::{App, handle};
 use serde_json::{Value, json};
 use store::{Store, test_util};
 
-const KEY: &str = "a secret of sixteen bytes or more";
+mod support;
+
+use support::{KEY, config};
 
 async fn app() -> (App, Store) {
     let aws = lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await;
     let store = test_util::store(&aws).await.unwrap();
-    let setting = |name: &str| match name {
-        "UNSUBSCRIBE_KEY" | "PERSON_KEY" => Some(KEY),
-        "SENDER" => Some("shop@example.com"),
-        "SHOP_NAME" => Some("Shop"),
-        "CONFIRM_URL" | "ALERTS_URL" | "UNSUBSCRIBE_URL" => Some("https://shop.example/{token}"),
-        _ => None,
-    };
-    let config = Config::read(&|name| setting(name).map(str::to_owned)).unwrap();
+    let config = config(&[]);
     (App::new(config, &aws, store.clone()), store)
 }
 

@@ -7,7 +7,7 @@ use aws_sdk_dynamodb::types::builders::KeysAndAttributesBuilder;
 use aws_sdk_dynamodb::types::{ReturnValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem};
 use domain::PersonId;
 use domain::feedback::EventId;
-use domain::suppression::{Reason, Suppression};
+use domain::suppression::{Lifter, Reason, Suppression};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ use crate::{ItemKey, Outcome, Store, StoreError, suppressed};
 const KIND: &str = "person";
 const SORT_KEY: &str = "PERSON";
 const BOUNCES: &str = "bounces";
+
+/// How often somebody else may change a suppression while it is being lifted.
+const ROUNDS: u32 = 5;
 
 /// The partition of all that is a person's.
 pub(crate) fn partition(person: PersonId) -> String {
@@ -48,6 +51,17 @@ pub struct Person {
     /// How many emails that anybody can cause, such as confirmations, they were sent on that day.
     #[serde(default)]
     pub emails: u32,
+}
+
+/// What came of lifting a suppression.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Lifting {
+    /// The person was not suppressed.
+    Nothing,
+    /// This reason holds no more.
+    Lifted(Reason),
+    /// It is for this reason, which somebody else alone may lift.
+    NotTheirs(Reason),
 }
 
 /// The persons.
@@ -99,6 +113,23 @@ impl Persons<'_> {
             .expression_attribute_values(":none", number(0));
         let update = TransactWriteItem::builder().update(update.build().map_err(StoreError::built)?).build();
         self.0.write_together(vec![update, suppressed::unlisting(self.0, person)?], KIND).await
+    }
+
+    /// Lets a person get email again, if this one may say so.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`, and `Contended` where others change it again and again.
+    pub async fn lift_as(self, person: PersonId, lifter: Lifter) -> Result<Lifting, StoreError> {
+        for _ in 0..ROUNDS {
+            let Some(found) = self.read(person).await?.suppressed else { return Ok(Lifting::Nothing) };
+            if !found.reason.may_be_lifted_by(lifter) {
+                return Ok(Lifting::NotTheirs(found.reason));
+            }
+            if self.lift(person, found.reason).await?.is_applied() {
+                return Ok(Lifting::Lifted(found.reason));
+            }
+        }
+        Err(StoreError::contended("a suppression"))
     }
 
     /// Writes since when a person is known to read the emails to their address, unless that is known.

@@ -18,20 +18,19 @@ use tokio::time::Instant;
 
 use super::words::Words;
 use super::{page, preferred, words};
-use crate::filled::Form;
-use crate::{App, unavailable};
+use crate::ask::SECONDS_PER_DAY;
+use crate::{App, form, unavailable};
 
 /// How many links are mailed to an address in a day.
 const LINKS_A_DAY: u32 = 3;
-const SECONDS_PER_DAY: i64 = 86_400;
 
 pub(crate) async fn answer(
     app: &App,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let form = Form::of(request, app.config.max_body)?;
+    let form = form::filled_in(request, app.config.max_body)?;
     let address = match &form {
-        Some(form) => Address::parse(form.field("email").unwrap_or_default()),
+        Some(form) => Address::parse(form["email"].as_str().unwrap_or_default()),
         None => written(&json_body(request, app.config.max_body)?),
     };
     // The page is in the language that the browser asks for: the one that is known of the address would tell that it is known.

@@ -2,15 +2,13 @@
 
 use anyhow::bail;
 use domain::Address;
-use domain::suppression::{Lifter, Reason};
+use domain::suppression::Lifter;
 use serde_json::json;
+use store::person::Lifting;
 
 use crate::operate::input::input;
 use crate::operate::place::{PersonArgs, TableArgs};
 use crate::operate::show;
-
-/// How often another writer may change it meanwhile.
-const ROUNDS: u32 = 5;
 
 const MORE: &str = "\
 The reasons bounce and manual are the operator's to lift. The others are the person's own word: they are lifted only with
@@ -49,27 +47,17 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     let person = args.person.key(&args.table)?.person(&Address::parse(&input(&args.address)?)?);
     let store = args.table.store().await?;
     let lifter = if args.asked_by_person { Lifter::OperatorForPerson } else { Lifter::Operator };
-    for _ in 0..ROUNDS {
-        let found = store.persons().read(person).await?.suppressed;
-        if let Some(found) = found {
-            if !found.reason.may_be_lifted_by(lifter) {
-                bail!(
-                    "the reason is {}: that is the person's own word; use --asked-by-person if they have asked for it",
-                    found.reason
-                );
-            }
-            if !store.persons().lift(person, found.reason).await?.is_applied() {
-                continue;
-            }
-        }
-        let lifted = found.map(|found| found.reason);
-        if args.json {
-            return show::json(&json!({ "subscriber": person, "lifted": lifted }));
-        }
-        let said = lifted
-            .map_or_else(|| "nothing: it is not suppressed".to_owned(), |reason: Reason| reason.to_string());
-        show::facts(&[("subscriber", person.key_part()), ("lifted", said)]);
-        return Ok(());
+    let lifted = match store.persons().lift_as(person, lifter).await? {
+        Lifting::Nothing => None,
+        Lifting::Lifted(reason) => Some(reason),
+        Lifting::NotTheirs(reason) => bail!(
+            "the reason is {reason}: that is the person's own word; use --asked-by-person if they have asked for it"
+        ),
+    };
+    if args.json {
+        return show::json(&json!({ "subscriber": person, "lifted": lifted }));
     }
-    bail!("others are changing it; try again")
+    let said = lifted.map_or_else(|| "nothing: it is not suppressed".to_owned(), |reason| reason.to_string());
+    show::facts(&[("subscriber", person.key_part()), ("lifted", said)]);
+    Ok(())
 }

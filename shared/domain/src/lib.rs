@@ -27,6 +27,7 @@ pub mod position;
 pub mod product;
 pub mod record;
 pub mod redirect;
+pub mod rules;
 pub mod setting;
 pub mod shard;
 pub mod source;

@@ -6,13 +6,14 @@
 //! understood: one that is empty or not understood is as if absent, and named beside the update.
 
 use jiff::Timestamp;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Number, Value};
 use sha2::{Digest, Sha256};
 
 pub use crate::details::ProductInfo;
 use crate::fields::{Fields, Invalid, kind, without_mark};
 use crate::id::ACCEPTED_ID;
+use crate::rules::{Availability, Rules};
 pub use crate::version::{Place, Version};
 use crate::{ProductId, RestockId, details};
 
@@ -47,6 +48,15 @@ pub struct StockUpdate {
     /// What an email can say of the product.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub product: Option<ProductInfo>,
+    /// What can be sold: units that are there, unless the sender says otherwise.
+    #[serde(skip_serializing_if = "Availability::is_plain")]
+    pub availability: Availability,
+    /// The rules for this update, over those of the product and of the shop.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Rules>,
+    /// The product that this one is a variant of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub parent_id: Option<ProductId>,
 }
 
 /// A stock update as it was read, and what of it could not be used.
@@ -119,6 +129,9 @@ impl StockUpdate {
             occurred_at: None,
             received_at: None,
             product: None,
+            availability: Availability::InStock,
+            rules: None,
+            parent_id: None,
         };
         Received { update, ignored: Vec::new() }
     }
@@ -140,10 +153,25 @@ impl StockUpdate {
         let occurred_at =
             given(fields, "occurredAt").and_then(|at| time("occurredAt", at).map_err(&mut usable).ok());
         let received_at = given(fields, "receivedAt").and_then(|at| time("receivedAt", at).ok());
+        let availability = given(fields, "availability")
+            .and_then(|said| availability(said).map_err(&mut usable).ok())
+            .unwrap_or_default();
+        let rules = given(fields, "rules").and_then(|said| rules(said).map_err(&mut usable).ok());
+        let parent_id = given(fields, "parentId").and_then(|id| parent(id).map_err(&mut usable).ok());
         let product = details::read(given(fields, "product"), text, &mut ignored);
         let generated_id = fields.raw("generatedId") == Some(&Value::Bool(true));
-        let update =
-            Self { restock_id, generated_id, product_id, quantity, occurred_at, received_at, product };
+        let update = Self {
+            restock_id,
+            generated_id,
+            product_id,
+            quantity,
+            occurred_at,
+            received_at,
+            product,
+            availability,
+            rules,
+            parent_id,
+        };
         Ok(Received { update, ignored })
     }
 }
@@ -212,6 +240,22 @@ fn restock(value: &Value) -> Result<RestockId, Invalid> {
         Value::Number(number) if !number.is_f64() => RestockId::parse(&number.to_string()),
         other => Err(Invalid::new("restockId", format!("is {}", kind(other)), ACCEPTED_ID)),
     }
+}
+
+fn availability(value: &Value) -> Result<Availability, Invalid> {
+    Availability::deserialize(value)
+        .map_err(|_| Invalid::new("availability", "is not known", Availability::ACCEPTED))
+}
+
+fn rules(value: &Value) -> Result<Rules, Invalid> {
+    Rules::deserialize(value).map_err(|_| Invalid::new("rules", "cannot be used", "an object of rules"))
+}
+
+fn parent(value: &Value) -> Result<ProductId, Invalid> {
+    let Value::String(text) = value else {
+        return Err(Invalid::new("parentId", format!("is {}", kind(value)), ACCEPTED_ID));
+    };
+    ProductId::parse(text).map_err(|invalid| Invalid { field: "parentId", ..invalid })
 }
 
 fn time(field: &'static str, value: &Value) -> Result<Timestamp, Invalid> {

@@ -10,6 +10,7 @@ use super::{Job, Mistake, Protocol, World, restock};
 use crate::job::Ticket;
 use crate::planning::{BoundWrite, Mutant, Planning, ShardEnd, Step};
 use crate::record::Record;
+use crate::rules::Availability;
 use crate::stock::{StockUpdate, Version};
 use crate::{Position, ProductId, RestockId};
 
@@ -75,6 +76,9 @@ impl Protocol {
             occurred_at: Timestamp::from_second(offset).ok(),
             received_at: None,
             product: None,
+            availability: Availability::InStock,
+            rules: None,
+            parent_id: None,
         };
         let mutant = match self.mistake {
             Mistake::Planning(mutant) => Some(mutant),

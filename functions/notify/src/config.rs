@@ -1,11 +1,13 @@
 //! The settings of `notify`.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use domain::Address;
 use domain::budget::Rate;
 use domain::cursor::OnUnknown;
 use domain::mail::Shop;
+use domain::rules::Rules;
 use domain::setting::{BadSettings, Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
 use kafka::{DELIVERY_MS, KafkaConfig};
@@ -99,6 +101,8 @@ pub struct Config {
     pub(crate) slice: Duration,
     pub(crate) slice_mails: u64,
     pub(crate) sweep_after: Duration,
+    /// The shop's.
+    pub(crate) rules: Arc<Rules>,
     pub(crate) report_failures: bool,
     /// The function's name, which Lambda sets: what metrics are told apart by.
     pub(crate) function_name: String,
@@ -124,6 +128,9 @@ impl Config {
         let on_unknown = settings.or(&ON_UNKNOWN);
         let slice = settings.whole_number(&SLICE_SECONDS, 1..=900).map(Duration::from_secs);
         let slice_mails = settings.whole_number(&SLICE_MAILS, 1..=u64::MAX);
+        let rules = settings.optional_by("RULES", |text| {
+            serde_json::from_str::<Rules>(text).map_err(|_| "an object of rules")
+        });
         let sweep_after = settings.whole_number(&SWEEP_AFTER_SECONDS, 0..=86_400).map(Duration::from_secs);
         let report_failures = settings.or(&REPORT_BATCH_ITEM_FAILURES);
         let function_name = settings.optional("AWS_LAMBDA_FUNCTION_NAME");
@@ -148,6 +155,7 @@ impl Config {
                 slice: slice?,
                 slice_mails: slice_mails?,
                 sweep_after: sweep_after?,
+                rules: Arc::new(rules.unwrap_or_default()),
                 report_failures: report_failures?,
                 function_name: function_name.unwrap_or_else(|| "notify".to_owned()),
             })

@@ -152,6 +152,9 @@ async fn hand_over(app: &App, job: &Job, end: End) -> Result<(), Failed> {
         End::More => {
             fanout::put_in_line(app, std::slice::from_ref(job)).await?;
         }
+        End::Closed => {
+            tracing::info!(product = %job.product_id, shard = %job.shard, "not at this time of day: the sweep tries again");
+        }
         End::Paused => {
             metrics::sending_paused();
             tracing::warn!(

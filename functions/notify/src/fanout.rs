@@ -25,6 +25,15 @@ pub(crate) async fn open(store: &Store, jobs: &[Job]) -> Result<Vec<Job>, StoreE
     Ok(try_join_all(open).await?.into_iter().flatten().collect())
 }
 
+/// The same for those whose shard has no open fan-out.
+pub(crate) async fn open_missing(store: &Store, jobs: &[Job]) -> Result<Vec<Job>, StoreError> {
+    let open = jobs.iter().map(|job| async move {
+        let job = job.with_ticket(new_ticket());
+        Ok(store.fan_outs().open_missing(&job, clock::now()).await?.is_applied().then_some(job))
+    });
+    Ok(try_join_all(open).await?.into_iter().flatten().collect())
+}
+
 /// Writes down that a job has nothing more to do. Where another job of its shard has taken its place, the fan-out stays.
 pub(crate) async fn close(store: &Store, job: &Job) -> Result<(), StoreError> {
     let (Outcome::Applied(()) | Outcome::Refused(())) = store.fan_outs().close(job).await?;

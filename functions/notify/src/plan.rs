@@ -7,6 +7,7 @@ use std::time::Duration;
 use domain::cursor::Cursor;
 use domain::job::Job;
 use domain::planning::{BoundWrite, Outcome as Planned, Planning, ShardEnd, Step};
+use domain::product::Due;
 use domain::record::Record;
 use domain::stock::StockUpdate;
 use domain::{Position, ProductId, RestockId, Shard, ShardCount};
@@ -15,9 +16,11 @@ use lambda::clock;
 use store::cursor::StoredCursor;
 use store::name::Named;
 use store::summary::Planned as PlanRecord;
+use store::timer::Timer;
 use store::unplanned::Unplanned;
-use store::{Outcome, Store, StoreError};
+use store::{Outcome, Store, StoreError, wave};
 use tokio::time::Instant;
+use tracing::field::display;
 
 use crate::deliver::{self, Begun, Patience, Snapshot};
 use crate::event::Failed;
@@ -55,15 +58,37 @@ pub(crate) async fn plan(
 }
 
 async fn carry_out(app: &App, record: &Record, update: StockUpdate, until: Instant) -> Result<(), Failed> {
+    let planning = Planning::new(record, update, app.config.rules.clone(), clock::now());
+    run(app, planning, until).await.map(drop)
+}
+
+/// Plans what is due of a product, and gives what came of it.
+///
+/// # Errors
+/// As of [`plan`]. The next sweep finds what is due then.
+pub(crate) async fn plan_due(
+    app: &App,
+    product: ProductId,
+    due: Due,
+    until: Instant,
+) -> Result<Planned, Failed> {
+    run(app, Planning::of_due(product, due, app.config.rules.clone(), clock::now()), until).await
+}
+
+async fn run(app: &App, mut planning: Planning, until: Instant) -> Result<Planned, Failed> {
     let mut hands = Hands { app, until, looked: Instant::now(), cursors: BTreeMap::new() };
-    let mut planning = Planning::new(record, update, clock::now());
     let outcome = loop {
         if let Some(outcome) = hands.step(&mut planning).await? {
             break outcome;
         }
     };
     log(planning.product(), planning.restock(), outcome);
-    Ok(())
+    if let (Planned::Held, Some(restock)) = (outcome, planning.restock()) {
+        // So that an operator who has the restock's id finds it, though nothing is planned of it yet.
+        let of = (planning.product().clone(), restock.clone());
+        app.store.summaries().record_plan(&planned(of, None, ShardCount::ONE, &[])).await?;
+    }
+    Ok(outcome)
 }
 
 /// What the steps need beside the planning.
@@ -94,10 +119,22 @@ impl Hands<'_> {
                 Outcome::Refused(known) => planning.on_refused(known),
             },
             Step::ReadEnds(shards) => planning.on_ends(read_ends(store, id, shards).await?),
-            Step::FixBound { restock, version, bound } => {
-                planning.on_bound(match store.products().fix_bound(id, restock, version, bound).await? {
+            Step::WriteTimer(due) => {
+                store.timers().put(&Timer { product_id: id.clone(), due }).await?;
+                planning.on_timer();
+            }
+            Step::PutOff { turn, seen, next } => {
+                // Refused: another sweep was faster, or an update.
+                let _: Outcome = store.products().put_off(id, turn, seen, next).await?;
+                planning.on_put_off();
+            }
+            Step::FindWave { lines, ceiling, size } => {
+                planning.on_wave(wave::find(store, id, (lines, ceiling, size), clock::now()).await?);
+            }
+            Step::FixBound(fix) => {
+                planning.on_bound(match store.products().fix_bound(id, fix).await? {
                     Outcome::Applied(()) => BoundWrite::Fixed,
-                    Outcome::Refused(stands) => BoundWrite::refused(stands.as_ref(), restock),
+                    Outcome::Refused(stands) => BoundWrite::refused(stands, &fix.restock),
                 });
             }
             Step::ReadCursors(ends) => {
@@ -116,14 +153,14 @@ impl Hands<'_> {
             }
             Step::OpenFanOuts(jobs) => {
                 let opened = fanout::open(store, jobs).await?;
-                tracing::info!(product = %id, restock = %planning.restock(), shards = opened.len(), "planned");
+                tracing::info!(product = %id, restock = planning.restock().map(display), shards = opened.len(), "planned");
                 planning.on_opened(opened);
             }
-            Step::DeliverInline { product, jobs } => {
+            Step::OpenMissing(jobs) => planning.on_opened(fanout::open_missing(store, jobs).await?),
+            Step::DeliverInline { product, jobs, first } => {
                 let looked = self.looked;
                 let shards = jobs.len();
-                let known =
-                    |stored| Snapshot { product: product.clone(), shards, looked, stored, first: true };
+                let known = |stored| Snapshot { product: product.clone(), shards, looked, stored, first };
                 let left = deliver_inline(app, jobs, &self.cursors, known, self.until).await;
                 planning.on_delivered(&left);
             }
@@ -137,12 +174,18 @@ impl Hands<'_> {
     }
 }
 
-fn log(product: &ProductId, restock: &RestockId, outcome: Planned) {
+fn log(product: &ProductId, restock: Option<&RestockId>, outcome: Planned) {
+    let restock = restock.map(display);
     match outcome {
-        Planned::Stale => tracing::info!(%product, %restock, "stale: something later is known"),
-        Planned::SoldOut => tracing::info!(%product, %restock, "sold out"),
-        Planned::Sale => tracing::info!(%product, %restock, "a sale: fewer than before, and planned already"),
-        Planned::Overtaken => tracing::info!(%product, %restock, "overtaken by a later update"),
+        Planned::Stale => tracing::info!(%product, restock, "stale: something later is known"),
+        Planned::SoldOut => tracing::info!(%product, restock, "sold out"),
+        Planned::Sale => {
+            tracing::info!(%product, restock, "a sale, or another level of what is in stock already")
+        }
+        Planned::Held => tracing::info!(%product, restock, "held back: planned later"),
+        Planned::Awaits => tracing::info!(%product, restock, "a wave is under way"),
+        Planned::Over => tracing::info!(%product, restock, "every wave has come"),
+        Planned::Overtaken => tracing::info!(%product, restock, "overtaken by a later update"),
         Planned::Planned => {}
     }
 }

@@ -1,4 +1,5 @@
-//! The sweep: plans the updates whose planning failed, and puts the jobs of fan-outs that stand still back in line.
+//! The sweep: plans what has become due (restocks that were held back, waves), the updates whose planning failed, and puts the
+//! jobs of fan-outs that stand still back in line.
 //! Whatever loses a record or a job (a topic whose retention ran out, a dead letter, an event source that gave it up, an
 //! account that may not send) delays an email by one sweep and never loses it.
 
@@ -6,11 +7,13 @@ use std::time::Duration;
 
 use domain::job::Job;
 use domain::stock::StockUpdate;
+use futures::future::join_all;
 use jiff::Timestamp;
 use lambda::clock;
 use serde_json::{Value, json};
 use store::Outcome;
 use store::fanout::BUCKETS;
+use store::timer::{self, Timer};
 use store::unplanned::Unplanned;
 use tokio::time::Instant;
 
@@ -25,6 +28,7 @@ const CHUNK: usize = 100;
 pub(crate) async fn sweep(app: &App, older_than: Option<Duration>, until: Instant) -> Result<Value, Failed> {
     let older_than = older_than.unwrap_or(app.config.sweep_after);
     let before = clock::now().checked_sub(older_than).unwrap_or(Timestamp::MIN);
+    let due = plan_due(app, until).await?;
     let planned = plan_failed(app, before, until).await?;
     let (mut open, mut put_back) = (0, 0);
     for number in 0..BUCKETS.get() {
@@ -46,8 +50,55 @@ pub(crate) async fn sweep(app: &App, older_than: Option<Duration>, until: Instan
             }
         }
     }
-    tracing::info!(open, put_back, planned, "swept");
-    Ok(json!({ "open": open, "putBack": put_back, "planned": planned }))
+    tracing::info!(open, put_back, planned, due, "swept");
+    Ok(json!({ "open": open, "putBack": put_back, "planned": planned, "due": due }))
+}
+
+/// How many products are seen to at a time.
+const AT_ONCE: usize = 8;
+
+/// Sees to every product whose timer has run down, and gives how many there were. One that fails keeps none of the others
+/// back, and stays for the next sweep.
+async fn plan_due(app: &App, until: Instant) -> Result<usize, Failed> {
+    let mut seen = 0;
+    for number in 0..timer::BUCKETS.get() {
+        let mut run_down = app.store.timers().run_down(number, clock::now());
+        while let Some(page) = run_down.next().await? {
+            let (mut timers, mut unreadable) = (Vec::new(), Vec::new());
+            for row in page {
+                match row {
+                    Ok(timer) => timers.push(timer),
+                    Err(row) => unreadable.push(row),
+                }
+            }
+            for row in unreadable {
+                unreadable::write_down(&app.store, &row.key, &row.error).await?;
+            }
+            seen += timers.len();
+            for timers in timers.chunks(AT_ONCE) {
+                if Instant::now() < until {
+                    join_all(timers.iter().map(|timer| see_to(app, timer, until))).await;
+                }
+            }
+        }
+    }
+    Ok(seen)
+}
+
+/// Does what is due of a product, and removes the timer once the product waits for something else, or for nothing more.
+async fn see_to(app: &App, timer: &Timer, until: Instant) {
+    let product = &timer.product_id;
+    let done = async {
+        plan::plan_due(app, product.clone(), timer.due, until).await?;
+        let known = app.store.products().get(product).await?;
+        if known.and_then(|known| known.due) != Some(timer.due) {
+            app.store.timers().remove(timer).await?;
+        }
+        Ok::<_, Failed>(())
+    };
+    if let Err(error) = done.await {
+        tracing::error!(%product, error = %lambda::error_chain(&error), "what is due was not done by the sweep");
+    }
 }
 
 /// Plans the updates that failed `before`: their event source may have given them up. An update that fails once more stays

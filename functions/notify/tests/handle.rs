@@ -74,7 +74,7 @@ async fn the_latest_update_of_a_product_stands_in_whatever_order_they_come() {
     assert!(plan.is_none(), "there is nothing to say of a restock that no subscriber waits for");
     let schedule = json!({ "detail-type": "Scheduled Event", "detail": {} });
     let swept = handle(&app, schedule, until).await.unwrap();
-    assert_eq!(swept, json!({ "open": 0, "putBack": 0, "planned": 0 }));
+    assert_eq!(swept, json!({ "open": 0, "putBack": 0, "planned": 0, "due": 0 }));
 }
 
 /// The updates whose planning failed, by product and offset.

@@ -236,6 +236,7 @@ pub(crate) fn jobs(rig: &Rig, waiting: &Waiting) -> anyhow::Result<Value> {
         product_id: waiting.product.clone(),
         shard,
         bound,
+        turn: 1,
         ticket: None,
     };
     let jobs: Vec<(String, Value)> = ShardCount::DEFAULT

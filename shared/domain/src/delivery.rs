@@ -51,7 +51,7 @@ pub use slots::{Leases, Pace};
 pub use step::{CursorWrite, End, Now, RateAnswer, Report, Row, Step, Written};
 
 use refusals::Refusals;
-use state::{Stage, Standing, State};
+use state::{Leave, Stage, Standing, State};
 
 /// What a worker is to deliver.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -77,7 +77,7 @@ pub struct Terms {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Delivery<R> {
     terms: Terms,
-    /// The job's bound, but never past the product's.
+    /// The job's bound, but never past what the product's restock and its wave have opened.
     bound: Position,
     cursor: Cursor,
     standing: Standing,
@@ -88,7 +88,8 @@ pub struct Delivery<R> {
     exhausted: bool,
     /// The entries of the pending retries.
     retries: BTreeMap<Position, R>,
-    in_stock: bool,
+    /// Whether emails may go out, as the product said when it was looked at.
+    leave: Leave,
     /// When the product was read.
     looked: Duration,
     pace: Pace,

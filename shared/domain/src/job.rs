@@ -23,6 +23,9 @@ pub struct Job {
     pub shard: Shard,
     /// The last position that is told.
     pub bound: Position,
+    /// The number of the bound or wave that it is of: a later one covers it.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub turn: u64,
     /// Its ticket; a job of an earlier version has none, and is worked on as it was then.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Ticket>,
@@ -64,6 +67,11 @@ impl std::fmt::Display for Ticket {
     }
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands it so")]
+fn is_zero(number: &u64) -> bool {
+    *number == 0
+}
+
 #[derive(Serialize)]
 struct Wire<'a> {
     v: u64,
@@ -90,7 +98,7 @@ impl Job {
 
     /// Reads a record's value; `None` is a tombstone.
     pub fn from_record(value: Option<&[u8]>) -> Result<Self, Invalid> {
-        let accepted = r#"JSON {"v":1,"restockId","productId","shard","bound","ticket"}"#;
+        let accepted = r#"JSON {"v":1,"restockId","productId","shard","bound","turn","ticket"}"#;
         let whole = |problem: String| Invalid::new("value", problem, accepted);
         let bytes = value.ok_or_else(|| whole("is missing (a tombstone)".to_owned()))?;
         let json: Value = serde_json::from_slice(bytes)
@@ -103,6 +111,7 @@ impl Job {
         }
         let shard = fields.whole("shard", "a shard's number")?;
         let bound = fields.required_text("bound", "a ULID")?;
+        let turn = fields.whole("turn", "the number of a bound")?.unwrap_or_default();
         let ticket = fields.raw("ticket").filter(|ticket| !ticket.is_null());
         let ticket = match ticket.map(|ticket| ticket.as_str().unwrap_or_default()) {
             Some(ticket) => Some(Ticket::parse(ticket)?),
@@ -116,6 +125,7 @@ impl Job {
                 .map(Shard)
                 .ok_or_else(|| Invalid::new("shard", "is missing or too large", "0 to 1023"))?,
             bound: bound.parse().map_err(|_| Invalid::new("bound", "is not a ULID", "a ULID"))?,
+            turn,
             ticket,
         })
     }
@@ -126,7 +136,7 @@ impl Job {
 mod tests {
     use super::*;
 
-    const WIRE: &str = r#"{"v":1,"restockId":"r-1","productId":"iphone15","shard":3,"bound":"01ARZ3NDEKTSV4RRFFQ69G5FAV","ticket":"t-1"}"#;
+    const WIRE: &str = r#"{"v":1,"restockId":"r-1","productId":"iphone15","shard":3,"bound":"01ARZ3NDEKTSV4RRFFQ69G5FAV","turn":2,"ticket":"t-1"}"#;
 
     #[test]
     fn a_job_reads_back_from_its_wire_form() {
@@ -168,6 +178,7 @@ mod tests {
             ("\"t-1\"", "\"\"", "ticket"),
             ("\"t-1\"", "7", "ticket"),
             ("t-1", "t#1", "ticket"),
+            ("\"turn\":2", "\"turn\":-1", "turn"),
             ("{", "", "value"),
         ] {
             let poison = Job::from_record(Some(WIRE.replacen(from, to, 1).as_bytes())).unwrap_err();

@@ -1,8 +1,10 @@
 //! What is known of a product, and the decisions that hang on it: which stock updates count, whether a fan-out may have
 //! missed a waitlist entry, whether a restock still has to be planned.
 
+use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+use crate::rules::{Availability, Rules};
 use crate::stock::{Place, ProductInfo, Version};
 use crate::{Position, RestockId, ShardCount};
 
@@ -22,7 +24,8 @@ pub struct Product {
     /// The last updates that counted, oldest first, at most eight.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub recent: Vec<Heard>,
-    /// Entries at or below it are delivered, or being delivered. It only ever grows.
+    /// The ceiling of its restock: entries at or below it are delivered, or being delivered, or come with a later wave.
+    /// It only ever grows.
     pub bound: Option<Position>,
     /// The restock for which the bound was last fixed.
     pub bound_of: Option<RestockId>,
@@ -31,6 +34,72 @@ pub struct Product {
     pub planned: Option<Version>,
     /// What emails say of the product.
     pub product: Option<ProductInfo>,
+    /// What can be sold, as the last update said.
+    #[serde(default, skip_serializing_if = "Availability::is_plain")]
+    pub availability: Availability,
+    /// The rules in force since the last update, plan or wave; absent where there are none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rules: Option<Box<Rules>>,
+    /// The rules that came with the last update.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub own_rules: Option<Box<Rules>>,
+    /// How many bounds and waves were ever fixed: of two jobs of a shard, that with the higher number is the later one.
+    #[serde(default)]
+    pub turn: u64,
+    /// The wave up to which the ceiling is opened; `None`: it is open to the end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub wave: Option<Wave>,
+    /// What comes next by itself, and when.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub due: Option<Due>,
+}
+
+/// A part of a waitlist that is told at once: a smaller bound than the ceiling.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Wave {
+    /// Its number in its restock, from 1.
+    pub number: u64,
+    /// The place of its last subscriber: no entry past it is told yet.
+    pub bound: Position,
+    /// For how many subscribers the stock was enough.
+    pub size: u64,
+}
+
+/// What comes next of a product by itself. The time is kept in milliseconds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Due {
+    /// Not before this time.
+    #[serde(rename = "atMs", with = "jiff::fmt::serde::timestamp::millisecond::required")]
+    pub at: Timestamp,
+    /// What it is.
+    pub what: Awaited,
+}
+
+/// What a product waits for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Awaited {
+    /// The plan of its restock: until then stock must hold, or the hours of the day do not allow it.
+    Plan,
+    /// An operator's word that its restock may begin.
+    Release,
+    /// The end of the wave, or the fan-out, that is being delivered.
+    End,
+    /// The next wave.
+    Wave,
+}
+
+impl Due {
+    /// At a time of whole milliseconds, which is what the table keeps.
+    pub fn new(at: Timestamp, what: Awaited) -> Self {
+        let at = Timestamp::from_millisecond(at.as_millisecond()).unwrap_or(at);
+        Self { at, what }
+    }
+
+    /// Whether it comes by itself, and not by a person's word.
+    pub fn is_timed(self) -> bool {
+        self.what != Awaited::Release
+    }
 }
 
 /// A product as it was read from the table. Its number of shards may be recorded before its first stock update is.
@@ -40,6 +109,8 @@ pub struct StoredProduct {
     pub product: Option<Product>,
     /// The shards of its waitlist: one, unless the item says otherwise.
     pub shards: ShardCount,
+    /// The product's own rules.
+    pub rules: Rules,
 }
 
 /// An update that a product remembers: its restock, and where its record lay.
@@ -71,6 +142,8 @@ pub struct StockEvent {
     pub restock: RestockId,
     /// Units in stock; `None` is unknown.
     pub quantity: Option<u64>,
+    /// What can be sold.
+    pub availability: Availability,
     /// Its version; `None` where it has no time to be believed, and follows what is recorded.
     pub version: Option<Version>,
     /// Where its record lies.
@@ -85,8 +158,8 @@ pub struct StockEvent {
 pub enum UpdateOrder {
     /// Newer than what is recorded: it is to be recorded.
     Newer,
-    /// Newer, but a sale: fewer units than are recorded, of a product that is in stock and planned. It is recorded, and no
-    /// email is sent for it.
+    /// Newer, but a sale, or another level: fewer units than are recorded, of a product that is in stock and planned; with
+    /// rules, any number of units that leaves it in stock. It is recorded, and no email is sent for it.
     Sale,
     /// The update that is recorded already, delivered once more: planning goes on from where it is.
     Duplicate,
@@ -95,26 +168,54 @@ pub enum UpdateOrder {
 }
 
 impl Product {
-    /// Whether it can be bought.
-    pub fn in_stock(&self) -> bool {
-        self.quantity != Some(0)
+    /// The rules in force.
+    pub fn rules(&self) -> &Rules {
+        static NONE: std::sync::LazyLock<Rules> = std::sync::LazyLock::new(Rules::default);
+        self.rules.as_deref().unwrap_or(&NONE)
     }
 
-    /// The order of an update, given the product as recorded (`None`: never).
-    pub fn update_order(known: Option<&Self>, event: &StockEvent) -> UpdateOrder {
+    /// Whether it can be bought, by its rules.
+    pub fn in_stock(&self) -> bool {
+        self.rules().in_stock(self.availability, self.quantity)
+    }
+
+    /// Whether emails of it may go out: it is in stock, and its restock is not held back.
+    pub fn is_sendable(&self) -> bool {
+        self.in_stock() && !self.is_held()
+    }
+
+    /// Whether its restock is to be planned later.
+    pub fn is_held(&self) -> bool {
+        self.due.is_some_and(|due| matches!(due.what, Awaited::Plan | Awaited::Release))
+    }
+
+    /// The last place that may be told: that of the wave, or else the ceiling.
+    pub fn reach(&self) -> Option<Position> {
+        let wave = self.wave.map_or(Position::END, |wave| wave.bound);
+        self.bound.map(|bound| bound.min(wave))
+    }
+
+    /// The order of an update, given the product as recorded (`None`: never) and the rules that are in force with the update.
+    pub fn update_order(known: Option<&Self>, event: &StockEvent, rules: &Rules) -> UpdateOrder {
         let Some(known) = known else { return UpdateOrder::Newer };
         let newer = event.version.as_ref().is_none_or(|version| known.version < *version);
+        let in_stock = rules.in_stock(event.availability, event.quantity);
         if newer && !known.has_heard(event) {
-            if known.is_planned() && known.is_sold_down_to(event.quantity) {
-                UpdateOrder::Sale
-            } else {
-                UpdateOrder::Newer
-            }
-        } else if known.restock_id == event.restock && known.in_stock() == (event.quantity != Some(0)) {
+            if in_stock && known.is_level_with(event, rules) { UpdateOrder::Sale } else { UpdateOrder::Newer }
+        } else if known.restock_id == event.restock && known.in_stock() == in_stock {
             UpdateOrder::Duplicate
         } else {
             UpdateOrder::Stale
         }
+    }
+
+    /// Whether an update that leaves the product in stock starts nothing: without rules only a sale of what is planned; with
+    /// rules a quantity is a level, and only its rise from sold out starts something.
+    fn is_level_with(&self, event: &StockEvent, rules: &Rules) -> bool {
+        if rules.is_empty() {
+            return self.is_planned() && self.is_sold_down_to(event.quantity);
+        }
+        self.in_stock() && (self.is_planned() || self.is_held())
     }
 
     /// Whether an update has counted already, whatever its version says: its record comes again, and had no time to be
@@ -135,7 +236,9 @@ impl Product {
     fn says_the_same(&self, event: &StockEvent) -> bool {
         let same_time =
             event.version.as_ref().is_some_and(|version| version.is_of_the_time_of(&self.version));
-        same_time && self.quantity == event.quantity && (self.is_planned() || !self.in_stock())
+        same_time
+            && self.quantity == event.quantity
+            && (self.is_planned() || self.is_held() || !self.in_stock())
     }
 
     /// The last updates that counted, once `event` has.
@@ -163,9 +266,11 @@ impl Product {
     /// The bound past which an entry at `position` must be moved, because a fan-out that did not see it may have gone by.
     ///
     /// A repeated request (its entry was not `just_written`) is not moved while there is stock: the fan-out under way
-    /// delivers the entry where it stands, and a move would take that email from its subscriber.
+    /// delivers the entry where it stands, and a move would take that email from its subscriber. Nor is it moved where
+    /// no wave has come up to it: it keeps its place for the next one.
     pub fn must_move_past(&self, position: Position, just_written: bool) -> Option<Position> {
-        self.bound.filter(|bound| *bound >= position && (just_written || !self.in_stock()))
+        let passed = if just_written { self.bound } else { self.reach().filter(|_| !self.in_stock()) };
+        passed.filter(|passed| *passed >= position).and(self.bound)
     }
 }
 
@@ -176,6 +281,10 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
+
+    fn order_of(known: Option<&Product>, event: &StockEvent) -> UpdateOrder {
+        Product::update_order(known, event, &Rules::default())
+    }
 
     fn place(offset: i64) -> Place {
         Place { partition: 0, offset }
@@ -195,6 +304,7 @@ mod tests {
         StockEvent {
             restock: id(restock),
             quantity: Some(quantity),
+            availability: Availability::InStock,
             version: Some(version(second)),
             place: place(second),
             told_by_id: false,
@@ -221,6 +331,12 @@ mod tests {
                 bound_of: None,
                 planned: (event.quantity != Some(0)).then(|| version.clone()),
                 product: None,
+                availability: Availability::InStock,
+                rules: None,
+                own_rules: None,
+                turn: 0,
+                wave: None,
+                due: None,
                 version,
             });
         }
@@ -234,15 +350,15 @@ mod tests {
     #[test]
     fn the_first_update_and_a_later_one_are_newer_and_an_earlier_one_is_stale() {
         let known = known("r2", 20, 5);
-        assert_eq!(Product::update_order(None, &event("r1", 1, 5)), UpdateOrder::Newer);
-        assert_eq!(Product::update_order(Some(&known), &event("r3", 21, 0)), UpdateOrder::Newer);
-        assert_eq!(Product::update_order(Some(&known), &event("r1", 19, 5)), UpdateOrder::Stale);
+        assert_eq!(order_of(None, &event("r1", 1, 5)), UpdateOrder::Newer);
+        assert_eq!(order_of(Some(&known), &event("r3", 21, 0)), UpdateOrder::Newer);
+        assert_eq!(order_of(Some(&known), &event("r1", 19, 5)), UpdateOrder::Stale);
     }
 
     #[test]
     fn a_redelivered_update_is_a_duplicate() {
         let known = after(&[event("r2", 20, 5)]);
-        assert_eq!(Product::update_order(Some(&known), &event("r2", 20, 5)), UpdateOrder::Duplicate);
+        assert_eq!(order_of(Some(&known), &event("r2", 20, 5)), UpdateOrder::Duplicate);
     }
 
     #[test]
@@ -250,7 +366,7 @@ mod tests {
         let order = |planned: bool, before, now| {
             let known = after(&[StockEvent { quantity: before, ..event("r", 20, 1) }]);
             let known = if planned { known } else { Product { planned: None, ..known } };
-            Product::update_order(Some(&known), &StockEvent { quantity: now, ..event("s", 21, 1) })
+            order_of(Some(&known), &StockEvent { quantity: now, ..event("s", 21, 1) })
         };
         for (planned, before, now, expected) in [
             (true, Some(5), Some(4), UpdateOrder::Sale),
@@ -288,7 +404,7 @@ mod tests {
             (vec![retry("r", 1, 5), retry("s", 2, 0)], retry("t", 9, 5), Newer),
         ] {
             let known = after(&events);
-            assert_eq!(Product::update_order(Some(&known), &again), expected, "{events:?} {again:?}");
+            assert_eq!(order_of(Some(&known), &again), expected, "{events:?} {again:?}");
         }
     }
 
@@ -305,7 +421,7 @@ mod tests {
             (vec![event("po-7", 1, 5)], event("po-7", 3, 9)),
         ] {
             let known = after(&events);
-            assert_eq!(Product::update_order(Some(&known), &next), UpdateOrder::Newer, "{events:?} {next:?}");
+            assert_eq!(order_of(Some(&known), &next), UpdateOrder::Newer, "{events:?} {next:?}");
         }
     }
 
@@ -316,14 +432,14 @@ mod tests {
         let first = ahead(None);
         let known = after(&[event("q", 10, 5), first.clone(), event("r", 20, 5)]);
         for again in [ahead(None), ahead(Some(version(40)))] {
-            assert_eq!(Product::update_order(Some(&known), &again), UpdateOrder::Stale);
+            assert_eq!(order_of(Some(&known), &again), UpdateOrder::Stale);
         }
         let known = after(&[event("q", 10, 5), first]);
-        assert_eq!(Product::update_order(Some(&known), &ahead(None)), UpdateOrder::Duplicate);
+        assert_eq!(order_of(Some(&known), &ahead(None)), UpdateOrder::Duplicate);
         // A topic that is made anew begins at the first offset again: a later time is another update.
         let known = after(&[event("r", 20, 5), event("s", 30, 0)]);
         let anew = StockEvent { place: place(20), ..event("r", 50, 5) };
-        assert_eq!(Product::update_order(Some(&known), &anew), UpdateOrder::Newer);
+        assert_eq!(order_of(Some(&known), &anew), UpdateOrder::Newer);
     }
 
     #[test]
@@ -334,11 +450,11 @@ mod tests {
             StockEvent { version, quantity: Some(quantity), ..again(offset) }
         };
         let known = after(&[event("r", 20, 5)]);
-        assert_eq!(Product::update_order(Some(&known), &later(21, 5)), UpdateOrder::Stale);
-        assert_eq!(Product::update_order(Some(&known), &later(21, 6)), UpdateOrder::Newer);
-        assert_eq!(Product::update_order(Some(&known), &event("r 2", 21, 5)), UpdateOrder::Newer);
+        assert_eq!(order_of(Some(&known), &later(21, 5)), UpdateOrder::Stale);
+        assert_eq!(order_of(Some(&known), &later(21, 6)), UpdateOrder::Newer);
+        assert_eq!(order_of(Some(&known), &event("r 2", 21, 5)), UpdateOrder::Newer);
         let unplanned = Product { planned: None, ..known };
-        assert_eq!(Product::update_order(Some(&unplanned), &later(21, 5)), UpdateOrder::Newer);
+        assert_eq!(order_of(Some(&unplanned), &later(21, 5)), UpdateOrder::Newer);
     }
 
     #[test]
@@ -348,7 +464,7 @@ mod tests {
         assert_eq!(known.recent.len(), 8);
         for (n, expected) in [(12, UpdateOrder::Newer), (13, UpdateOrder::Stale), (19, UpdateOrder::Stale)] {
             let again = retry(&format!("r {n}"), 30, 9);
-            assert_eq!(Product::update_order(Some(&known), &again), expected, "{n}");
+            assert_eq!(order_of(Some(&known), &again), expected, "{n}");
         }
     }
 
@@ -375,5 +491,61 @@ mod tests {
         let bound = Position::new(50, 0);
         assert_eq!(known("r", 20, 5).must_move_past(bound, false), None);
         assert_eq!(known("s", 20, 0).must_move_past(bound, false), Some(bound));
+    }
+
+    #[test]
+    fn with_rules_a_quantity_is_a_level_and_only_its_rise_from_sold_out_starts_something() {
+        use UpdateOrder::{Newer, Sale};
+        let rules = Rules { min_stock: Some(5), ..Rules::default() };
+        let known = |quantity, planned: bool, held: bool| {
+            let version = planned.then(|| version(20));
+            let due = held.then(|| Due::new(Timestamp::MAX, Awaited::Plan));
+            let rules = Some(Box::new(rules.clone()));
+            Product { rules, due, planned: version, ..known("r", 20, quantity) }
+        };
+        for (before, planned, held, now, expected) in [
+            (4, false, false, 5, Newer),
+            (5, true, false, 9, Sale),
+            (9, true, false, 5, Sale),
+            (5, true, false, 3, Newer),
+            (3, true, false, 6, Newer),
+            // Its stock must hold a while: it does.
+            (6, false, true, 5, Sale),
+            // Its planner died.
+            (6, false, false, 5, Newer),
+        ] {
+            let known = known(before, planned, held);
+            let order = Product::update_order(Some(&known), &event("s", 21, now), &rules);
+            assert_eq!(order, expected, "{before} {planned} {held} {now}");
+        }
+    }
+
+    #[test]
+    fn no_email_goes_out_while_a_restock_is_held_back() {
+        let held = |what| Product { due: Some(Due::new(Timestamp::MAX, what)), ..known("r", 20, 5) };
+        for (what, sendable) in
+            [(Awaited::Plan, false), (Awaited::Release, false), (Awaited::End, true), (Awaited::Wave, true)]
+        {
+            assert_eq!(held(what).is_sendable(), sendable, "{what:?}");
+            assert!(held(what).in_stock());
+        }
+    }
+
+    #[test]
+    fn a_repeat_keeps_its_place_where_no_wave_has_come_up_to_it() {
+        let wave = Some(Wave { number: 1, bound: Position::new(20, 0), size: 2 });
+        let waved = |quantity| Product { wave, ..known("s", 20, quantity) };
+        assert_eq!(waved(5).reach(), Some(Position::new(20, 0)));
+        let ceiling = Some(Position::new(50, 0));
+        for (place, just_written, quantity, moves) in [
+            (30, true, 5, true),
+            (30, true, 0, true),
+            (30, false, 0, false),
+            (20, false, 0, true),
+            (20, false, 5, false),
+        ] {
+            let past = waved(quantity).must_move_past(Position::new(place, 0), just_written);
+            assert_eq!(past, ceiling.filter(|_| moves), "{place} {just_written} {quantity}");
+        }
     }
 }

@@ -15,6 +15,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use crate::cursor::Cursor;
 use crate::delivery::Written;
 use crate::product::{Product, StoredProduct};
+use crate::rules::Rules;
 use crate::{Position, RestockId, Shard, ShardCount, delivery, planning, subscribing};
 
 mod planner;
@@ -56,8 +57,10 @@ struct Protocol {
     mistake: Mistake,
     /// The requests, each by its maker.
     requests: &'static [Asker],
-    /// The stock events: whether there is any.
-    events: &'static [bool],
+    /// The stock events: how many units there are.
+    events: &'static [u64],
+    /// How many subscribers a wave tells at most, and one for a unit; `None`: there are no waves.
+    wave: Option<u64>,
     /// How many crashes, redeliveries, throttled calls and slices that end early there may be.
     troubles: u8,
     /// How many events may come to a second planner beside the first.
@@ -102,6 +105,8 @@ struct World {
     /// Another planner of an event that came twice.
     second: Option<(usize, Planner)>,
     workers: [Worker; 2],
+    /// The sweeps that see to what is due.
+    sweepers: [Planner; 2],
     troubles: u8,
     twins: u8,
     // What happened.
@@ -124,6 +129,14 @@ struct World {
     doubts: u8,
     /// Whether the product's bound went back, or a restock's was fixed twice.
     refixed: bool,
+    /// Who was told by which bound or wave.
+    waved: BTreeSet<(u64, usize)>,
+    /// For how many the stock was enough by each bound or wave.
+    sizes: BTreeMap<u64, u64>,
+    /// Whether a wave was opened that was not due, or before the one before it was delivered.
+    too_soon: bool,
+    /// Whether a subscriber was told before another one in front of them.
+    out_of_order: bool,
     /// Whether a call went out past the bound, or without a look at the stock since the one before, or the cursor went back.
     unlawful: bool,
     /// Whether a process died.
@@ -152,6 +165,8 @@ struct Job {
     shard: Shard,
     event: usize,
     bound: Position,
+    /// The number of the bound or wave that it is of.
+    turn: u64,
     /// Its number; a job of an earlier version has none, which is 0.
     ticket: u8,
 }
@@ -174,6 +189,9 @@ enum Act {
     /// An event that is being planned, or is planned, is delivered again to another planner.
     PlanTwice(usize),
     PlanSecond,
+    /// A sweep sees to what is due, whenever that is.
+    SweepDue(usize),
+    SweeperDies(usize),
     Take(usize, usize),
     Work(usize, Trouble),
     WorkerDies(usize),
@@ -200,7 +218,7 @@ impl World {
 
     /// What a read of the product's item gives.
     fn stored(&self) -> StoredProduct {
-        StoredProduct { product: self.product.clone(), shards: self.shards }
+        StoredProduct { product: self.product.clone(), shards: self.shards, rules: Rules::default() }
     }
 
     /// Writes a cursor, on condition that it was last seen with this token and so many ended entries.
@@ -250,7 +268,8 @@ impl World {
     fn stands_still(&self, shard: Shard) -> bool {
         let Some(Job { ticket, .. }) = self.line(shard).open else { return false };
         let second = self.second.as_ref().is_some_and(|(_, planner)| planner.publishes(ticket));
-        self.living_jobs(shard) == 0 && !second && !self.planner.publishes(ticket)
+        let swept = self.sweepers.iter().any(|sweeper| sweeper.publishes(ticket));
+        self.living_jobs(shard) == 0 && !second && !swept && !self.planner.publishes(ticket)
     }
 
     fn put_in_line(&mut self, job: Job) {
@@ -259,10 +278,20 @@ impl World {
     }
 }
 
+impl Line {
+    /// Whether every entry up to there had its turn.
+    fn is_delivered(&self, reach: Option<Position>) -> bool {
+        let last = self.entries.keys().filter(|place| Some(**place) <= reach).max().copied();
+        self.cursor.is_done(last, reach.unwrap_or(Position::START))
+    }
+}
+
 /// Whether nothing is under way and nothing is left to come.
 fn at_rest(protocol: &Protocol, world: &World) -> bool {
     world.next_event == protocol.events.len()
         && world.second.is_none()
+        && world.sweepers == [Planner::Idle, Planner::Idle]
+        && world.product.as_ref().is_none_or(|product| product.due.is_none())
         && world.lines.iter().all(|line| line.open.is_none())
         && world.jobs.is_empty()
         && world.workers == [Worker::Idle, Worker::Idle]
@@ -291,6 +320,7 @@ impl Model for Protocol {
             planner: Planner::Idle,
             second: None,
             workers: [Worker::Idle, Worker::Idle],
+            sweepers: [Planner::Idle, Planner::Idle],
             troubles: self.troubles,
             twins: self.twins,
             mailed: BTreeMap::new(),
@@ -303,6 +333,10 @@ impl Model for Protocol {
             told: vec![[0; SHOPPERS]; self.events.len()],
             doubts: 0,
             refixed: false,
+            waved: BTreeSet::new(),
+            sizes: BTreeMap::new(),
+            too_soon: false,
+            out_of_order: false,
             unlawful: false,
             crashed: false,
             redelivered: 0,
@@ -359,11 +393,20 @@ impl Model for Protocol {
                 acts.push(Act::EarlySweep(index));
             }
         }
+        let is_due = world.product.as_ref().is_some_and(|product| product.due.is_some());
+        for (index, sweeper) in world.sweepers.iter().enumerate().take(if self.twins > 0 { 2 } else { 1 }) {
+            if *sweeper != Planner::Idle || is_due {
+                acts.push(Act::SweepDue(index));
+            }
+            if *sweeper != Planner::Idle && world.troubles > 0 {
+                acts.push(Act::SweeperDies(index));
+            }
+        }
         if world.second.is_some() {
             acts.push(Act::PlanSecond);
-        } else if world.twins > 0 {
+        } else if world.twins > 0 && self.wave.is_none() {
             let begun = world.next_event + usize::from(world.planner != Planner::Idle);
-            acts.extend((0..begun).filter(|event| self.events[*event]).map(Act::PlanTwice));
+            acts.extend((0..begun).filter(|event| self.events[*event] > 0).map(Act::PlanTwice));
         }
         for (index, worker) in world.workers.iter().enumerate() {
             match worker {
@@ -389,6 +432,7 @@ impl Model for Protocol {
                 | Act::Raise
                 | Act::LowerShards
                 | Act::Plan
+                | Act::SweepDue(_)
                 | Act::Take(..)
                 | Act::Work(_, Trouble::None)
                 | Act::Sweep(_)
@@ -396,7 +440,7 @@ impl Model for Protocol {
         if !ordinary && !matches!(act, Act::PlanTwice(_) | Act::PlanSecond) {
             next.troubles -= 1;
         }
-        next.crashed |= matches!(act, Act::PlannerDies | Act::WorkerDies(_));
+        next.crashed |= matches!(act, Act::PlannerDies | Act::SweeperDies(_) | Act::WorkerDies(_));
         next.redelivered += u8::from(matches!(act, Act::Zombie(_)));
         match act {
             Act::Request(index, clock) => self.request(&mut next, index, ShardCount::ONE, clock),
@@ -412,6 +456,8 @@ impl Model for Protocol {
                 next.second = Some((event, Planner::Idle));
             }
             Act::PlanSecond => self.plan_second(&mut next),
+            Act::SweepDue(index) => self.sweep_due(&mut next, index)?,
+            Act::SweeperDies(index) => next.sweepers[index] = Planner::Idle,
             Act::Take(index, job) => next.workers[index] = Worker::Open(next.jobs.remove(job)),
             Act::Work(index, trouble) => self.work(&mut next, index, trouble)?,
             Act::Sweep(line) | Act::EarlySweep(line) => {
@@ -465,6 +511,21 @@ impl Model for Protocol {
                 |_: &Self, world: &World| !world.refixed,
             ),
             Property::always(
+                "no wave tells more subscribers than the stock is enough for",
+                |model: &Self, world: &World| {
+                    let told = |turn| world.waved.iter().filter(|(of, _)| *of == turn).count() as u64;
+                    model.asks_later() || world.sizes.iter().all(|(turn, size)| told(*turn) <= *size)
+                },
+            ),
+            Property::always(
+                "no wave comes before it is due, or before the one before it is delivered",
+                |model: &Self, world: &World| !world.too_soon || model.asks_later(),
+            ),
+            Property::always(
+                "no subscriber is told before one who has waited longer in the same shard",
+                |model: &Self, world: &World| !world.out_of_order || model.asks_later(),
+            ),
+            Property::always(
                 "no subscriber is told past the bound, without a look at the stock, unconfirmed or ended, or loses their turn's mark",
                 |_: &Self, world: &World| !world.unlawful,
             ),
@@ -491,6 +552,12 @@ impl Model for Protocol {
 }
 
 impl Protocol {
+    /// Whether a subscriber asks while restocks are planned: by an early clock their entry may stand for a moment among those who
+    /// waited before.
+    fn asks_later(&self) -> bool {
+        self.begins.answered < self.requests.len()
+    }
+
     #[expect(clippy::print_stdout, reason = "the size of what was checked")]
     fn checked(self) -> impl Checker<Self> {
         let checker = self.checker().threads(2).spawn_bfs().join();
@@ -508,8 +575,13 @@ const TWO_AND_A_STRANGER: &[Asker] = &[Asker::owner(0), Asker::stranger(0), Aske
 const CONFIRMED: &[Asker] = &[Asker::confirmer(0)];
 const CONFIRMED_TWICE: &[Asker] = &[Asker::confirmer(0), Asker::confirmer(0)];
 const CONFIRMED_AND_ANOTHER: &[Asker] = &[Asker::confirmer(0), Asker::owner(1)];
-const RESTOCK: &[bool] = &[true];
-const BACK_AGAIN: &[bool] = &[true, false, true];
+const RESTOCK: &[u64] = &[1];
+const BACK_AGAIN: &[u64] = &[1, 0, 1];
+/// A restock and a sale, and the same with a sell-out and another restock.
+/// The second restock is smaller than the first.
+const FEWER_AGAIN: &[u64] = &[2, 0, 1];
+const AND_A_SALE: &[u64] = &[2, 1];
+const SALE_AND_BACK_AGAIN: &[u64] = &[2, 1, 0, 1];
 
 /// No worker has begun with the first restock when it sells out.
 const SOLD_OUT_IN_FAN_OUT: Begins = Begins { answered: 1, planned: 2 };
@@ -519,9 +591,16 @@ const PLANNED: Begins = Begins { answered: 2, planned: 1 };
 const ONE_PLANNED: Begins = Begins { answered: 1, planned: 1 };
 
 /// The protocol without a mistake, from the beginning.
-fn right(requests: &'static [Asker], events: &'static [bool], troubles: u8) -> Protocol {
+fn right(requests: &'static [Asker], events: &'static [u64], troubles: u8) -> Protocol {
     let (shards, begins) = (ShardCount::ONE, Begins::default());
-    Protocol { mistake: Mistake::None, requests, events, troubles, twins: 0, ends: 0, shards, begins }
+    let (mistake, wave) = (Mistake::None, None);
+    Protocol { mistake, requests, events, wave, troubles, twins: 0, ends: 0, shards, begins }
+}
+
+/// The same with waves of one, of which two wait.
+fn waves(events: &'static [u64], troubles: u8) -> Protocol {
+    let begins = Begins { answered: 2, planned: 0 };
+    Protocol { wave: Some(1), begins, ..right(TWO, events, troubles) }
 }
 
 #[test]
@@ -631,6 +710,38 @@ fn one_who_confirms_and_leaves_is_told_by_an_announced_call_alone() {
 }
 
 #[test]
+fn waves_tell_each_subscriber_in_turn_with_a_sale_between_them() {
+    waves(AND_A_SALE, 0).checked().assert_properties();
+}
+
+#[test]
+fn and_when_a_process_dies() {
+    waves(RESTOCK, 1).checked().assert_properties();
+}
+
+#[test]
+fn and_when_it_sells_out_and_comes_back_between_them() {
+    waves(SALE_AND_BACK_AGAIN, 0).checked().assert_properties();
+}
+
+#[test]
+fn and_by_two_sweeps() {
+    let begins = PLANNED;
+    Protocol { twins: 1, begins, ..waves(RESTOCK, 0) }.checked().assert_properties();
+}
+
+#[test]
+fn and_a_wave_of_two_over_two_shards() {
+    Protocol { wave: Some(2), shards: TWO_SHARDS, ..waves(BACK_AGAIN, 0) }.checked().assert_properties();
+}
+
+#[test]
+fn whoever_asks_once_a_restock_is_planned_is_not_part_of_its_waves_nor_lost() {
+    let begins = Begins { answered: 1, planned: 0 };
+    Protocol { wave: Some(1), begins, ..right(TWO, RESTOCK, 0) }.checked().assert_properties();
+}
+
+#[test]
 fn each_mistake_is_found() {
     let at = |mistake, requests, troubles| Protocol { mistake, ..right(requests, BACK_AGAIN, troubles) };
     let once = |mistake, requests| Protocol { mistake, ..right(requests, RESTOCK, 1) };
@@ -683,6 +794,23 @@ fn each_mistake_is_found() {
         },
         ended(Mistake::Delivery(delivery::Mutant::KeepEnded)),
         ended(Mistake::EndUncounted),
+        Protocol {
+            twins: 1,
+            mistake: Mistake::Planning(planning::Mutant::OpenWaveTwice),
+            ..waves(RESTOCK, 0)
+        },
+        Protocol {
+            mistake: Mistake::Planning(planning::Mutant::WavePastCeiling),
+            wave: Some(2),
+            begins: ONE_PLANNED,
+            ..right(TWO, RESTOCK, 0)
+        },
+        Protocol { mistake: Mistake::Planning(planning::Mutant::EndEarly), ..waves(RESTOCK, 0) },
+        Protocol {
+            mistake: Mistake::Delivery(delivery::Mutant::IgnoreWave),
+            wave: Some(2),
+            ..waves(FEWER_AGAIN, 0)
+        },
     ] {
         let mistake = protocol.mistake;
         let checker = protocol.checker().threads(2).finish_when(HasDiscoveries::AnyFailures);

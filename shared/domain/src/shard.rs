@@ -74,6 +74,11 @@ impl Shard {
     }
 }
 
+/// One of so many buckets, over which products are spread evenly.
+pub fn bucket_of(product: &ProductId, buckets: NonZeroU16) -> u16 {
+    modulo(hash(product.as_str()), buckets)
+}
+
 fn hash(text: &str) -> u64 {
     let mut hasher = SipHasher13::new();
     hasher.write(text.as_bytes());

@@ -11,17 +11,18 @@ use domain::{ProductId, Shard};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use crate::item::{string, to_item};
+use crate::item::{number, string, to_item};
 use crate::request::{Condition, Pages, remove};
 use crate::unreadable::{UnreadableRow, row};
 use crate::{ItemKey, Outcome, Store, StoreError};
 
 const KIND: &str = "fan-out";
-const BOUND: &str = "bound";
+const TURN: &str = "turn";
 const TICKET: &str = "ticket";
 
-/// Opening or closing an earlier fan-out leaves the item of a later one: bounds only grow.
-const NOT_LATER: &str = "attribute_not_exists(pk) OR #bound <= :bound";
+/// Opening or closing an earlier fan-out leaves the item of a later one: each bound and wave has a higher number than the
+/// one before.
+const NOT_LATER: &str = "attribute_not_exists(pk) OR attribute_not_exists(#turn) OR #turn <= :turn";
 
 /// The number of partitions over which the unfinished fan-outs are spread.
 pub const BUCKETS: NonZeroU16 = NonZeroU16::new(16).unwrap();
@@ -62,8 +63,18 @@ impl FanOuts<'_> {
     pub async fn open(self, job: &Job, moved_at: Timestamp) -> Result<Outcome, StoreError> {
         let fan_out = FanOut { job: job.clone(), moved_at };
         let item = to_item(&key(&job.product_id, job.shard), &fan_out, KIND)?;
-        let condition = Condition::new(NOT_LATER).name("#bound", BOUND).value(":bound", string(job.bound));
+        let condition = Condition::new(NOT_LATER).name("#turn", TURN).value(":turn", number(job.turn));
         Ok(self.0.put_if(item, condition).await?.plain())
+    }
+
+    /// The same where no fan-out of the shard is open at all. Refused, one is.
+    ///
+    /// # Errors
+    /// Every kind of [`StoreError`] but `Contended`.
+    pub async fn open_missing(self, job: &Job, moved_at: Timestamp) -> Result<Outcome, StoreError> {
+        let fan_out = FanOut { job: job.clone(), moved_at };
+        let item = to_item(&key(&job.product_id, job.shard), &fan_out, KIND)?;
+        Ok(self.0.put_if(item, Condition::absent()).await?.plain())
     }
 
     /// Gives the fan-out of a job a new ticket, in `next`, which goes in line at `moved_at`, on condition that the ticket is
@@ -98,21 +109,21 @@ impl FanOuts<'_> {
                 .expression_attribute_values(":ticket", string(ticket)),
             None => delete
                 .condition_expression(format!("attribute_not_exists(#ticket) AND ({NOT_LATER})"))
-                .expression_attribute_names("#bound", BOUND)
-                .expression_attribute_values(":bound", string(job.bound)),
+                .expression_attribute_names("#turn", TURN)
+                .expression_attribute_values(":turn", number(job.turn)),
         })
         .await
     }
 
     /// Removes the fan-out of a shard that is delivered up to the job's bound, whichever job was to do that. Refused where
-    /// one with a later bound is open, which stays.
+    /// a later one is open, which stays.
     ///
     /// # Errors
     /// `Unavailable` and `Denied`.
     pub async fn close_delivered(self, job: &Job) -> Result<Outcome, StoreError> {
         let delete = self.delete(job).condition_expression(NOT_LATER);
-        let delete = delete.expression_attribute_names("#bound", BOUND);
-        remove(delete.expression_attribute_values(":bound", string(job.bound))).await
+        let delete = delete.expression_attribute_names("#turn", TURN);
+        remove(delete.expression_attribute_values(":turn", number(job.turn))).await
     }
 
     fn delete(self, job: &Job) -> DeleteItemFluentBuilder {
@@ -155,7 +166,7 @@ mod tests {
     use domain::{Position, RestockId};
 
     use super::*;
-    use crate::item::{Item, number, parsed};
+    use crate::item::{Item, parsed};
 
     fn stored() -> (FanOut, Item) {
         let job = Job {
@@ -163,6 +174,7 @@ mod tests {
             product_id: ProductId::parse("p").unwrap(),
             shard: Shard(3),
             bound: Position::new(5, 6),
+            turn: 2,
             ticket: Some(Ticket::parse("t").unwrap()),
         };
         let moved_at = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
@@ -176,7 +188,7 @@ mod tests {
         let (fan_out, item) = stored();
         let mut names: Vec<&str> = item.keys().map(String::as_str).collect();
         names.sort_unstable();
-        assert_eq!(names, [BOUND, "movedMs", "pk", "productId", "restockId", "shard", "sk", TICKET]);
+        assert_eq!(names, ["bound", "movedMs", "pk", "productId", "restockId", "shard", "sk", TICKET, TURN]);
         assert_eq!(parsed::<u64>(&item, "movedMs"), Some(1_700_000_000_123));
         assert_eq!(row::<FanOut>(item, KIND).unwrap().unwrap(), fan_out);
     }
@@ -191,7 +203,7 @@ mod tests {
 
     #[test]
     fn an_item_that_is_no_fan_out_is_a_row_of_its_own() {
-        for (name, odd) in [(BOUND, number(7)), (BOUND, string("x")), ("movedMs", string("x"))] {
+        for (name, odd) in [("bound", number(7)), ("bound", string("x")), ("movedMs", string("x"))] {
             let (fan_out, mut item) = stored();
             item.insert(name.to_owned(), odd);
             let unreadable = row::<FanOut>(item, KIND).unwrap().unwrap_err();

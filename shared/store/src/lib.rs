@@ -63,11 +63,13 @@ pub mod summary;
 pub mod suppressed;
 #[cfg(feature = "test-util")]
 pub mod test_util;
+pub mod timer;
 mod transaction;
 pub mod unplanned;
 pub mod unreadable;
 pub mod user;
 pub mod waitlist;
+pub mod wave;
 
 pub use error::StoreError;
 pub use item::ItemKey;
@@ -85,6 +87,7 @@ use product::Products;
 use sending::Sending;
 use subscription::Subscriptions;
 use summary::Summaries;
+use timer::Timers;
 use unplanned::UnplannedUpdates;
 use unreadable::UnreadableItems;
 use user::Users;
@@ -171,6 +174,11 @@ impl Store {
     /// The names of restocks.
     pub fn names(&self) -> Names<'_> {
         Names(self)
+    }
+
+    /// The timers.
+    pub fn timers(&self) -> Timers<'_> {
+        Timers(self)
     }
 
     /// The stock updates whose planning failed.

@@ -3,10 +3,10 @@
 
 use aws_sdk_dynamodb::operation::update_item::builders::UpdateItemFluentBuilder;
 use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditionCheckFailure};
-use domain::planning::Update;
-use domain::product::{Product, StoredProduct};
-use domain::stock::Version;
-use domain::{Position, ProductId, RestockId, ShardCount};
+use domain::planning::{Fix, Update};
+use domain::product::{Due, Product, StoredProduct};
+use domain::rules::Rules;
+use domain::{ProductId, ShardCount};
 use serde::Serialize;
 
 use crate::item::{Item, from_item, number, parsed, string};
@@ -24,6 +24,12 @@ const BOUND_OF: &str = "boundOf";
 const PLANNED: &str = "planned";
 const RECENT: &str = "recent";
 const DETAILS: &str = "product";
+const AVAILABILITY: &str = "availability";
+const RULES: &str = "rules";
+const OWN_RULES: &str = "ownRules";
+const TURN: &str = "turn";
+const WAVE: &str = "wave";
+const DUE: &str = "due";
 /// The number of shards of the product's waitlist, which is no part of the record: it may be there before it.
 pub(crate) const SHARDS: &str = "shards";
 
@@ -84,16 +90,18 @@ impl Products<'_> {
         product: &ProductId,
         update: &Update,
     ) -> Result<Outcome<StoredProduct, StoredProduct>, StoreError> {
-        let write = self.write(product, update, (RESTOCK, string(&update.restock)))?;
+        let due = update.due.as_ref().map(value_of).transpose()?;
+        let own = vec![(RESTOCK, Some(string(&update.restock))), (DUE, due)];
+        let write = self.write(product, update, own)?;
         Ok(match apply(write.return_values(ReturnValue::AllOld)).await? {
             Outcome::Applied(item) => Outcome::Applied(stored(item)?),
             Outcome::Refused(item) => Outcome::Refused(stored(item)?),
         })
     }
 
-    /// Writes a sale: fewer units of a product that is in stock and planned, on the same condition. Its restock stays the
-    /// current one, and planned, so that nothing of the fan-out under way changes. Refused, it gives the product as it
-    /// stands.
+    /// Writes a sale, or another level, of a product that is in stock and planned, or held back, on the same condition. Its
+    /// restock stays the current one, and planned, so that nothing of the fan-out under way changes, nor of what is due.
+    /// Refused, it gives the product as it stands.
     ///
     /// # Errors
     /// Every kind of [`StoreError`], as of [`Products::record_stock_update`].
@@ -102,7 +110,8 @@ impl Products<'_> {
         product: &ProductId,
         sale: &Update,
     ) -> Result<Outcome<(), StoredProduct>, StoreError> {
-        let write = self.write(product, sale, (PLANNED, string(sale.version.as_str())))?;
+        let planned = sale.keeps_plan.then(|| (PLANNED, Some(string(sale.version.as_str()))));
+        let write = self.write(product, sale, planned.into_iter().collect())?;
         Ok(match apply(write).await? {
             Outcome::Applied(_) => Outcome::Applied(()),
             Outcome::Refused(item) => Outcome::Refused(stored(item)?),
@@ -115,9 +124,9 @@ impl Products<'_> {
         self,
         product: &ProductId,
         update: &Update,
-        own: (&str, AttributeValue),
+        own: Vec<(&str, Option<AttributeValue>)>,
     ) -> Result<UpdateItemFluentBuilder, StoreError> {
-        let Update { seen, version, quantity, details, recent, .. } = update;
+        let Update { seen, version, quantity, details, recent, availability, rules, own_rules, .. } = update;
         let condition = if seen.is_some() { "#version = :seen" } else { "attribute_not_exists(#version)" };
         let mut write = self
             .0
@@ -128,64 +137,108 @@ impl Products<'_> {
         }
         let attributes = [
             (VERSION, Some(string(version.as_str()))),
-            (own.0, Some(own.1)),
             (RECENT, Some(value_of(recent)?)),
             (QUANTITY, quantity.map(number)),
             (DETAILS, details.as_ref().map(value_of).transpose()?),
+            (AVAILABILITY, (!availability.is_plain()).then(|| value_of(availability)).transpose()?),
+            (RULES, rules.as_ref().map(value_of).transpose()?),
+            (OWN_RULES, own_rules.as_ref().map(value_of).transpose()?),
         ];
-        let (mut set, mut gone) = (Vec::new(), Vec::new());
-        for (attribute, value) in attributes {
-            write = write.expression_attribute_names(format!("#{attribute}"), attribute);
-            if let Some(value) = value {
-                write = write.expression_attribute_values(format!(":{attribute}"), value);
-                set.push(format!("#{attribute} = :{attribute}"));
-            } else {
-                gone.push(format!("#{attribute}"));
-            }
-        }
-        let mut expression = format!("SET {}", set.join(", "));
-        if !gone.is_empty() {
-            expression.push_str(&format!(" REMOVE {}", gone.join(", ")));
-        }
-        Ok(write.update_expression(expression))
+        Ok(set_or_remove(write, attributes.into_iter().chain(own)))
     }
 
-    /// Fixes the bound of a restock, as long as `version` is the product's current one and has no bound yet: with any
-    /// number of planners an update has one bound, and the product's never goes back. Refused, it gives the product as it
-    /// stands: another planner has fixed the bound, or another update has overtaken it. `None` where no shard ever had an
-    /// entry: the restock counts as planned all the same.
+    /// Fixes the bound of a restock, as long as the version is the product's current one and has no bound yet: with any
+    /// number of planners an update has one bound, and the product's never goes back. Or opens it up to the next wave, as
+    /// long as the version is the current one and no other wave was opened since. Refused, it gives the product as it
+    /// stands: another planner has fixed the bound, or another update has overtaken it. A bound of `None`, where no shard
+    /// ever had an entry, is none: the restock counts as planned all the same.
     ///
     /// # Errors
     /// Every kind of [`StoreError`], as of [`Products::record_stock_update`].
     pub async fn fix_bound(
         self,
         product: &ProductId,
-        restock: &RestockId,
-        version: &Version,
-        bound: Option<Position>,
+        fix: &Fix,
     ) -> Result<Outcome<(), Option<Product>>, StoreError> {
-        let unplanned = "#version = :version AND (attribute_not_exists(#planned) OR #planned <> :version)";
-        let update = self
+        let condition = if fix.is_next_wave {
+            "#version = :version AND #planned = :planned AND #turn = :seen"
+        } else {
+            "#version = :version AND (attribute_not_exists(#planned) OR #planned <> :planned)"
+        };
+        let write = self
             .0
-            .update(&key(product), unplanned)
+            .update(&key(product), condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .expression_attribute_names("#version", VERSION)
-            .expression_attribute_names("#planned", PLANNED)
-            .expression_attribute_names("#boundOf", BOUND_OF)
-            .expression_attribute_values(":version", string(version.as_str()))
-            .expression_attribute_values(":restock", string(restock));
-        let update = match bound {
-            Some(bound) => update
-                .update_expression("SET #planned = :version, #boundOf = :restock, #bound = :bound")
-                .expression_attribute_names("#bound", BOUND)
-                .expression_attribute_values(":bound", string(bound)),
-            None => update.update_expression("SET #planned = :version, #boundOf = :restock"),
+            .expression_attribute_values(":version", string(fix.version.as_str()));
+        let write = match fix.is_next_wave {
+            true => write.expression_attribute_values(":seen", number(fix.turn)),
+            false => write,
         };
-        Ok(match apply(update).await? {
+        let attributes = [
+            (PLANNED, Some(string(fix.version.as_str()))),
+            (BOUND_OF, Some(string(&fix.restock))),
+            (TURN, Some(number(fix.turn + 1))),
+            (WAVE, fix.wave.as_ref().map(value_of).transpose()?),
+            (DUE, fix.due.as_ref().map(value_of).transpose()?),
+            (RULES, fix.rules.as_ref().map(value_of).transpose()?),
+        ];
+        let bound = fix.bound.map(|bound| (BOUND, Some(string(bound))));
+        let write = set_or_remove(write, attributes.into_iter().chain(bound));
+        Ok(match apply(write).await? {
             Outcome::Applied(_) => Outcome::Applied(()),
             Outcome::Refused(item) => Outcome::Refused(product_of(item)?),
         })
     }
+
+    /// Puts off what a product waits for, or ends it, as long as it waits for `seen` and no bound or wave was fixed since `turn`.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`, and `Contended` where a transaction was in the way.
+    pub async fn put_off(
+        self,
+        product: &ProductId,
+        turn: u64,
+        seen: Due,
+        next: Option<Due>,
+    ) -> Result<Outcome, StoreError> {
+        // No turn is written before the first bound is.
+        let condition = if turn == 0 {
+            "#seen = :seen AND attribute_not_exists(#turn)"
+        } else {
+            "#seen = :seen AND #turn = :turn"
+        };
+        let write = self
+            .0
+            .update(&key(product), condition)
+            .expression_attribute_names("#seen", DUE)
+            .expression_attribute_names("#turn", TURN)
+            .expression_attribute_values(":seen", value_of(&seen)?);
+        let write = if turn == 0 { write } else { write.expression_attribute_values(":turn", number(turn)) };
+        let next = next.as_ref().map(value_of).transpose()?;
+        Ok(apply(set_or_remove(write, [(DUE, next)])).await?.plain())
+    }
+}
+
+/// A write of these attributes; those without a value are removed.
+fn set_or_remove<'n>(
+    mut write: UpdateItemFluentBuilder,
+    attributes: impl IntoIterator<Item = (&'n str, Option<AttributeValue>)>,
+) -> UpdateItemFluentBuilder {
+    let (mut set, mut gone) = (Vec::new(), Vec::new());
+    for (attribute, value) in attributes {
+        write = write.expression_attribute_names(format!("#{attribute}"), attribute);
+        if let Some(value) = value {
+            write = write.expression_attribute_values(format!(":{attribute}"), value);
+            set.push(format!("#{attribute} = :{attribute}"));
+        } else {
+            gone.push(format!("#{attribute}"));
+        }
+    }
+    let set = (!set.is_empty()).then(|| format!("SET {}", set.join(", ")));
+    let gone = (!gone.is_empty()).then(|| format!("REMOVE {}", gone.join(", ")));
+    let expression: Vec<String> = set.into_iter().chain(gone).collect();
+    write.update_expression(expression.join(" "))
 }
 
 fn value_of(part: &impl Serialize) -> Result<AttributeValue, StoreError> {
@@ -195,7 +248,7 @@ fn value_of(part: &impl Serialize) -> Result<AttributeValue, StoreError> {
 /// An item as a product and its shards: one, unless it says otherwise.
 fn stored(item: Option<Item>) -> Result<StoredProduct, StoreError> {
     let shards = item.as_ref().map(shards_of).transpose()?.flatten().unwrap_or(ShardCount::ONE);
-    Ok(StoredProduct { product: product_of(item)?, shards })
+    Ok(StoredProduct { product: product_of(item)?, shards, rules: Rules::default() })
 }
 
 /// The product in an item; `None` where no stock update is recorded in it. Of an item that was not there before a write,
@@ -219,8 +272,10 @@ mod tests {
 
     use std::collections::BTreeSet;
 
-    use domain::product::StockEvent;
-    use domain::stock::{Place, ProductInfo, StockUpdate};
+    use domain::product::{Awaited, StockEvent, Wave};
+    use domain::rules::Availability;
+    use domain::stock::{Place, ProductInfo, StockUpdate, Version};
+    use domain::{Position, RestockId};
 
     use super::*;
     use crate::item::to_item;
@@ -236,6 +291,7 @@ mod tests {
         let event = StockEvent {
             restock: restock.clone(),
             quantity: Some(1),
+            availability: Availability::FewLeft,
             version: None,
             place,
             told_by_id: false,
@@ -249,11 +305,32 @@ mod tests {
             bound_of: Some(restock),
             planned: Some(version),
             product: ProductInfo::after(None, details.as_ref()),
+            availability: Availability::FewLeft,
+            rules: Some(Box::default()),
+            own_rules: Some(Box::default()),
+            turn: 3,
+            wave: Some(Wave { number: 1, bound: Position::START, size: 2 }),
+            due: Some(Due::new(jiff::Timestamp::UNIX_EPOCH, Awaited::Wave)),
         };
         assert!(product.product.is_some());
         let item = to_item(&key(&ProductId::parse("p").unwrap()), &product, KIND).unwrap();
         let names: BTreeSet<&str> = item.keys().map(String::as_str).collect();
-        let ours = [QUANTITY, VERSION, RESTOCK, RECENT, BOUND, BOUND_OF, PLANNED, DETAILS];
+        let ours = [
+            QUANTITY,
+            VERSION,
+            RESTOCK,
+            RECENT,
+            BOUND,
+            BOUND_OF,
+            PLANNED,
+            DETAILS,
+            AVAILABILITY,
+            RULES,
+            OWN_RULES,
+            TURN,
+            WAVE,
+            DUE,
+        ];
         assert_eq!(names, ours.into_iter().chain(["pk", "sk"]).collect());
         assert_eq!(from_item::<Product>(item, KIND).unwrap(), product);
     }

@@ -48,7 +48,8 @@ pub struct Planned {
     pub restock_id: RestockId,
     /// The product.
     pub product_id: ProductId,
-    /// Every entry at or below was to be delivered; `None` where no shard ever had an entry.
+    /// Every entry at or below was to be delivered; `None` where no shard ever had an entry, or while the restock is held back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<Position>,
     /// How many shards the waitlist had.
     pub shard_count: u16,
@@ -90,8 +91,11 @@ impl Summaries<'_> {
         let by_bound = bound.map(|bound| plan_key(product_id, bound, restock_id));
         for key in by_bound.into_iter().chain([key(restock_id)]) {
             let item = to_item(&key, &WithTtl::from(*planned_at, planned), "plan")?;
-            // Refused: it is there already.
-            let _ = self.0.put_if(item, Condition::absent()).await?;
+            // Refused: it is there already. One of a restock that was held back has no bound.
+            let _ = self
+                .0
+                .put_if(item, Condition::new("attribute_not_exists(#bound)").name("#bound", "bound"))
+                .await?;
         }
         Ok(())
     }

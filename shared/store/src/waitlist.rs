@@ -45,6 +45,30 @@ fn position_of(sort_key: &str) -> Option<Position> {
     sort_key.strip_prefix("E#")?.parse().ok()
 }
 
+/// The pages of the keys of the entries in `(after, through]` that wait at `now`, strongly consistent.
+pub(crate) fn waiting_places(
+    store: &Store,
+    product: &ProductId,
+    shard: Shard,
+    (after, through): (Position, Position),
+    limit: i32,
+    now: Timestamp,
+) -> Pages {
+    let range = (sort_key(after.next()), sort_key(through));
+    let query = store.query(partition(product, shard), Some(range)).projection_expression("sk");
+    let query = query
+        .filter_expression(WAITS)
+        .expression_attribute_names("#ttl", TTL)
+        .expression_attribute_names("#moved", MOVED)
+        .expression_attribute_values(":now", number(now.as_second()));
+    Pages::of(query.limit(limit).consistent_read(true))
+}
+
+/// The position of an entry's key.
+pub(crate) fn place_of(item: &Item) -> Option<Position> {
+    text(item, "sk").and_then(position_of)
+}
+
 /// The key of an entry.
 pub fn key(product: &ProductId, shard: Shard, position: Position) -> ItemKey {
     ItemKey::new(partition(product, shard), sort_key(position))

@@ -7,8 +7,9 @@ use std::collections::BTreeMap;
 use domain::budget::{Cut, Rate};
 use domain::cursor::{Answer, Cursor, Tally};
 use domain::job::{Job, Ticket};
-use domain::planning::Update;
+use domain::planning::{Fix, Update};
 use domain::product::{Product, StockEvent, StoredProduct};
+use domain::rules::{Availability, Rules};
 use domain::stock::{Place, Version};
 use domain::subscribing::Looked;
 use domain::suppression::Reason;
@@ -99,7 +100,18 @@ fn update(seen: Option<i64>, second: i64, restock: &RestockId, quantity: Option<
         quantity,
         details: None,
         recent: vec![],
+        availability: Availability::InStock,
+        rules: None,
+        own_rules: None,
+        due: None,
+        keeps_plan: true,
     }
+}
+
+/// The bound of the update of this second.
+fn fix(name: &RestockId, second: i64, bound: Option<Position>) -> Fix {
+    let (restock, version) = (name.clone(), version(second));
+    Fix { restock, version, bound, turn: 0, wave: None, due: None, rules: None, is_next_wave: false }
 }
 
 #[tokio::test]
@@ -121,7 +133,7 @@ async fn a_stock_update_is_recorded_where_the_product_is_as_it_was_seen() {
     assert_eq!(record(&update(None, 2, &r, Some(5))).await, Outcome::Applied(None));
     let first = store.products().get(&id).await.unwrap();
     assert_eq!(
-        store.products().fix_bound(&id, &r, &version(2), Some(at(50))).await.unwrap(),
+        store.products().fix_bound(&id, &fix(&r, 2, Some(at(50)))).await.unwrap(),
         Outcome::Applied(())
     );
     let stands = store.products().get(&id).await.unwrap();
@@ -134,6 +146,7 @@ async fn a_stock_update_is_recorded_where_the_product_is_as_it_was_seen() {
     let event = StockEvent {
         restock: s.clone(),
         quantity: None,
+        availability: Availability::InStock,
         version: None,
         place: Place { partition: 3, offset: 4 },
         told_by_id: false,
@@ -153,7 +166,7 @@ async fn a_sale_is_recorded_of_the_version_that_was_seen_and_leaves_the_restock(
     let (id, name, of) = (product("p"), restock("r"), restock("sale"));
     let products = store.products();
     assert!(products.record_stock_update(&id, &update(None, 1, &name, Some(9))).await.unwrap().is_applied());
-    assert!(products.fix_bound(&id, &name, &version(1), Some(at(5))).await.unwrap().is_applied());
+    assert!(products.fix_bound(&id, &fix(&name, 1, Some(at(5)))).await.unwrap().is_applied());
     assert_eq!(
         products.record_sale(&id, &update(Some(1), 2, &of, Some(4))).await.unwrap(),
         Outcome::Applied(())
@@ -162,7 +175,7 @@ async fn a_sale_is_recorded_of_the_version_that_was_seen_and_leaves_the_restock(
     assert_eq!((&sold.version, sold.quantity, &sold.restock_id), (&version(2), Some(4), &name));
     assert!(sold.is_planned() && sold.bound == Some(at(5)));
     let late = update(Some(1), 3, &of, Some(3));
-    let stands = StoredProduct { product: Some(sold), shards: ShardCount::ONE };
+    let stands = StoredProduct { product: Some(sold), shards: ShardCount::ONE, rules: Rules::default() };
     assert_eq!(products.record_sale(&id, &late).await.unwrap(), Outcome::Refused(stands));
 }
 
@@ -172,7 +185,7 @@ async fn the_bound_is_fixed_once_and_for_the_current_update_alone() {
     let (id, products) = (product("p"), store.products());
     let (r, s) = (restock("r"), restock("s"));
     let fix = async |name: &RestockId, second, bound| {
-        products.fix_bound(&id, name, &version(second), bound).await.unwrap()
+        products.fix_bound(&id, &self::fix(name, second, bound)).await.unwrap()
     };
     assert_eq!(fix(&r, 1, Some(at(1))).await, Outcome::Refused(None));
     for (seen, name, second) in [(None, &r, 1), (Some(1), &s, 2)] {
@@ -386,7 +399,13 @@ async fn a_place_is_moved_by_the_request_that_speaks_for_it_while_the_product_is
     assert!(
         products.record_stock_update(&id, &update(None, 1, &restock, Some(0))).await.unwrap().is_applied()
     );
-    assert!(products.fix_bound(&id, &restock, &first, Some(at(1))).await.unwrap().is_applied());
+    assert!(
+        products
+            .fix_bound(&id, &Fix { version: first.clone(), ..fix(&restock, 1, Some(at(1))) })
+            .await
+            .unwrap()
+            .is_applied()
+    );
     let looked = |version: &Version, bound| Looked { version: version.clone(), bound: at(bound) };
     let (early, late, is) = (looked(&second, 1), looked(&first, 0), looked(&first, 1));
     for (by, looked, outcome) in [
@@ -454,14 +473,16 @@ async fn a_moved_entry_is_passed_by_every_read_of_those_that_wait() {
 #[tokio::test]
 async fn an_earlier_fan_out_neither_opens_nor_closes_a_later_one() {
     let store = store().await;
-    let job = |restock_id: &str, bound| Job {
+    let job = |restock_id: &str, turn| Job {
         restock_id: restock(restock_id),
         product_id: product("p"),
         shard: SHARD,
-        bound: at(bound),
+        // A later wave may end before an earlier one did.
+        bound: at(9 - turn),
+        turn,
         ticket: None,
     };
-    let (earlier, later) = (job("r", 5), job("s", 9));
+    let (earlier, later) = (job("r", 1), job("s", 2));
     assert_eq!(store.fan_outs().close(&later).await.unwrap(), APPLIED, "none is open");
     for (job, outcome) in [(&earlier, APPLIED), (&later, APPLIED), (&earlier, REFUSED), (&later, APPLIED)] {
         assert_eq!(store.fan_outs().open(job, now()).await.unwrap(), outcome, "{job:?}");
@@ -481,8 +502,8 @@ async fn a_fan_out_is_its_tickets_and_passed_on_and_closed_by_nobody_else() {
     let store = store().await;
     let (fan_outs, id, ticket) =
         (store.fan_outs(), product("p"), |ticket: &str| Ticket::parse(ticket).unwrap());
-    let without =
-        Job { restock_id: restock("r"), product_id: id.clone(), shard: SHARD, bound: at(5), ticket: None };
+    let (restock_id, product_id) = (restock("r"), id.clone());
+    let without = Job { restock_id, product_id, shard: SHARD, bound: at(5), turn: 5, ticket: None };
     let [first, second, third] = ["1", "2", "3"].map(|name| without.with_ticket(ticket(name)));
     let stands = async || fan_outs.get(&id, SHARD).await.unwrap().map(|open| open.job);
     let pass_on = async |from: &str, to: &Job| fan_outs.pass_on(&ticket(from), to, now()).await.unwrap();
@@ -501,7 +522,7 @@ async fn a_fan_out_is_its_tickets_and_passed_on_and_closed_by_nobody_else() {
     assert_eq!(stands().await, None);
     // Whatever is delivered is closed, whosever it is, but not a later one.
     assert_eq!(fan_outs.open(&third, now()).await.unwrap(), APPLIED);
-    let before = Job { bound: at(4), ..first.clone() };
+    let before = Job { turn: 4, ..first.clone() };
     assert_eq!(fan_outs.close_delivered(&before).await.unwrap(), REFUSED);
     assert_eq!(fan_outs.close_delivered(&first).await.unwrap(), APPLIED);
     assert_eq!(stands().await, None);

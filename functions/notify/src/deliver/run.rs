@@ -33,7 +33,7 @@ async fn step(hands: &mut Hands<'_>, delivery: &mut Delivery<Addressee>) -> Resu
             app.mailer.greet().await;
             delivery.on_done();
         }
-        Step::ReadProduct => delivery.on_product(hands.read_product().await?, now.uptime),
+        Step::ReadProduct => delivery.on_product(hands.read_product().await?, now),
         Step::AskRate => delivery.on_rate(hands.ask_rate().await),
         Step::ReadEntries { after, through, limit } => {
             let page = waitlist::entries(&app.store, job, after, through, limit).await?;

@@ -80,6 +80,7 @@ pub(crate) fn hot(path: &str, times: u64) -> anyhow::Result<()> {
         product_id: product.clone(),
         shard: Shard(3),
         bound: position,
+        turn: 1,
         ticket: None,
     };
     match path {

@@ -305,6 +305,7 @@ mod tests {
             product_id,
             shard: Shard(0),
             bound: Position::START,
+            turn: 1,
             ticket: None,
         };
         FanOut { job, moved_at: Timestamp::UNIX_EPOCH }

@@ -111,10 +111,9 @@ impl Facts {
         if !self.entry || self.ttl <= self.now.as_second() {
             return Verdict::Expired;
         }
-        let in_stock = self
-            .product
-            .as_ref()
-            .is_some_and(|product| product.in_stock() && product.bound.is_some_and(|bound| self.at <= bound));
+        let in_stock = self.product.as_ref().is_some_and(|product| {
+            product.is_sendable() && product.reach().is_some_and(|reach| self.at <= reach)
+        });
         match &self.open {
             Some(open) if in_stock && self.at <= open.job.bound => Verdict::BeingTold {
                 restock: open.job.restock_id.clone(),
@@ -131,6 +130,7 @@ mod tests {
 
     use domain::cursor::{Answer, OnUnknown};
     use domain::job::Job;
+    use domain::rules;
     use domain::stock::{Place, Version};
     use domain::{ProductId, Shard};
 
@@ -161,12 +161,25 @@ mod tests {
             bound_of: Some(restock("r")),
             planned: None,
             product: None,
+            availability: rules::Availability::InStock,
+            rules: None,
+            own_rules: None,
+            turn: 1,
+            wave: None,
+            due: None,
         }
     }
 
     fn open() -> FanOut {
         let product_id = ProductId::parse("p").unwrap();
-        let job = Job { restock_id: restock("r"), product_id, shard: Shard(0), bound: at(50), ticket: None };
+        let job = Job {
+            restock_id: restock("r"),
+            product_id,
+            shard: Shard(0),
+            bound: at(50),
+            turn: 1,
+            ticket: None,
+        };
         FanOut { job, moved_at: Timestamp::UNIX_EPOCH }
     }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::limits::{FLIGHT_LIMIT, FRESH, SECOND_TRY};
 use super::refusals::Refusals;
-use super::state::{AfterDoubt, Stage, Standing, State};
+use super::state::{AfterDoubt, Leave, Stage, Standing, State};
 use super::{Delivery, Now, Pace, Report, Terms};
 use crate::cursor::{Availability, Cursor, MAX_CALL, OnUnknown, Tally};
 use crate::product::Product;
@@ -36,7 +36,7 @@ impl<R> Delivery<R> {
         fencing_token: Option<&str>,
         now: Now,
     ) -> Acquire<R> {
-        let Some(bound) = product.bound else { return Acquire::NotPlanned };
+        let Some(bound) = product.reach() else { return Acquire::NotPlanned };
         let limit = match cursor.settlement(terms.on_unknown) {
             OnUnknown::Resend => SECOND_TRY,
             OnUnknown::Skip => FLIGHT_LIMIT,
@@ -59,7 +59,7 @@ impl<R> Delivery<R> {
             read_ahead: VecDeque::new(),
             exhausted: false,
             retries: BTreeMap::new(),
-            in_stock: product.in_stock(),
+            leave: Leave::of(product, now.wall),
             looked: Duration::ZERO,
             pace: Pace { call_size: MAX_CALL, ahead: 0 },
             slots_outdated: false,

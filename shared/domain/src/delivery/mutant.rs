@@ -17,6 +17,8 @@ pub(crate) enum Mutant {
     DoubtYoungCall,
     /// Entries past the bound are delivered too.
     PassBound,
+    /// A wave that has become smaller is not kept to.
+    IgnoreWave,
     /// The stock is not looked at again before a call, though its slots were waited for.
     NoSecondLook,
     /// An answer that came late is left for the next announcement.

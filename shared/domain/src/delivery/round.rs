@@ -6,8 +6,11 @@ use jiff::Timestamp;
 
 use super::limits::{DEPARTURE, FRESH, LATE};
 use super::refusals::AtTheEnd;
-use super::state::{AfterEntries, AfterLook, AfterReject, AfterWait, AfterWrite, Stage, Standing, State};
+use super::state::{
+    AfterEntries, AfterLook, AfterReject, AfterWait, AfterWrite, Leave, Stage, Standing, State,
+};
 use super::{Delivery, End, Now, RateAnswer};
+use crate::Position;
 use crate::product::Product;
 
 impl<R> Delivery<R> {
@@ -69,21 +72,39 @@ impl<R> Delivery<R> {
         }
     }
 
-    /// The product as it was read at this uptime; `None` where there is none.
-    pub fn on_product(&mut self, product: Option<&Product>, looked: Duration) {
+    /// The product as it was read at this time; `None` where there is none.
+    pub fn on_product(&mut self, product: Option<&Product>, now: Now) {
         let State::ReadProduct(then) = self.take_state() else { return };
-        self.looked = looked;
+        self.looked = now.uptime;
         if let Some(product) = product {
-            self.in_stock = product.in_stock();
+            self.leave = Leave::of(product, now.wall);
+            self.stay_within(product.reach());
         }
         self.looked_at(then);
     }
 
+    /// Another restock may have a smaller wave than the one whose entries were read ahead.
+    fn stay_within(&mut self, reach: Option<Position>) {
+        #[cfg(test)]
+        if self.is(super::Mutant::IgnoreWave) {
+            return;
+        }
+        let Some(reach) = reach.filter(|reach| *reach < self.bound) else { return };
+        self.bound = reach;
+        while self.read_ahead.back().is_some_and(|(position, _)| *position > reach) {
+            self.read_ahead.pop_back();
+        }
+    }
+
     fn looked_at(&mut self, then: AfterLook) {
-        match then {
-            _ if !self.in_stock => self.release(End::SoldOut),
-            AfterLook::AskRate => self.state = State::AskRate,
-            AfterLook::Compose { wanted } => self.state = State::Compose { wanted },
+        match (self.leave, then) {
+            (Leave::SoldOut, _) => self.release(End::SoldOut),
+            (Leave::Closed, _) => self.release(End::Closed),
+            (Leave::Granted, AfterLook::AskRate) => self.state = State::AskRate,
+            (Leave::Granted, AfterLook::Compose { wanted }) => {
+                let wanted = wanted.min(self.sendable());
+                self.state = if wanted > 0 { State::Compose { wanted } } else { State::Begin };
+            }
         }
     }
 

@@ -9,6 +9,7 @@ use super::outcome::Refusal;
 use super::step::End;
 use crate::Position;
 use crate::cursor::{Cursor, Tally};
+use crate::product::Product;
 
 /// How the cursor here stands to the one in the table.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -26,6 +27,30 @@ pub(super) enum Standing {
     Unsure { token: String, written: Box<Cursor> },
     /// Another worker has written the table's.
     Lost,
+}
+
+/// Whether emails may go out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(super) enum Leave {
+    /// They may.
+    Granted,
+    /// The product is sold out, or its next restock is held back.
+    SoldOut,
+    /// Not at this time of day.
+    Closed,
+}
+
+impl Leave {
+    /// What the product says at this time.
+    pub(super) fn of(product: &Product, now: Timestamp) -> Self {
+        if !product.is_sendable() {
+            Self::SoldOut
+        } else if product.rules().opens(now) > now {
+            Self::Closed
+        } else {
+            Self::Granted
+        }
+    }
 }
 
 /// The part of its life that a delivery is in.

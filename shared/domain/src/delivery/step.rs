@@ -150,6 +150,8 @@ pub enum End {
     Delivered,
     /// The product is sold out again: the entries that are left go on waiting.
     SoldOut,
+    /// The rules let no email go out at this time of day: the sweep puts the job back, and it is tried again.
+    Closed,
     /// Time or number is up, or another worker has the shard: the rest goes back in line.
     More,
     /// SES is suspended; it needs an operator or a quota's reset: the sweep puts the job back.

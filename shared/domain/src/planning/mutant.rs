@@ -1,9 +1,10 @@
 //! Mistakes in the order of the steps, which the model must find. Nothing of this is in a build that is not a test's.
 
 use super::bound::FixedBound;
-use super::state::State;
-use super::{Planning, ShardEnd, Step};
+use super::state::{Fixing, State};
+use super::{Line, Planning, ShardEnd, Step};
 use crate::ShardCount;
+use crate::product::{Awaited, Product};
 
 /// A step left out or in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -20,6 +21,12 @@ pub(crate) enum Mutant {
     FixTwice,
     /// The ends are read of as many shards as were recorded before the update was.
     ShardsBeforeStock,
+    /// The next wave is opened whether another planner has opened it or not: two sweeps open two.
+    OpenWaveTwice,
+    /// A wave goes past the ceiling, to subscribers who came after the restock was planned.
+    WavePastCeiling,
+    /// A wave is said to have ended before the last of it is delivered.
+    EndEarly,
 }
 
 /// Which mistake a planning makes, if any.
@@ -62,7 +69,11 @@ impl Switch {
 fn is_recorded(state: &State) -> bool {
     !matches!(
         state,
-        State::TakeName | State::ReadProduct | State::RecordStockUpdate(_) | State::RecordSale(_)
+        State::TakeName
+            | State::ReadProduct
+            | State::WriteTimer(..)
+            | State::RecordStockUpdate(_)
+            | State::RecordSale(_)
     )
 }
 
@@ -72,6 +83,16 @@ impl Planning {
         Self { mutant: Switch { mutant, ..Switch::default() }, ..self }
     }
 
+    pub(super) fn is_past_ceiling(&self) -> bool {
+        self.mutant.is(Mutant::WavePastCeiling) && self.awaited() != Some(Awaited::End)
+    }
+
+    pub(super) fn forget_lines(&self, lines: &mut Vec<Line>) {
+        if self.mutant.is(Mutant::EndEarly) {
+            lines.clear();
+        }
+    }
+
     pub(super) fn swap_after_record(&mut self) {
         self.shards = self.mutant.shards.unwrap_or(self.shards);
         let State::ReadEnds(product) = &self.state else { return };
@@ -79,18 +100,21 @@ impl Planning {
             self.on_ends(early);
         } else if self.mutant.is(Mutant::BoundBeforeEnds) && !product.is_planned() {
             let (product, bound) = (product.clone(), product.bound);
-            self.state = State::FixBound { product, ends: vec![], bound };
+            self.state = self.fix(product, vec![], bound, None, None);
         }
     }
 
     pub(super) fn swap_after_ends(&mut self) {
         match self.state.clone() {
-            State::FixBound { product, ends, bound } if self.mutant.is(Mutant::UnfixedBound) => {
-                self.state = State::of_bound(FixedBound::forged(bound), true, product, ends);
+            State::FixBound(fixing) if self.mutant.is(Mutant::UnfixedBound) => {
+                let Fixing { product, ends, fix, .. } = *fixing;
+                let forged = FixedBound::forged(fix.bound);
+                self.state = State::of_bound(forged, true, fix.written_over(product), ends);
             }
             State::ReadCursors(plan, ends) if self.mutant.is(Mutant::FixAgain) => {
                 let bound = plan.product.bound_over(ends.iter().filter_map(|end| end.last));
-                self.state = State::FixBound { product: plan.product, ends, bound };
+                let product = Product { planned: None, ..plan.product };
+                self.state = self.fix(product, ends, bound, None, None);
             }
             _ => {}
         }

@@ -1,12 +1,21 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use super::*;
+use std::sync::Arc;
+
 use crate::cursor::Cursor;
 use crate::job::Ticket;
 use crate::product::StoredProduct;
 
+mod waves;
+
 fn at(n: u64) -> Position {
     Position::new(n, 0)
+}
+
+/// The number of a position that [`at`] has made.
+fn n(position: Position) -> u64 {
+    position.time_ms()
 }
 
 fn record(offset: i64) -> Record {
@@ -23,8 +32,13 @@ fn record(offset: i64) -> Record {
 }
 
 fn planning(json: &str) -> Planning {
+    by_rules(json, Rules::default())
+}
+
+/// A planning for a shop with these rules, at second 1,000.
+fn by_rules(json: &str, rules: Rules) -> Planning {
     let update = StockUpdate::from_record(Some(json.as_bytes())).unwrap().update;
-    Planning::new(&record(7), update, Timestamp::from_second(1_000).unwrap())
+    Planning::new(&record(7), update, Arc::new(rules), Timestamp::from_second(1_000).unwrap())
 }
 
 const RESTOCK: &str = r#"{"productId":"p","quantity":5}"#;
@@ -50,7 +64,7 @@ impl Default for Table {
 
 /// The number of shards that the table has recorded at the first step, and another one that was read before.
 fn stored(product: Option<Product>, count: u16) -> StoredProduct {
-    StoredProduct { product, shards: ShardCount::new(count).unwrap() }
+    StoredProduct { product, shards: ShardCount::new(count).unwrap(), rules: Rules::default() }
 }
 
 impl Table {
@@ -66,13 +80,29 @@ impl Table {
         }
     }
 
+    /// The places that wait in each shard are its last entry and those before it, down to where it is delivered.
+    fn wave(&self, lines: &[Line], ceiling: Position, size: u64) -> Option<Found> {
+        let waiting = |line: &Line| {
+            let (last, _) = self.shards[usize::from(line.shard.0)];
+            let last = last.unwrap_or(0).min(n(ceiling));
+            (n(line.after) + 1..=last).map(at).collect::<Vec<_>>()
+        };
+        let firsts = lines.iter().filter_map(|line| Some((line.shard, *waiting(line).first()?))).collect();
+        let mut all: Vec<Position> = lines.iter().flat_map(waiting).collect();
+        all.sort_unstable();
+        let bound = *all.get(usize::try_from(size - 1).unwrap()).or(all.last())?;
+        Some(Found { bound, firsts })
+    }
+
     fn answer(&self, planning: &mut Planning) {
         match planning.next() {
             Step::TakeName(name) => planning.on_name(RestockId::parse(&format!("{name}~1")).unwrap()),
             Step::ReadProduct => {
                 // Of an update that is recorded already, this look comes after step 1; of another one, before.
-                let recorded =
-                    self.before.as_ref().is_some_and(|known| known.restock_id == *planning.restock());
+                let recorded = self
+                    .before
+                    .as_ref()
+                    .is_some_and(|known| planning.restock().is_none_or(|of| *of == known.restock_id));
                 planning.on_product(stored(self.before.clone(), if recorded { 4 } else { 2 }));
             }
             Step::RecordStockUpdate(_) => match &self.refused {
@@ -90,7 +120,10 @@ impl Table {
                     })
                     .collect(),
             ),
-            Step::FixBound { .. } => planning.on_bound(self.bound_write),
+            Step::WriteTimer(_) => planning.on_timer(),
+            Step::PutOff { .. } => planning.on_put_off(),
+            Step::FindWave { lines, ceiling, size } => planning.on_wave(self.wave(lines, ceiling, size)),
+            Step::FixBound(_) => planning.on_bound(self.bound_write.clone()),
             Step::ReadCursors(_) => {
                 let cursors: Vec<Option<Cursor>> = self
                     .shards
@@ -101,7 +134,7 @@ impl Table {
             }
             Step::CloseDelivered(_) => planning.on_closed(),
             Step::RecordPlan { .. } => planning.on_plan_recorded(),
-            Step::OpenFanOuts(jobs) => {
+            Step::OpenFanOuts(jobs) | Step::OpenMissing(jobs) => {
                 let ticket = || Ticket::parse("t").unwrap();
                 planning.on_opened(jobs.iter().map(|job| job.with_ticket(ticket())).collect());
             }
@@ -126,7 +159,20 @@ fn named(step: Step<'_>) -> String {
             assert_eq!(count.get(), 4, "as step 1 found it");
             "ends".to_owned()
         }
-        Step::FixBound { bound, .. } => format!("fix {}", bound.map_or(0, Position::time_ms)),
+        Step::WriteTimer(due) => format!("timer {}", due.at.as_second()),
+        Step::PutOff { next, .. } => {
+            format!(
+                "put off {}",
+                next.map_or("for ever".to_owned(), |due| format!("{:?} {}", due.what, due.at.as_second()))
+            )
+        }
+        Step::FindWave { ceiling, size, .. } => format!("wave of {size} to {}", n(ceiling)),
+        Step::FixBound(Fix { bound, wave, .. }) => {
+            let wave =
+                wave.map_or(String::new(), |wave| format!(" wave {} to {}", wave.number, n(wave.bound)));
+            format!("fix {}{wave}", bound.map_or(0, Position::time_ms))
+        }
+        Step::OpenMissing(list) => jobs("open missing", list),
         Step::ReadCursors(ends) => format!("cursors {}", ends.len()),
         Step::CloseDelivered(list) => jobs("close", list),
         Step::RecordPlan { bound, shards, jobs: list, .. } => {
@@ -155,6 +201,12 @@ fn recorded(planned: Option<Option<Position>>, before: Option<Position>) -> Prod
         restock_id: update.restock,
         recent: update.recent,
         product: None,
+        availability: Availability::InStock,
+        rules: None,
+        own_rules: None,
+        turn: 1,
+        wave: None,
+        due: None,
     }
 }
 
@@ -272,7 +324,7 @@ fn no_job_is_made_for_a_restock_that_was_overtaken_before_its_bound_stood() {
 fn a_restock_whose_bound_another_planner_has_fixed_goes_on_with_that_one() {
     let stands = |known: Product| {
         let table = Table {
-            bound_write: BoundWrite::refused(Some(&known), &known.restock_id.clone()),
+            bound_write: BoundWrite::refused(Some(known.clone()), &known.restock_id),
             ..Table::default()
         };
         table.run(&mut planning(RESTOCK)).0
@@ -319,8 +371,8 @@ fn jobs_and_the_product_of_a_delivery_have_the_fixed_bound() {
         table.answer(&mut planning);
     }
     let Step::DeliverInline { product, jobs, .. } = planning.next() else { unreachable!() };
-    assert_eq!((product.bound, product.bound_of.as_ref()), (Some(at(60)), Some(planning.restock())));
-    assert_eq!((jobs[0].bound, &jobs[0].restock_id), (at(60), planning.restock()));
+    assert_eq!((product.bound, product.bound_of.as_ref()), (Some(at(60)), planning.restock()));
+    assert_eq!((jobs[0].bound, &jobs[0].restock_id), (at(60), planning.restock().unwrap()));
     assert!(jobs[0].ticket.is_some());
 }
 

@@ -89,7 +89,7 @@ impl Protocol {
     fn restock_is_to_come(&self, world: &World) -> bool {
         let recorded =
             world.product.as_ref().is_some_and(|known| known.restock_id == restock(world.next_event));
-        self.events.iter().skip(world.next_event + usize::from(recorded)).any(|in_stock| *in_stock)
+        self.events.iter().skip(world.next_event + usize::from(recorded)).any(|units| *units > 0)
     }
 
     /// Whether a shopper's subscription may be ended. Not while a request of theirs is under way: what it answers then is

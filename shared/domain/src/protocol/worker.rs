@@ -5,12 +5,13 @@ use std::time::Duration;
 use jiff::Timestamp;
 
 use super::{Job, Mistake, Protocol, World, restock};
-use crate::Shard;
 use crate::cursor::OnUnknown;
 use crate::delivery::{
     Acquire, Announced, CallOutcome, Delivery, End, Now, Pace, RateAnswer, RecipientOutcome, Refusal, Row,
     SECOND_TRY, Step, Terms, Written,
 };
+use crate::product::Product;
+use crate::{Position, Shard};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Worker {
@@ -37,6 +38,8 @@ pub(super) struct Hold {
     ended: u8,
     /// Whether the stock was looked at since the last wait.
     looked: bool,
+    /// How far the product was open when it was looked at.
+    reach: Option<Position>,
     /// Whether SES answered so late that the call will look like one whose worker is gone, and the answer is not committed.
     late: bool,
 }
@@ -182,6 +185,7 @@ impl Protocol {
         let line = world.line(job.shard);
         let (token, ended, in_flight) = (named(line.token), line.ended, line.cursor.in_flight.is_some());
         let product = world.product.as_ref()?;
+        let reach = product.reach();
         world.workers[index] = match Delivery::acquire(terms, product, &line.cursor, token.as_deref(), now) {
             Acquire::Busy { .. } => return None,
             Acquire::NotPlanned => Worker::Idle,
@@ -199,7 +203,7 @@ impl Protocol {
                         _ => delivery.on_done(),
                     }
                 }
-                Worker::Hold(Hold { job, delivery, ended, looked: true, late: false })
+                Worker::Hold(Hold { job, delivery, ended, looked: true, reach, late: false })
             }
         };
         Some(())
@@ -208,7 +212,7 @@ impl Protocol {
 
 /// What a step does to the table, or to the shoppers, at once with the steps before it that do neither.
 fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) -> Option<()> {
-    let Hold { job, delivery, ended, looked, late } = &mut hold;
+    let Hold { job, delivery, ended, looked, reach, late } = &mut hold;
     if trouble == Trouble::SliceEnds && !delivery.is_between_rounds() {
         return None;
     }
@@ -277,12 +281,12 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                 delivery.on_outcome(CallOutcome::Completed(outcomes));
             }
             Step::Send(announced) if trouble == Trouble::Unheard => {
-                send(world, *job, *looked, announced);
+                send(world, *job, (*looked, *reach), announced);
                 world.unheard = true;
                 delivery.on_outcome(CallOutcome::InDoubt(String::new()));
             }
             Step::Send(announced) if matches!(trouble, Trouble::Late | Trouble::None) => {
-                send(world, *job, *looked, announced);
+                send(world, *job, (*looked, *reach), announced);
                 delivery.on_outcome(CallOutcome::Completed(vec![RecipientOutcome::Accepted]));
                 if trouble == Trouble::Late {
                     *late = true;
@@ -291,8 +295,12 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
             }
             _ if !matches!(trouble, Trouble::None | Trouble::SliceEnds) => return None,
             Step::ReadProduct => {
-                delivery.on_product(world.product.as_ref(), Duration::ZERO);
+                delivery.on_product(
+                    world.product.as_ref(),
+                    Now { wall: Timestamp::UNIX_EPOCH, uptime: Duration::ZERO },
+                );
                 *looked = true;
+                *reach = world.product.as_ref().and_then(Product::reach);
             }
             Step::ReadEntries { after, through, limit } => {
                 let mut ahead = world.line(job.shard).entries.range(after.next()..=through);
@@ -331,7 +339,7 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
             Step::Report(_) => {}
             Step::Finished(end) => {
                 // What is stopped waits for a sweep, which is as good as a job in line.
-                let more = matches!(end, End::More | End::Stopped(_) | End::Paused);
+                let more = matches!(end, End::More | End::Stopped(_) | End::Paused | End::Closed);
                 world.workers[index] = Worker::Ended { job: *job, more };
                 return Some(());
             }
@@ -343,15 +351,28 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
 }
 
 /// SES takes a call.
-fn send(world: &mut World, job: Job, looked: bool, announced: Announced<'_, usize>) {
-    let bound = world.product.as_ref().and_then(|product| product.bound);
+fn send(
+    world: &mut World,
+    job: Job,
+    (looked, reach): (bool, Option<Position>),
+    announced: Announced<'_, usize>,
+) {
     for (position, shopper) in announced.into_recipients() {
+        let cursor = &world.line(job.shard).cursor;
+        let waits = |(place, other): (&Position, &usize)| {
+            *place < *position
+                && !world.mailed.contains_key(&(*other, job.shard, *place))
+                && !cursor.pending_retries.contains(place)
+                && !cursor.has_in_flight(*place)
+        };
+        world.out_of_order |= world.line(job.shard).entries.iter().any(waits);
         *world.mailed.entry((*shopper, job.shard, *position)).or_default() += 1;
         world.owed[*shopper] = false;
         world.told[job.event][*shopper] += 1;
+        world.waved.insert((job.turn, *shopper));
         let spared = world.spared.contains(&(*shopper, job.shard, *position));
         world.unlawful |=
-            !looked || Some(*position) > bound || spared || world.is_pending(*shopper, *position);
+            !looked || Some(*position) > reach || spared || world.is_pending(*shopper, *position);
     }
 }
 

@@ -4,6 +4,7 @@ use super::*;
 use crate::RestockId;
 use crate::cursor::Cursor;
 use crate::product::{Product, StoredProduct};
+use crate::rules::{Availability, Rules};
 use crate::stock::{Place, Version};
 
 fn at(n: u64) -> Position {
@@ -24,6 +25,12 @@ fn product(bound: Option<u64>, quantity: u64) -> Product {
         bound_of: None,
         planned: None,
         product: None,
+        availability: Availability::InStock,
+        rules: None,
+        own_rules: None,
+        turn: 0,
+        wave: None,
+        due: None,
     }
 }
 
@@ -62,7 +69,11 @@ impl Table {
     }
 
     fn stored(&self) -> StoredProduct {
-        StoredProduct { product: self.products.first().cloned(), shards: self.shards.unwrap_or(shards(8)) }
+        StoredProduct {
+            product: self.products.first().cloned(),
+            shards: self.shards.unwrap_or(shards(8)),
+            rules: Rules::default(),
+        }
     }
 
     /// Answers every step, and gives them as texts.

@@ -10,6 +10,7 @@ use super::super::*;
 use crate::Position;
 use crate::cursor::{Cursor, OnUnknown, Tally};
 use crate::product::Product;
+use crate::rules::Availability;
 use crate::stock::{Place, Version};
 
 pub(super) fn at(n: u64) -> Position {
@@ -87,6 +88,12 @@ impl Desk {
                 bound_of: Some(restock("r")),
                 planned: None,
                 product: None,
+                availability: Availability::InStock,
+                rules: None,
+                own_rules: None,
+                turn: 0,
+                wave: None,
+                due: None,
             },
             entries: entries.map(|n| (at(n), Row::Waiting(n))).collect(),
             cursor: Cursor::default(),
@@ -191,7 +198,7 @@ impl Desk {
                 self.reports.push(report);
                 return Told::Nothing;
             }
-            Step::ReadProduct => return Told::Product(Box::new(self.product.clone()), self.now.uptime),
+            Step::ReadProduct => return Told::Product(Box::new(self.product.clone()), self.now),
             Step::AskRate => {
                 return Told::Rate(self.rates.pop_front().unwrap_or(RateAnswer::Pace(self.pace)));
             }
@@ -243,7 +250,7 @@ impl Desk {
 enum Told {
     Nothing,
     Done,
-    Product(Box<Product>, Duration),
+    Product(Box<Product>, Now),
     Rate(RateAnswer),
     Entries(Vec<(Position, Row<u64>)>, bool),
     Pending(std::collections::HashMap<Position, Row<u64>>),

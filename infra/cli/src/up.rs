@@ -2,6 +2,7 @@
 //! This file speaks with the operator; `up/system.rs` starts and stops the parts.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -44,6 +45,9 @@ pub(crate) struct Args {
     /// Use this DynamoDB instead of the embedded one; a missing table is created.
     #[arg(long, value_name = "URL|aws")]
     dynamodb: Option<Target>,
+    /// Seconds from one sweep to the next, 1 to 3600: what is due by the rules of stock comes as precisely as that.
+    #[arg(long, value_name = "SECONDS", default_value_t = 60, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    sweep: u64,
     /// Send emails to this SES v2 endpoint instead of the inbox. With `aws`, they really go out.
     #[arg(long, value_name = "URL|aws")]
     ses: Option<Target>,
@@ -72,6 +76,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         kafka: args.kafka,
         dynamodb: args.dynamodb,
         ses: args.ses,
+        sweep: Some(Duration::from_secs(args.sweep)),
         ..Options::default()
     };
     let mut stop = Stop::listen().context("cannot listen for Ctrl-C")?;

@@ -20,8 +20,9 @@ use tokio_util::sync::CancellationToken;
 
 use super::data::{self, DataDir};
 use super::feedback::Queue;
+use super::parts;
 use super::ready::Addresses;
-use super::{parts, schedule};
+use super::schedule::{self, Schedule};
 use crate::embedded::dynamodb::DynamoDb;
 use crate::embedded::kafka::{self, Kafka};
 use crate::embedded::watch::Watch;
@@ -104,6 +105,8 @@ pub(crate) struct Options {
     pub(crate) environment: Vec<(String, String)>,
     /// How many processes `notify` may have; `None` is the default.
     pub(crate) notify_processes: Option<usize>,
+    /// The time from one sweep to the next; `None` is the default.
+    pub(crate) sweep: Option<Duration>,
 }
 
 /// A running system. Dropping it kills the functions' processes; [`System::stop`] is the way to
@@ -172,8 +175,13 @@ impl System {
         let pollers = parts::pollers(&kafka, &api).await?;
         let watch = parts::watch(&kafka, &pollers, backpressure)?;
         let stop_schedule = CancellationToken::new();
-        let sweep = schedule::sweep(host.clone(), region.clone(), data.is_some(), stop_schedule.clone());
-        let schedule = tokio::spawn(sweep);
+        let schedule = Schedule {
+            host: host.clone(),
+            region: region.clone(),
+            period: options.sweep.unwrap_or(schedule::PERIOD),
+            at_start: data.is_some(),
+        };
+        let schedule = tokio::spawn(schedule.run(stop_schedule.clone()));
 
         let inbox = ses.as_ref().map(|_| api.clone()).or_else(|| options.ses.as_ref().and_then(Target::url));
         let aws_endpoint = |service: &str| format!("https://{service}.{region}.amazonaws.com");

@@ -56,6 +56,7 @@ const SWEEP_AFTER_SECONDS: Setting = Setting::with_default(
     "300",
     "how many seconds a fan-out stands still before a sweep publishes its job again, 0 to 86400; the schedule's event overrides it",
 );
+const RULES: Setting = Setting::optional("RULES", "no rules", "the shop's rules of stock, as a JSON object");
 const REPORT_BATCH_ITEM_FAILURES: Setting = Setting::with_default(
     "REPORT_BATCH_ITEM_FAILURES",
     "false",
@@ -81,6 +82,7 @@ pub const SETTINGS: &[Setting] = &[
     SLICE_SECONDS,
     SLICE_MAILS,
     SWEEP_AFTER_SECONDS,
+    RULES,
     REPORT_BATCH_ITEM_FAILURES,
 ];
 
@@ -128,7 +130,7 @@ impl Config {
         let on_unknown = settings.or(&ON_UNKNOWN);
         let slice = settings.whole_number(&SLICE_SECONDS, 1..=900).map(Duration::from_secs);
         let slice_mails = settings.whole_number(&SLICE_MAILS, 1..=u64::MAX);
-        let rules = settings.optional_by("RULES", |text| {
+        let rules = settings.optional_by(RULES.name, |text| {
             serde_json::from_str::<Rules>(text).map_err(|_| "an object of rules")
         });
         let sweep_after = settings.whole_number(&SWEEP_AFTER_SECONDS, 0..=86_400).map(Duration::from_secs);

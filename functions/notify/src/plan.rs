@@ -58,24 +58,33 @@ pub(crate) async fn plan(
 }
 
 async fn carry_out(app: &App, record: &Record, update: StockUpdate, until: Instant) -> Result<(), Failed> {
-    let planning = Planning::new(record, update, app.config.rules.clone(), clock::now());
-    run(app, planning, until).await.map(drop)
+    let rules = &app.config.rules;
+    let planning = Planning::new(record, update.clone(), rules.clone(), clock::now());
+    let (outcome, restock) = run(app, planning, until).await?;
+    let of_parent =
+        restock.filter(|_| outcome != Planned::Stale).and_then(|restock| update.of_parent(&restock));
+    if let Some(of_parent) = of_parent {
+        let now = clock::now();
+        let planning = Planning::of_variant(record, of_parent, update.product_id, rules.clone(), now);
+        run(app, planning, until).await?;
+    }
+    Ok(())
 }
 
-/// Plans what is due of a product, and gives what came of it.
+/// Plans what is due of a product.
 ///
 /// # Errors
 /// As of [`plan`]. The next sweep finds what is due then.
-pub(crate) async fn plan_due(
-    app: &App,
-    product: ProductId,
-    due: Due,
-    until: Instant,
-) -> Result<Planned, Failed> {
-    run(app, Planning::of_due(product, due, app.config.rules.clone(), clock::now()), until).await
+pub(crate) async fn plan_due(app: &App, product: ProductId, due: Due, until: Instant) -> Result<(), Failed> {
+    run(app, Planning::of_due(product, due, app.config.rules.clone(), clock::now()), until).await.map(drop)
 }
 
-async fn run(app: &App, mut planning: Planning, until: Instant) -> Result<Planned, Failed> {
+/// Carries the steps out, and gives what came of them, and of which restock.
+async fn run(
+    app: &App,
+    mut planning: Planning,
+    until: Instant,
+) -> Result<(Planned, Option<RestockId>), Failed> {
     let mut hands = Hands { app, until, looked: Instant::now(), cursors: BTreeMap::new() };
     let outcome = loop {
         if let Some(outcome) = hands.step(&mut planning).await? {
@@ -88,7 +97,7 @@ async fn run(app: &App, mut planning: Planning, until: Instant) -> Result<Planne
         let of = (planning.product().clone(), restock.clone());
         app.store.summaries().record_plan(&planned(of, None, ShardCount::ONE, &[])).await?;
     }
-    Ok(outcome)
+    Ok((outcome, planning.restock().cloned()))
 }
 
 /// What the steps need beside the planning.

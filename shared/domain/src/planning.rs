@@ -26,6 +26,7 @@ mod order;
 mod state;
 #[cfg(test)]
 mod tests;
+mod variant;
 mod wave;
 
 #[cfg(test)]
@@ -134,6 +135,10 @@ pub struct Update {
     pub own_rules: Option<Box<Rules>>,
     /// What its restock waits for before it is planned; `None`: nothing.
     pub due: Option<Due>,
+    /// The variant whose update it is, if any.
+    pub variant: Option<ProductId>,
+    /// The variants in stock from this update on.
+    pub variants: Vec<ProductId>,
     /// What emails are to say of the product from this update on.
     pub details: Option<ProductInfo>,
     /// The last updates of the product that counted, this one included.
@@ -161,6 +166,8 @@ impl Update {
             availability: self.availability,
             rules: self.rules,
             own_rules: self.own_rules,
+            variant: self.variant,
+            variants: self.variants,
             turn,
             wave,
             due: self.due,
@@ -180,6 +187,8 @@ impl Update {
             availability: self.availability,
             rules: self.rules,
             own_rules: self.own_rules,
+            variant: self.variant,
+            variants: self.variants,
             planned,
             ..known
         }
@@ -337,6 +346,8 @@ enum Cause {
 struct UpdateSays {
     details: Option<ProductInfo>,
     rules: Option<Box<Rules>>,
+    /// The variant whose update it is; `None`: it is the product's own.
+    variant: Option<ProductId>,
 }
 
 impl Planning {
@@ -359,8 +370,24 @@ impl Planning {
         let told_by_id = is_named && update.occurred_at.is_none_or(|at| at > now);
         let (quantity, availability) = (update.quantity, update.availability);
         let event = StockEvent { restock, quantity, availability, version, place, told_by_id };
-        let says = UpdateSays { details: update.product, rules: update.rules.map(Box::new) };
+        let rules = update.rules.map(Box::new);
+        let says = UpdateSays { details: update.product, rules, variant: None };
         Self::begun(update.product_id, Cause::Update(event, says), shop_rules, now, state)
+    }
+
+    /// Begins to plan for the parent of a variant what [`StockUpdate::of_parent`] gives.
+    pub fn of_variant(
+        record: &Record,
+        update: StockUpdate,
+        variant: ProductId,
+        shop_rules: Arc<Rules>,
+        now: Timestamp,
+    ) -> Self {
+        let mut planning = Self::new(record, update, shop_rules, now);
+        if let Cause::Update(_, says) = &mut planning.cause {
+            says.variant = Some(variant);
+        }
+        planning
     }
 
     /// Begins what is due of a product since `due`.

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules::{Availability, Rules};
 use crate::stock::{Place, ProductInfo, Version};
-use crate::{Position, RestockId, ShardCount};
+use crate::{Position, ProductId, RestockId, ShardCount};
 
 /// How many restock ids a product remembers.
 const REMEMBERED: usize = 8;
@@ -43,6 +43,12 @@ pub struct Product {
     /// The rules that came with the last update.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub own_rules: Option<Box<Rules>>,
+    /// The variant of which the last update was; `None`: it was the product's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub variant: Option<ProductId>,
+    /// Its variants that are in stock, in the order in which they came, as far as they are remembered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub variants: Vec<ProductId>,
     /// How many bounds and waves were ever fixed: of two jobs of a shard, that with the higher number is the later one.
     #[serde(default)]
     pub turn: u64,
@@ -211,7 +217,7 @@ impl Product {
 
     /// Whether an update that leaves the product in stock starts nothing: without rules only a sale of what is planned; with
     /// rules a quantity is a level, and only its rise from sold out starts something.
-    fn is_level_with(&self, event: &StockEvent, rules: &Rules) -> bool {
+    pub(crate) fn is_level_with(&self, event: &StockEvent, rules: &Rules) -> bool {
         if rules.is_empty() {
             return self.is_planned() && self.is_sold_down_to(event.quantity);
         }
@@ -229,6 +235,11 @@ impl Product {
         self.recent.contains(&Heard::marked(event, true))
             || (event.told_by_id && !another && is_retry())
             || self.says_the_same(event)
+    }
+
+    /// Whether the record of an update has counted already, however its time was understood.
+    pub(crate) fn has_record(&self, event: &StockEvent) -> bool {
+        [true, false].into_iter().any(|is_untimed| self.recent.contains(&Heard::marked(event, is_untimed)))
     }
 
     /// Whether an update says the level that is recorded, of the same moment: its record was written twice. It is not worth a
@@ -334,6 +345,8 @@ mod tests {
                 availability: Availability::InStock,
                 rules: None,
                 own_rules: None,
+                variant: None,
+                variants: vec![],
                 turn: 0,
                 wave: None,
                 due: None,

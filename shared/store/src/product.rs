@@ -27,6 +27,8 @@ const DETAILS: &str = "product";
 const AVAILABILITY: &str = "availability";
 const RULES: &str = "rules";
 const OWN_RULES: &str = "ownRules";
+const VARIANT: &str = "variant";
+const VARIANTS: &str = "variants";
 const TURN: &str = "turn";
 const WAVE: &str = "wave";
 const DUE: &str = "due";
@@ -143,6 +145,8 @@ impl Products<'_> {
             (AVAILABILITY, (!availability.is_plain()).then(|| value_of(availability)).transpose()?),
             (RULES, rules.as_ref().map(value_of).transpose()?),
             (OWN_RULES, own_rules.as_ref().map(value_of).transpose()?),
+            (VARIANT, update.variant.as_ref().map(string)),
+            (VARIANTS, (!update.variants.is_empty()).then(|| value_of(&update.variants)).transpose()?),
         ];
         Ok(set_or_remove(write, attributes.into_iter().chain(own)))
     }
@@ -308,6 +312,8 @@ mod tests {
             availability: Availability::FewLeft,
             rules: Some(Box::default()),
             own_rules: Some(Box::default()),
+            variant: Some(ProductId::parse("v").unwrap()),
+            variants: vec![ProductId::parse("v").unwrap()],
             turn: 3,
             wave: Some(Wave { number: 1, bound: Position::START, size: 2 }),
             due: Some(Due::new(jiff::Timestamp::UNIX_EPOCH, Awaited::Wave)),
@@ -327,6 +333,8 @@ mod tests {
             AVAILABILITY,
             RULES,
             OWN_RULES,
+            VARIANT,
+            VARIANTS,
             TURN,
             WAVE,
             DUE,

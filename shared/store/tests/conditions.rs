@@ -103,6 +103,8 @@ fn update(seen: Option<i64>, second: i64, restock: &RestockId, quantity: Option<
         availability: Availability::InStock,
         rules: None,
         own_rules: None,
+        variant: None,
+        variants: vec![],
         due: None,
         keeps_plan: true,
     }

@@ -49,6 +49,8 @@ fn update(seen: Option<i64>, second: i64, quantity: u64, due: Option<Due>) -> Up
         availability: Availability::FewLeft,
         rules: Some(Box::new(Rules { min_stock: Some(2), ..Rules::default() })),
         own_rules: Some(Box::new(Rules { again: Some(2), ..Rules::default() })),
+        variant: None,
+        variants: vec![],
         due,
         details: None,
         recent: vec![],

@@ -150,7 +150,8 @@ impl<'a> Hands<'a> {
     pub(super) async fn send(&self, announced: Announced<'_, Addressee>) -> CallOutcome {
         let (app, job) = (self.app, self.job);
         let count = announced.count();
-        let offer = Offer::new(&job.product_id, self.product.product.as_ref(), app.mailer.shop());
+        let said = self.product.variant.as_ref().unwrap_or(&job.product_id);
+        let offer = Offer::new(said, self.product.product.as_ref(), app.mailer.shop());
         let outcome = app.mailer.send(job, &offer, announced).await;
         let (product, shard) = (&job.product_id, job.shard);
         match &outcome {

@@ -164,6 +164,8 @@ mod tests {
             availability: rules::Availability::InStock,
             rules: None,
             own_rules: None,
+            variant: None,
+            variants: vec![],
             turn: 1,
             wave: None,
             due: None,

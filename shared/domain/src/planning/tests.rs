@@ -7,6 +7,7 @@ use crate::cursor::Cursor;
 use crate::job::Ticket;
 use crate::product::StoredProduct;
 
+mod variants;
 mod waves;
 
 fn at(n: u64) -> Position {
@@ -204,6 +205,8 @@ fn recorded(planned: Option<Option<Position>>, before: Option<Position>) -> Prod
         availability: Availability::InStock,
         rules: None,
         own_rules: None,
+        variant: None,
+        variants: vec![],
         turn: 1,
         wave: None,
         due: None,

@@ -28,6 +28,8 @@ fn product(bound: Option<u64>, quantity: u64) -> Product {
         availability: Availability::InStock,
         rules: None,
         own_rules: None,
+        variant: None,
+        variants: vec![],
         turn: 0,
         wave: None,
         due: None,

@@ -91,6 +91,8 @@ impl Desk {
                 availability: Availability::InStock,
                 rules: None,
                 own_rules: None,
+                variant: None,
+                variants: vec![],
                 turn: 0,
                 wave: None,
                 due: None,

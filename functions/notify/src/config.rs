@@ -6,6 +6,7 @@ use domain::Address;
 use domain::budget::Rate;
 use domain::cursor::OnUnknown;
 use domain::mail::Shop;
+use domain::rules::Rules;
 use domain::setting::{BadSettings, Setting, Settings, url_pattern};
 use domain::unsubscribe::Key;
 use kafka::{DELIVERY_MS, KafkaConfig};
@@ -33,6 +34,12 @@ const RESERVED_PERCENT: Setting = Setting::with_default(
     "10",
     "the share of the account's own rate that fan-outs leave to its other email, such as confirmations: 0 to 90 percent; \
      ignored when `SEND_RATE` is set",
+);
+const RULES: Setting = Setting::optional(
+    "RULES",
+    "none",
+    "the shop's rules of whom a restock tells, and when, a JSON object such as `{\"minStock\":5,\"perUnit\":2}`; those of a \
+     product and of an update hold over them",
 );
 const ON_UNKNOWN: Setting = Setting::with_default(
     "ON_UNKNOWN",
@@ -75,6 +82,7 @@ pub const SETTINGS: &[Setting] = &[
     SES_CONFIGURATION_SET,
     SEND_RATE,
     RESERVED_PERCENT,
+    RULES,
     ON_UNKNOWN,
     SLICE_SECONDS,
     SLICE_MAILS,
@@ -95,6 +103,8 @@ pub struct Config {
     pub(crate) rate: Option<Rate>,
     /// The share of the account's rate that is left to other email, 0 to 0.9.
     pub(crate) reserved: f64,
+    /// The shop's rules; empty where it has none.
+    pub rules: Rules,
     pub(crate) on_unknown: OnUnknown,
     pub(crate) slice: Duration,
     pub(crate) slice_mails: u64,
@@ -121,6 +131,7 @@ impl Config {
         let configuration_set = settings.optional(SES_CONFIGURATION_SET.name);
         let rate = settings.optional_by(SEND_RATE.name, rate);
         let reserved = settings.or_by(&RESERVED_PERCENT, percent);
+        let rules = settings.optional(RULES.name).unwrap_or_default();
         let on_unknown = settings.or(&ON_UNKNOWN);
         let slice = settings.whole_number(&SLICE_SECONDS, 1..=900).map(Duration::from_secs);
         let slice_mails = settings.whole_number(&SLICE_MAILS, 1..=u64::MAX);
@@ -144,6 +155,7 @@ impl Config {
                 configuration_set,
                 rate,
                 reserved: f64::from(reserved?) / 100.0,
+                rules,
                 on_unknown: on_unknown?,
                 slice: slice?,
                 slice_mails: slice_mails?,
@@ -177,6 +189,28 @@ mod tests {
             assert!(refusal.contains(&format!("{name} is missing")), "{refusal}");
         }
         assert!(refusal.contains("UNSUBSCRIBE_URL is not usable"), "{refusal}");
+    }
+
+    #[test]
+    fn the_shops_rules_are_an_object_or_none_and_a_bad_one_is_named_by_its_field() {
+        let read = |rules: &str| {
+            Config::read(&|name| match name {
+                "RULES" => Some(rules.to_owned()),
+                "KAFKA_BOOTSTRAP_SERVERS" => Some("127.0.0.1:1".to_owned()),
+                "SENDER" => Some("shop@example.com".to_owned()),
+                "SHOP_NAME" => Some("Shop".to_owned()),
+                "PRODUCT_URL" => Some("https://shop.example/{productId}".to_owned()),
+                "UNSUBSCRIBE_URL" | "ALERTS_URL" => Some("https://shop.example/{token}".to_owned()),
+                "UNSUBSCRIBE_KEY" => Some("a key of sixteen bytes".to_owned()),
+                _ => None,
+            })
+        };
+        assert!(read("").unwrap().rules.is_empty());
+        assert!(read("{}").unwrap().rules.is_empty());
+        assert_eq!(read(r#"{"minStock":5}"#).unwrap().rules.min_stock, Some(5));
+        let refusal = read(r#"{"again":9}"#).unwrap_err().to_string();
+        assert!(refusal.contains("RULES is not usable (again: is out of range"), "{refusal}");
+        assert!(read("secret").unwrap_err().to_string().contains("RULES is not usable (it is not JSON"));
     }
 
     #[test]

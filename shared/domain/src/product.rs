@@ -3,6 +3,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::rules::Rules;
 use crate::stock::{Place, ProductInfo, Version};
 use crate::{Position, RestockId, ShardCount};
 
@@ -33,13 +34,16 @@ pub struct Product {
     pub product: Option<ProductInfo>,
 }
 
-/// A product as it was read from the table. Its number of shards may be recorded before its first stock update is.
+/// A product as it was read from the table. Its number of shards and its rules may be recorded before its first stock update
+/// is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredProduct {
     /// The product; `None` before its first stock update.
     pub product: Option<Product>,
     /// The shards of its waitlist: one, unless the item says otherwise.
     pub shards: ShardCount,
+    /// The rules of its own, as far as they are understood; empty where it has none.
+    pub rules: Rules,
 }
 
 /// An update that a product remembers: its restock, and where its record lay.

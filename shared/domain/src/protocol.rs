@@ -15,6 +15,7 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 use crate::cursor::Cursor;
 use crate::delivery::Written;
 use crate::product::{Product, StoredProduct};
+use crate::rules::Rules;
 use crate::{Position, RestockId, Shard, ShardCount, delivery, planning, subscribing};
 
 mod planner;
@@ -200,7 +201,7 @@ impl World {
 
     /// What a read of the product's item gives.
     fn stored(&self) -> StoredProduct {
-        StoredProduct { product: self.product.clone(), shards: self.shards }
+        StoredProduct { product: self.product.clone(), shards: self.shards, rules: Rules::default() }
     }
 
     /// Writes a cursor, on condition that it was last seen with this token and so many ended entries.

@@ -9,6 +9,7 @@ use domain::cursor::{Answer, Cursor, Tally};
 use domain::job::{Job, Ticket};
 use domain::planning::Update;
 use domain::product::{Product, StockEvent, StoredProduct};
+use domain::rules::Rules;
 use domain::stock::{Place, Version};
 use domain::subscribing::Looked;
 use domain::suppression::Reason;
@@ -162,8 +163,41 @@ async fn a_sale_is_recorded_of_the_version_that_was_seen_and_leaves_the_restock(
     assert_eq!((&sold.version, sold.quantity, &sold.restock_id), (&version(2), Some(4), &name));
     assert!(sold.is_planned() && sold.bound == Some(at(5)));
     let late = update(Some(1), 3, &of, Some(3));
-    let stands = StoredProduct { product: Some(sold), shards: ShardCount::ONE };
+    let stands = StoredProduct { product: Some(sold), shards: ShardCount::ONE, rules: Rules::default() };
     assert_eq!(products.record_sale(&id, &late).await.unwrap(), Outcome::Refused(stands));
+}
+
+#[tokio::test]
+async fn the_rules_of_a_product_stand_beside_it_whether_it_is_known_or_not() {
+    let store = store().await;
+    let (id, name, products) = (product("ruled"), restock("r"), store.products());
+    products.set_rules(&id, None).await.unwrap();
+    let rules: Rules =
+        r#"{"minStock":5,"perUnit":2.5,"window":{"from":"08:00","to":"20:00","zone":"Europe/Berlin"}}"#
+            .parse()
+            .unwrap();
+    products.set_rules(&id, Some(&rules)).await.unwrap();
+    assert_eq!(products.get(&id).await.unwrap(), None, "no stock update has come");
+    let before = StoredProduct { product: None, shards: ShardCount::ONE, rules: rules.clone() };
+    assert_eq!(products.read(&id).await.unwrap(), before);
+
+    // Neither a stock update nor the number of shards touches them, nor they those.
+    let update = update(None, 1, &name, Some(9));
+    assert_eq!(products.record_stock_update(&id, &update).await.unwrap(), Outcome::Applied(before));
+    assert_eq!(products.raise_shards(&id, ShardCount::new(4).unwrap()).await.unwrap(), APPLIED);
+    let known = products.get(&id).await.unwrap();
+    let fewer: Rules = r#"{"reserve":1}"#.parse().unwrap();
+    for (set, stands) in [(Some(&fewer), fewer.clone()), (None, Rules::default()), (None, Rules::default())] {
+        products.set_rules(&id, set).await.unwrap();
+        let shards = ShardCount::new(4).unwrap();
+        assert_eq!(
+            products.read(&id).await.unwrap(),
+            StoredProduct { product: known.clone(), shards, rules: stands }
+        );
+    }
+    products.set_rules(&id, Some(&fewer)).await.unwrap();
+    products.set_rules(&id, Some(&Rules::default())).await.unwrap();
+    assert!(products.read(&id).await.unwrap().rules.is_empty(), "empty ones are none");
 }
 
 #[tokio::test]

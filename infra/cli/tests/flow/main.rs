@@ -26,6 +26,7 @@ mod recipients;
 mod records;
 mod refusals;
 mod restocks;
+mod rules;
 mod samples;
 mod shards;
 mod simulation;

@@ -8,7 +8,7 @@ use crate::stock::{ProductInfo, Version};
 impl Planning {
     /// What to do with the update, by the product as it stands.
     pub(super) fn decide(&mut self, known: StoredProduct) {
-        let StoredProduct { product: known, shards } = known;
+        let StoredProduct { product: known, shards, .. } = known;
         // Of an update that is recorded already, this look comes after step 1 too.
         self.shards = shards;
         self.state = match (Product::update_order(known.as_ref(), &self.event), known) {

@@ -61,7 +61,7 @@ impl Planning {
     /// shards is as it was before: the update does not touch it.
     pub fn on_recorded(&mut self, before: StoredProduct) {
         let State::RecordStockUpdate(update) = self.take() else { out_of_turn() };
-        let StoredProduct { product: before, shards } = before;
+        let StoredProduct { product: before, shards, .. } = before;
         self.shards = shards;
         // Where its fan-out may be under way, the planner does not stay for it: the next update may be a sell-out.
         self.under_way = before.as_ref().is_some_and(|known| known.in_stock() && known.is_planned());

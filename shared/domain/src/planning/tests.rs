@@ -4,6 +4,7 @@ use super::*;
 use crate::cursor::Cursor;
 use crate::job::Ticket;
 use crate::product::StoredProduct;
+use crate::rules::Rules;
 
 fn at(n: u64) -> Position {
     Position::new(n, 0)
@@ -50,7 +51,7 @@ impl Default for Table {
 
 /// The number of shards that the table has recorded at the first step, and another one that was read before.
 fn stored(product: Option<Product>, count: u16) -> StoredProduct {
-    StoredProduct { product, shards: ShardCount::new(count).unwrap() }
+    StoredProduct { product, shards: ShardCount::new(count).unwrap(), rules: Rules::default() }
 }
 
 impl Table {

@@ -4,6 +4,7 @@ use super::*;
 use crate::RestockId;
 use crate::cursor::Cursor;
 use crate::product::{Product, StoredProduct};
+use crate::rules::Rules;
 use crate::stock::{Place, Version};
 
 fn at(n: u64) -> Position {
@@ -62,7 +63,11 @@ impl Table {
     }
 
     fn stored(&self) -> StoredProduct {
-        StoredProduct { product: self.products.first().cloned(), shards: self.shards.unwrap_or(shards(8)) }
+        StoredProduct {
+            product: self.products.first().cloned(),
+            shards: self.shards.unwrap_or(shards(8)),
+            rules: Rules::default(),
+        }
     }
 
     /// Answers every step, and gives them as texts.

@@ -73,6 +73,14 @@ ROUTES = {
     "$default": "NONE",
     "PUT /products/{productId}/stock": "AWS_IAM",
     "PUT /products/{proxy+}": "AWS_IAM",
+    "GET /products/{productId}/rules": "AWS_IAM",
+    "HEAD /products/{productId}/rules": "AWS_IAM",
+    "PUT /products/{productId}/rules": "AWS_IAM",
+    "DELETE /products/{productId}/rules": "AWS_IAM",
+    "GET /rules/{proxy+}": "AWS_IAM",
+    "HEAD /rules/{proxy+}": "AWS_IAM",
+    "PUT /rules/{proxy+}": "AWS_IAM",
+    "DELETE /rules/{proxy+}": "AWS_IAM",
 }
 
 
@@ -229,6 +237,8 @@ def what_works():
     check("feedback: only the message that holds no event comes again", invoke("feedback", json.dumps(poison)).get("batchItemFailures"), again)
     swept = invoke("notify", event("notify-sweep.json"))
     check("notify: events/notify-sweep.json", swept, lambda answer: answer.get("open") == 0)
+    ruled = invoke("restock", event("http-rules.json"))
+    check("restock: events/http-rules.json", (ruled.get("statusCode"), json.loads(ruled["body"])["rules"].get("perUnit")), (200, 2))
     refused = invoke("restock", event("http-stock-update.json"))
     check("restock without its Kafka: events/http-stock-update.json", refused.get("statusCode"), 503)
 

@@ -74,6 +74,7 @@ NOTIFY = [
 RESTOCK = [
     ("http-stock-update.json", answered(202, productId="iphone15", restockId="r-2026-11-23-0001")),
     ("http-stock-update-sold-out.json", answered(202, productId="iphone15")),
+    ("http-rules.json", answered(200, productId="iphone15")),
     ("restock-direct.json", lambda answer: answer.get("productId") == "iphone15"),
     ("restock-direct-sold-out.json", lambda answer: answer.get("productId") == "iphone15"),
     ("restock-direct-list.json", fields(None, None, "quantity", None)),

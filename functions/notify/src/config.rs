@@ -36,6 +36,12 @@ const RESERVED_PERCENT: Setting = Setting::with_default(
     "the share of the account's own rate that fan-outs leave to its other email, such as confirmations: 0 to 90 percent; \
      ignored when `SEND_RATE` is set",
 );
+const RULES: Setting = Setting::optional(
+    "RULES",
+    "none",
+    "the shop's rules of whom a restock tells, and when, a JSON object such as `{\"minStock\":5,\"perUnit\":2}`; those of a \
+     product and of an update hold over them",
+);
 const ON_UNKNOWN: Setting = Setting::with_default(
     "ON_UNKNOWN",
     "resend",
@@ -56,7 +62,6 @@ const SWEEP_AFTER_SECONDS: Setting = Setting::with_default(
     "300",
     "how many seconds a fan-out stands still before a sweep publishes its job again, 0 to 86400; the schedule's event overrides it",
 );
-const RULES: Setting = Setting::optional("RULES", "no rules", "the shop's rules of stock, as a JSON object");
 const REPORT_BATCH_ITEM_FAILURES: Setting = Setting::with_default(
     "REPORT_BATCH_ITEM_FAILURES",
     "false",
@@ -78,11 +83,11 @@ pub const SETTINGS: &[Setting] = &[
     SES_CONFIGURATION_SET,
     SEND_RATE,
     RESERVED_PERCENT,
+    RULES,
     ON_UNKNOWN,
     SLICE_SECONDS,
     SLICE_MAILS,
     SWEEP_AFTER_SECONDS,
-    RULES,
     REPORT_BATCH_ITEM_FAILURES,
 ];
 
@@ -103,7 +108,7 @@ pub struct Config {
     pub(crate) slice: Duration,
     pub(crate) slice_mails: u64,
     pub(crate) sweep_after: Duration,
-    /// The shop's.
+    /// The shop's rules; empty where it has none.
     pub(crate) rules: Arc<Rules>,
     pub(crate) report_failures: bool,
     /// The function's name, which Lambda sets: what metrics are told apart by.
@@ -127,12 +132,10 @@ impl Config {
         let configuration_set = settings.optional(SES_CONFIGURATION_SET.name);
         let rate = settings.optional_by(SEND_RATE.name, rate);
         let reserved = settings.or_by(&RESERVED_PERCENT, percent);
+        let rules = settings.optional::<Rules>(RULES.name).unwrap_or_default();
         let on_unknown = settings.or(&ON_UNKNOWN);
         let slice = settings.whole_number(&SLICE_SECONDS, 1..=900).map(Duration::from_secs);
         let slice_mails = settings.whole_number(&SLICE_MAILS, 1..=u64::MAX);
-        let rules = settings.optional_by(RULES.name, |text| {
-            serde_json::from_str::<Rules>(text).map_err(|_| "an object of rules")
-        });
         let sweep_after = settings.whole_number(&SWEEP_AFTER_SECONDS, 0..=86_400).map(Duration::from_secs);
         let report_failures = settings.or(&REPORT_BATCH_ITEM_FAILURES);
         let function_name = settings.optional("AWS_LAMBDA_FUNCTION_NAME");
@@ -157,7 +160,7 @@ impl Config {
                 slice: slice?,
                 slice_mails: slice_mails?,
                 sweep_after: sweep_after?,
-                rules: Arc::new(rules.unwrap_or_default()),
+                rules: Arc::new(rules),
                 report_failures: report_failures?,
                 function_name: function_name.unwrap_or_else(|| "notify".to_owned()),
             })
@@ -187,6 +190,28 @@ mod tests {
             assert!(refusal.contains(&format!("{name} is missing")), "{refusal}");
         }
         assert!(refusal.contains("UNSUBSCRIBE_URL is not usable"), "{refusal}");
+    }
+
+    #[test]
+    fn the_shops_rules_are_an_object_or_none_and_a_bad_one_is_named_by_its_field() {
+        let read = |rules: &str| {
+            Config::read(&|name| match name {
+                "RULES" => Some(rules.to_owned()),
+                "KAFKA_BOOTSTRAP_SERVERS" => Some("127.0.0.1:1".to_owned()),
+                "SENDER" => Some("shop@example.com".to_owned()),
+                "SHOP_NAME" => Some("Shop".to_owned()),
+                "PRODUCT_URL" => Some("https://shop.example/{productId}".to_owned()),
+                "UNSUBSCRIBE_URL" | "ALERTS_URL" => Some("https://shop.example/{token}".to_owned()),
+                "UNSUBSCRIBE_KEY" => Some("a key of sixteen bytes".to_owned()),
+                _ => None,
+            })
+        };
+        assert!(read("").unwrap().rules.is_empty());
+        assert!(read("{}").unwrap().rules.is_empty());
+        assert_eq!(read(r#"{"minStock":5}"#).unwrap().rules.min_stock, Some(5));
+        let refusal = read(r#"{"again":9}"#).unwrap_err().to_string();
+        assert!(refusal.contains("RULES is not usable (again: is out of range"), "{refusal}");
+        assert!(read("secret").unwrap_err().to_string().contains("RULES is not usable (it is not JSON"));
     }
 
     #[test]

@@ -1,15 +1,16 @@
-//! `PUT /products/{productId}/stock`.
+//! The requests over HTTP, of which `PUT /products/{productId}/stock` is done here.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::id::ACCEPTED_ID;
 use domain::stock::StockUpdate;
 use domain::{Invalid, ProductId, RestockId};
-use http::StatusCode;
+use http::{Method, StatusCode};
 use lambda::clock;
-use lambda::http::{Problem, body, json};
+use lambda::http::{Problem, body, json, without_body};
 
 use crate::once::{self, Turn};
-use crate::{Accepted, App, Complete, complete, leave_out_the_future, publish};
+use crate::route::Route;
+use crate::{Accepted, App, Complete, complete, leave_out_the_future, publish, rules};
 
 const KEY: &str = "Idempotency-Key";
 
@@ -17,7 +18,23 @@ pub(crate) async fn answer(
     app: &App,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let product = product(request)?;
+    match Route::of(request)? {
+        Route::Stock(product) => update(app, request, product).await,
+        Route::Rules(product) => {
+            let shown = rules::show(app, &product).await?;
+            let is_head = request.request_context.http.method == Method::HEAD;
+            Ok(if is_head { without_body(shown) } else { shown })
+        }
+        Route::SetRules(product) => rules::set(app, request, &product).await,
+        Route::EndRules(product) => rules::end(app, &product).await,
+    }
+}
+
+async fn update(
+    app: &App,
+    request: &ApiGatewayV2httpRequest,
+    product: ProductId,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
     let name = name(request)?;
     let body = body(request, app.config.max_body)?;
     let mut received = StockUpdate::from_request(&body, Some(product))?;
@@ -60,29 +77,6 @@ async fn taken(
             ))
         }
     }
-}
-
-/// The product in the path. API Gateway gives it as a parameter, decoded. It looks for the route in a path that it has
-/// decoded already, so an id with a slash comes under the greedy route, as the part of it before `/stock`: there,
-/// `/capture/slash%2Fvalue` arrives as `/capture/slash/value` (captures of July 2026, in hotsock/voker's tests).
-fn product(request: &ApiGatewayV2httpRequest) -> Result<ProductId, Problem> {
-    if let Some(id) = request.path_parameters.get("productId") {
-        return Ok(ProductId::parse(id)?);
-    }
-    let rest = request.path_parameters.get("proxy").map(String::as_str).unwrap_or_default();
-    let rest = rest.trim_end_matches('/');
-    if let Some(id) = rest.strip_suffix("stock").filter(|id| id.is_empty() || id.ends_with('/')) {
-        return Ok(ProductId::parse(id.strip_suffix('/').unwrap_or_default())?);
-    }
-    // The greedy route takes every PUT below `/products`: what else there is takes other methods.
-    Err(match rest.rsplit_once('/') {
-        None => Problem::method_not_allowed("GET, HEAD"),
-        Some((_, "subscriptions")) => Problem::method_not_allowed("POST"),
-        Some((before, "count")) if before.ends_with("/subscriptions") => {
-            Problem::method_not_allowed("GET, HEAD")
-        }
-        Some(_) => Problem::new(StatusCode::NOT_FOUND, "there is no such resource"),
-    })
 }
 
 /// The `Idempotency-Key`: any printable text. The IETF's draft of the header has it in quotes, with `\` before quotes
@@ -143,31 +137,5 @@ mod tests {
             assert_eq!(name(refused).unwrap_err().field, KEY, "{refused}");
         }
         assert_eq!(super::name(&request(json!({}))).unwrap(), None);
-    }
-
-    #[test]
-    fn the_product_is_the_parameter_or_else_what_stands_before_stock() {
-        let of = |name: &str, value: &str| product(&request(json!({"pathParameters": {name: value}})));
-        assert_eq!(of("productId", "a/b 1").unwrap().as_str(), "a/b 1");
-        for (proxy, id) in [
-            ("CLE-056621/6/stock", "CLE-056621/6"),
-            ("CLE-056621/6/stock/", "CLE-056621/6"),
-            ("gid://shopify/Product/1/stock", "gid://shopify/Product/1"),
-            ("p/stock/", "p"),
-            ("stock/stock", "stock"),
-        ] {
-            assert_eq!(of("proxy", proxy).unwrap().as_str(), id, "{proxy}");
-        }
-        for (proxy, status) in [
-            ("/stock", 400),
-            ("stock", 400),
-            ("p", 405),
-            ("p/subscriptions", 405),
-            ("p/subscriptions/count", 405),
-            ("p/livestock", 404),
-            ("p/count", 404),
-        ] {
-            assert_eq!(of("proxy", proxy).unwrap_err().response().status_code, status, "{proxy}");
-        }
     }
 }

@@ -5,7 +5,7 @@
 use domain::{ProductId, RestockId};
 use jiff::Timestamp;
 use notify_me_restock::{App, Config, handle};
-use serde_json::json;
+use serde_json::{Value, json};
 use store::name::{Asked, Named};
 use store::{Store, test_util};
 
@@ -53,6 +53,54 @@ async fn a_key_that_came_with_another_update_is_refused_and_without_kafka_an_upd
     let answer = handle(&app, &request(r#"{"quantity":5}"#)).await.unwrap();
     assert_eq!(answer["statusCode"], 202, "{answer}");
     assert!(answer["body"].as_str().unwrap().contains(r#""offset":2"#), "{answer}");
+}
+
+/// A request for the rules of `a/b`, by either of their routes.
+async fn rules(app: &App, route: &str, body: Option<&str>) -> (i64, Value) {
+    let (method, path) = route.split_once(' ').unwrap();
+    let name = if path.contains('+') { "proxy" } else { "productId" };
+    let event = json!({
+        "version": "2.0", "routeKey": route, "pathParameters": { name: "a/b" }, "headers": {},
+        "requestContext": { "http": { "method": method } }, "body": body, "isBase64Encoded": false,
+    });
+    let answer = handle(app, &event.to_string()).await.unwrap();
+    let body = answer["body"].as_str().and_then(|body| serde_json::from_str(body).ok());
+    (answer["statusCode"].as_i64().unwrap(), body.unwrap_or_default())
+}
+
+#[tokio::test]
+async fn a_product_has_rules_of_its_own_until_they_are_taken_away() {
+    let (app, store) = app().await;
+    let of = |rules: Value| json!({ "productId": "a/b", "rules": rules });
+    let (plain, greedy) = ("/products/{productId}/rules", "/rules/{proxy+}");
+    assert_eq!(rules(&app, &format!("GET {plain}"), None).await, (200, of(json!({}))));
+    let put = format!("PUT {plain}");
+    let answer = rules(&app, &put, Some(r#"{"minStock":5,"perUnit":2.0,"settle":null}"#)).await;
+    let set = of(json!({ "minStock": 5, "perUnit": 2 }));
+    assert_eq!(answer, (200, set.clone()));
+    for path in [plain, greedy] {
+        assert_eq!(rules(&app, &format!("GET {path}"), None).await, (200, set.clone()), "{path}");
+        assert_eq!(rules(&app, &format!("HEAD {path}"), None).await, (200, Value::Null), "{path}");
+    }
+    let stored = store.products().read(&ProductId::parse("a/b").unwrap()).await.unwrap();
+    assert_eq!((stored.rules.min_stock, stored.product), (Some(5), None));
+
+    for (body, field) in [
+        (None, "body"),
+        (Some("[]"), "body"),
+        (Some(r#"{"order":"newest"}"#), "body"),
+        (Some(r#"{"minStock":0}"#), "minStock"),
+        (Some(r#"{"window":{"from":"08:00","to":"20:00","zone":"Mars"}}"#), "window.zone"),
+    ] {
+        let (status, problem) = rules(&app, &put, body).await;
+        assert_eq!((status, &problem["field"]), (400, &json!(field)), "{body:?}: {problem}");
+    }
+    assert_eq!(rules(&app, &format!("GET {plain}"), None).await, (200, set), "a refusal changes nothing");
+
+    for _ in 0..2 {
+        assert_eq!(rules(&app, &format!("DELETE {greedy}"), None).await, (204, Value::Null));
+        assert_eq!(rules(&app, &format!("GET {greedy}"), None).await, (200, of(json!({}))));
+    }
 }
 
 #[tokio::test]

@@ -46,6 +46,8 @@ enum Resource<'a> {
     Count(&'a str),
     /// Another function's, behind a login.
     Stock(&'a str),
+    /// The same.
+    Rules(&'a str),
     Unsubscribe(&'a str),
     Confirm(&'a str),
     AlertsLink,
@@ -67,6 +69,7 @@ impl<'a> Resource<'a> {
             Self::Product(_) | Self::Count(_) | Self::Challenge(_) => "GET, HEAD",
             Self::Subscriptions(_) => "POST",
             Self::Stock(_) => "PUT",
+            Self::Rules(_) => "GET, HEAD, PUT, DELETE",
             Self::Unsubscribe(_) | Self::Confirm(_) | Self::Alerts(_, "erase") => "GET, HEAD, POST",
             Self::Alerts(_, "" | "export") => "GET, HEAD",
             Self::AlertsLink | Self::Alerts(..) => "POST",
@@ -123,6 +126,9 @@ impl<'a> Resource<'a> {
         if let Some(address) = path.strip_prefix("suppressions/") {
             return (!address.is_empty()).then_some(Self::Suppression(address));
         }
+        if let Some(id) = path.strip_prefix("rules/") {
+            return (!id.is_empty()).then_some(Self::Rules(id));
+        }
         let rest = path.strip_prefix("products/")?;
         let (id, make): (&str, fn(&'a str) -> Self) =
             if let Some(id) = rest.strip_suffix("/subscriptions/count") {
@@ -133,6 +139,8 @@ impl<'a> Resource<'a> {
                 (id, Self::Challenge)
             } else if let Some(id) = rest.strip_suffix("/stock") {
                 (id, Self::Stock)
+            } else if let Some(id) = rest.strip_suffix("/rules") {
+                (id, Self::Rules)
             } else {
                 // Here a second segment is as likely a resource that there is not.
                 return (!rest.is_empty() && !rest.contains('/')).then_some(Self::Product(rest));
@@ -199,7 +207,16 @@ fn unmatched(request: &ApiGatewayV2httpRequest) -> Result<Route, Problem> {
     let slashes = path.len() - bare.len();
     let method = request.request_context.http.method.as_str();
     match Resource::of_path(bare) {
-        Some(Resource::Stock(_)) if method == "PUT" => Err(stock(slashes)),
+        Some(Resource::Stock(_)) if method == "PUT" => Err(elsewhere("stock", slashes)),
+        Some(Resource::Rules(id)) if matches!(method, "GET" | "HEAD" | "PUT" | "DELETE") => {
+            Err(if slashes == 0 && !id.is_empty() {
+                // An id with a slash, which only the other route takes.
+                Problem::new(StatusCode::FORBIDDEN, "this resource is behind a login")
+                    .accepting("/rules/{productId}, for a product whose id has a slash")
+            } else {
+                elsewhere("rules", slashes)
+            })
+        }
         Some(resource) => match resource.route(method) {
             // It has passed no login: the API takes these by their own routes, which ask for one.
             Ok(Route::BackEnd(_)) => {
@@ -210,20 +227,21 @@ fn unmatched(request: &ApiGatewayV2httpRequest) -> Result<Route, Problem> {
         None => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such resource").accepting(
             "GET /products/{productId}, POST /products/{productId}/subscriptions, \
              GET /products/{productId}/subscriptions/count, GET /products/{productId}/challenge, PUT /products/{productId}/stock, \
+             GET, PUT or DELETE /products/{productId}/rules, \
              GET or POST /unsubscribe/{token}, GET or POST /confirm/{token}, POST /alerts/link, \
              GET /alerts/{token}",
         )),
     }
 }
 
-/// A stock update that came as `$default`. It has passed no login, so it cannot be taken here:
+/// A request for another function that came as `$default`. It has passed no login, so it cannot be taken here:
 /// with slashes at its end, it is sent on to the route that asks for one. The way there is told
 /// relative to the path (RFC 3986, 5.2), which a stage or a domain may have changed on its way here.
-fn stock(slashes: usize) -> Problem {
+fn elsewhere(resource: &str, slashes: usize) -> Problem {
     match slashes {
         0 => Invalid::new("productId", "is empty", ACCEPTED_ID).into(),
         _ => Problem::moved(
-            &format!("{}stock", "../".repeat(slashes)),
+            &format!("{}{resource}", "../".repeat(slashes)),
             "the resource is at this path without the slash at its end",
         ),
     }
@@ -285,6 +303,10 @@ mod tests {
             let url = url::Url::parse("https://shop.example/stage").unwrap().join(&format!("/stage{path}"));
             assert_eq!(url.unwrap().join(location).unwrap().path(), "/stage/products/p/stock");
         }
+        for method in ["GET", "HEAD", "PUT", "DELETE"] {
+            let moved = default(method, "/products/a/b/rules/").unwrap_err().response();
+            assert_eq!((moved.status_code, moved.headers["location"].as_bytes()), (308, &b"../rules"[..]));
+        }
     }
 
     #[test]
@@ -313,6 +335,12 @@ mod tests {
             "/products//stock/",
             "/products/a/b/stock",
             "/products/a/b/stock/",
+            "/products/p/rules",
+            "/products/a/b/rules/",
+            "/products//rules",
+            "/rules",
+            "/rules/",
+            "/rules/a/b",
             "/unsubscribe",
             "/unsubscribe/",
             "/unsubscribe/t",
@@ -378,7 +406,13 @@ mod tests {
 
     #[test]
     fn nothing_behind_a_login_is_served_that_came_as_default() {
-        for path in ["/subscribers/jo@example.com", "/subscribers/a/b/", "/suppressions/jo@example.com"] {
+        for path in [
+            "/subscribers/jo@example.com",
+            "/subscribers/a/b/",
+            "/suppressions/jo@example.com",
+            "/products/a/b/rules",
+            "/rules/a/b",
+        ] {
             for method in ["GET", "HEAD", "PUT", "DELETE"] {
                 let refused = default(method, path).unwrap_err().response();
                 assert!(

@@ -4,6 +4,7 @@
 
 use serde_json::{Map, Value};
 
+use crate::rules::Availability;
 use crate::stock::ProductInfo;
 use crate::{Locale, ProductId};
 
@@ -81,10 +82,12 @@ pub struct Offer {
     url: String,
     image_url: Option<String>,
     price: Option<String>,
+    availability: Availability,
 }
 
 impl Offer {
-    /// What is known of the product, else its id and the shop's link pattern.
+    /// What is known of the product, else its id and the shop's link pattern; in stock, unless [`Offer::available`] says
+    /// otherwise.
     pub fn new(id: &ProductId, info: Option<&ProductInfo>, shop: &Shop) -> Self {
         let known = info.cloned().unwrap_or_default();
         let page = || shop.product_url.replace("{productId}", &percent_encoded(id.as_str()));
@@ -93,7 +96,14 @@ impl Offer {
             url: known.url.unwrap_or_else(page),
             image_url: known.image_url,
             price: known.price,
+            availability: Availability::InStock,
         }
+    }
+
+    /// The same as what can be sold of it: the emails say so, in their subject too.
+    #[must_use]
+    pub fn available(self, availability: Availability) -> Self {
+        Self { availability, ..self }
     }
 }
 
@@ -150,14 +160,15 @@ fn words(data: &mut Map<String, Value>, offer: &Offer, shop: &Shop, locale: &Loc
     let words = words::of(locale.language());
     let values =
         [("product", offer.name.as_str()), ("shop", shop.name.as_str()), ("name", name.unwrap_or_default())];
+    let news = words.news(offer.availability);
     let greeting = if name.is_some() { words.greeting_name } else { words.greeting };
     data.insert("lang".to_owned(), words.language.into());
     // A subject is a header and no HTML.
-    data.insert("subject".to_owned(), fill(words.subject, &values).into());
+    data.insert("subject".to_owned(), fill(news.subject, &values).into());
     for (variable, text) in [
         ("greeting", greeting),
-        ("news", words.news),
-        ("hurry", words.hurry),
+        ("news", news.news),
+        ("hurry", news.hurry),
         ("action", words.action),
         ("reason", words.reason),
         ("unsubscribe", words.unsubscribe),

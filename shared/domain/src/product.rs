@@ -108,14 +108,15 @@ impl Due {
     }
 }
 
-/// A product as it was read from the table. Its number of shards may be recorded before its first stock update is.
+/// A product as it was read from the table. Its number of shards and its rules may be recorded before its first stock update
+/// is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredProduct {
     /// The product; `None` before its first stock update.
     pub product: Option<Product>,
     /// The shards of its waitlist: one, unless the item says otherwise.
     pub shards: ShardCount,
-    /// The product's own rules.
+    /// The rules of its own, as far as they are understood; empty where it has none.
     pub rules: Rules,
 }
 

@@ -8,11 +8,23 @@
 use std::time::Duration;
 
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
+
+mod read;
+#[cfg(test)]
+mod tests;
+mod values;
+mod window;
+
+pub use values::{Availability, PerUnit, Release, Sellable};
+pub use window::Window;
 
 /// The rules of a shop, of a product, or of one stock update. Every field is optional.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields, default)]
+///
+/// A sender's are read by [`Rules::read`], which refuses what it does not know. What was stored is read by its `Deserialize`,
+/// as far as it is understood: rules must not keep a product from being read.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash, Serialize)]
+#[serde(rename_all = "camelCase")]
 pub struct Rules {
     /// With fewer units than this, after the reserve, the product counts as sold out; 1 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -26,7 +38,7 @@ pub struct Rules {
     /// The most subscribers of a wave; everybody unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wave_size: Option<u64>,
-    /// Seconds from the end of a wave to the next; 3,600 unless given.
+    /// Seconds from the end of a wave to the next, at least 1; 3,600 unless given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub wave_every: Option<u64>,
     /// Seconds that stock must hold before anybody is told; 0 unless given.
@@ -52,67 +64,6 @@ pub struct Rules {
     pub release: Option<Release>,
 }
 
-/// Subscribers per unit, in thousandths.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(try_from = "f64", into = "f64")]
-pub struct PerUnit(u32);
-
-/// What counts as in stock.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Sellable {
-    /// Units that are there.
-    Stock,
-    /// What can be ordered as well, ahead of its delivery.
-    Backorder,
-}
-
-/// Who lets a restock begin.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Release {
-    /// It begins by itself.
-    Auto,
-    /// An operator, or the shop's back end.
-    Manual,
-}
-
-/// Hours of the day in a time zone.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct Window {
-    /// From this time of day, `08:00`.
-    pub from: String,
-    /// To this one, `20:00`; where it is not after `from`, that of the next day.
-    pub to: String,
-    /// An IANA time zone, such as `Europe/Berlin`.
-    pub zone: String,
-}
-
-/// What can be sold, as a stock update says: units that are there, or what can be ordered ahead of its delivery.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub enum Availability {
-    /// As many as the quantity says.
-    #[default]
-    InStock,
-    /// The same, and the shop says that they are few.
-    FewLeft,
-    /// It can be ordered, and comes later.
-    Backorder,
-    /// It can be ordered before it is out.
-    Preorder,
-}
-
-impl Availability {
-    pub(crate) const ACCEPTED: &'static str = "inStock, fewLeft, backorder or preorder";
-
-    /// Whether there is nothing to say of it beside the quantity.
-    pub fn is_plain(&self) -> bool {
-        *self == Self::InStock
-    }
-}
-
 impl Rules {
     /// These rules, with each field that `nearer` gives in place of theirs.
     #[must_use]
@@ -134,6 +85,16 @@ impl Rules {
         }
     }
 
+    /// The rules that hold for an update: its own over the product's, and those over the shop's.
+    #[must_use]
+    pub fn in_force(shop: &Self, product: &Self, update: Option<&Self>) -> Self {
+        let rules = shop.overlaid(product);
+        match update {
+            Some(update) => rules.overlaid(update),
+            None => rules,
+        }
+    }
+
     /// Whether there is none: then an update of a product that is in stock already is a restock of its own.
     pub fn is_empty(&self) -> bool {
         *self == Self::default()
@@ -141,12 +102,10 @@ impl Rules {
 
     /// Whether a product with this quantity (`None` is unknown) counts as in stock.
     pub fn in_stock(&self, availability: Availability, quantity: Option<u64>) -> bool {
-        match availability {
-            Availability::Backorder | Availability::Preorder => self.sellable == Some(Sellable::Backorder),
-            Availability::InStock | Availability::FewLeft => {
-                quantity.is_none_or(|units| units >= self.least())
-            }
+        if availability.is_ahead() {
+            return self.sellable == Some(Sellable::Backorder);
         }
+        quantity.is_none_or(|units| units >= self.least())
     }
 
     /// The fewest units with which a product counts as in stock.
@@ -156,7 +115,7 @@ impl Rules {
 
     /// How many subscribers a wave tells; `None` is everybody. What is on backorder has no quantity, so no waves.
     pub fn wave(&self, availability: Availability, quantity: Option<u64>) -> Option<u64> {
-        if matches!(availability, Availability::Backorder | Availability::Preorder) {
+        if availability.is_ahead() {
             return None;
         }
         let units = quantity.map(|units| units.saturating_sub(self.reserve.unwrap_or(0)));
@@ -186,31 +145,11 @@ impl Rules {
 
     /// When emails may go out, from `now` on: `now` within the window, else when it opens next.
     pub fn opens(&self, now: Timestamp) -> Timestamp {
-        now
+        self.window.as_ref().and_then(|window| window.next(now)).map_or(now, |(opens, _)| opens)
     }
-}
 
-impl PerUnit {
-    /// Subscribers for these units, rounded up.
-    pub fn people(self, units: u64) -> u64 {
-        units.saturating_mul(u64::from(self.0)).div_ceil(1_000)
-    }
-}
-
-impl TryFrom<f64> for PerUnit {
-    type Error = &'static str;
-    fn try_from(number: f64) -> Result<Self, Self::Error> {
-        const ACCEPTED: &str = "a number from 0.1 to 1000";
-        if !(0.1..=1_000.0).contains(&number) {
-            return Err(ACCEPTED);
-        }
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is in the range")]
-        Ok(Self((number * 1_000.0).round() as u32))
-    }
-}
-
-impl From<PerUnit> for f64 {
-    fn from(PerUnit(thousandths): PerUnit) -> Self {
-        Self::from(thousandths) / 1_000.0
+    /// When the window closes that is open at [`Rules::opens`]; `None` where emails may go out at all hours.
+    pub fn closes(&self, now: Timestamp) -> Option<Timestamp> {
+        self.window.as_ref()?.next(now).map(|(_, closes)| closes)
     }
 }

@@ -3,7 +3,8 @@
 //! product id, or `productId=` and one, is taken as well.
 //!
 //! Only the product and the quantity decide whether an update can be used. Every other field is taken as far as it is
-//! understood: one that is empty or not understood is as if absent, and named beside the update.
+//! understood: one that is empty or not understood is as if absent, and named beside the update. Only a request is refused
+//! for its `availability` and its `rules`: its sender must not believe in a rule that is not kept.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -97,7 +98,8 @@ impl StockUpdate {
     }
 
     /// Reads a request's body or a direct invocation's payload. Its sender reads the answer, so a quantity must be
-    /// there, and be a number. `product_id` comes from the path where there is one.
+    /// there, unless the product can be ordered ahead of its delivery, and be a number; and what it says of availability
+    /// and rules must be understood. `product_id` comes from the path where there is one.
     pub fn from_request(body: &[u8], product_id: Option<ProductId>) -> Result<Received, Invalid> {
         let accepted = "a JSON object";
         let text = std::str::from_utf8(without_mark(body))
@@ -108,6 +110,11 @@ impl StockUpdate {
         }
         let json = parse(text, "body", accepted)?;
         let mut read = Self::read(text, Fields::of(&json, "body")?, product_id, quantity_of_request)?;
+        let is_binding =
+            |field: &str| field == "availability" || field == "rules" || field.starts_with("rules.");
+        if let Some(problem) = read.ignored.iter().find(|problem| is_binding(problem.field)) {
+            return Err(problem.clone());
+        }
         // These two are the function's to say.
         (read.update.generated_id, read.update.received_at) = (false, None);
         Ok(read)
@@ -146,18 +153,23 @@ impl StockUpdate {
             Some(id) => id,
             None => ProductId::parse(fields.required_text("productId", ACCEPTED_ID)?)?,
         };
-        let quantity = quantity(fields.raw("quantity"))?;
         let mut ignored = Vec::new();
         let mut usable = |problem| ignored.push(problem);
+        let availability = given(fields, "availability")
+            .and_then(|said| availability(said).map_err(&mut usable).ok())
+            .unwrap_or_default();
+        let quantity = if availability.is_ahead() && given(fields, "quantity").is_none() {
+            None
+        } else {
+            quantity(fields.raw("quantity"))?
+        };
         let restock_id = given(fields, "restockId").and_then(|id| restock(id).map_err(&mut usable).ok());
         let occurred_at =
             given(fields, "occurredAt").and_then(|at| time("occurredAt", at).map_err(&mut usable).ok());
         let received_at = given(fields, "receivedAt").and_then(|at| time("receivedAt", at).ok());
-        let availability = given(fields, "availability")
-            .and_then(|said| availability(said).map_err(&mut usable).ok())
-            .unwrap_or_default();
-        let rules = given(fields, "rules").and_then(|said| rules(said).map_err(&mut usable).ok());
-        let parent_id = given(fields, "parentId").and_then(|id| parent(id).map_err(&mut usable).ok());
+        let rules = given(fields, "rules").and_then(|said| Rules::read(said).map_err(&mut usable).ok());
+        let parent_id =
+            given(fields, "parentId").and_then(|id| parent(id, &product_id).map_err(&mut usable).ok());
         let product = details::read(given(fields, "product"), text, &mut ignored);
         let generated_id = fields.raw("generatedId") == Some(&Value::Bool(true));
         let update = Self {
@@ -243,19 +255,22 @@ fn restock(value: &Value) -> Result<RestockId, Invalid> {
 }
 
 fn availability(value: &Value) -> Result<Availability, Invalid> {
-    Availability::deserialize(value)
-        .map_err(|_| Invalid::new("availability", "is not known", Availability::ACCEPTED))
+    let refuse = |problem: &str| Invalid::new("availability", problem, Availability::ACCEPTED);
+    let Value::String(_) = value else { return Err(refuse(&format!("is {}", kind(value)))) };
+    Availability::deserialize(value).map_err(|_| refuse("is not known"))
 }
 
-fn rules(value: &Value) -> Result<Rules, Invalid> {
-    Rules::deserialize(value).map_err(|_| Invalid::new("rules", "cannot be used", "an object of rules"))
-}
-
-fn parent(value: &Value) -> Result<ProductId, Invalid> {
+/// The product that `product` is a variant of.
+fn parent(value: &Value, product: &ProductId) -> Result<ProductId, Invalid> {
+    let named = |invalid| Invalid { field: "parentId", ..invalid };
     let Value::String(text) = value else {
         return Err(Invalid::new("parentId", format!("is {}", kind(value)), ACCEPTED_ID));
     };
-    ProductId::parse(text).map_err(|invalid| Invalid { field: "parentId", ..invalid })
+    let id = ProductId::parse(text).map_err(named)?;
+    if id == *product {
+        return Err(Invalid::new("parentId", "is the product itself", "the id of another product"));
+    }
+    Ok(id)
 }
 
 fn time(field: &'static str, value: &Value) -> Result<Timestamp, Invalid> {
@@ -459,6 +474,61 @@ mod tests {
         }
         assert_eq!(request("\u{feff}{\"quantity\":0}").unwrap().update.quantity, Some(0));
         assert_eq!(StockUpdate::from_request(br#"{"quantity":1}"#, None).unwrap_err().field, "productId");
+    }
+
+    #[test]
+    fn availability_rules_and_parent_are_optional_details_of_a_record() {
+        let read = record(
+            r#"{"productId":"p","availability":"fewLeft","rules":{"minStock":5,"window":null},"parentId":"q"}"#,
+        )
+        .unwrap();
+        assert_eq!(read.ignored, []);
+        assert_eq!(
+            serde_json::to_value(&read.update).unwrap(),
+            json!({"productId":"p","availability":"fewLeft","rules":{"minStock":5},"parentId":"q"})
+        );
+        for (detail, field) in [
+            (r#""availability":"soon""#, "availability"),
+            (r#""availability":true"#, "availability"),
+            (r#""availability":"""#, "availability"),
+            (r#""rules":7"#, "rules"),
+            (r#""rules":{"minStock":5,"order":"newest"}"#, "rules"),
+            (r#""rules":{"minStock":0}"#, "rules.minStock"),
+            (r#""rules":{"window":{"from":"8","to":"9","zone":"UTC"}}"#, "rules.window.from"),
+            (r#""parentId":"p""#, "parentId"),
+            (r#""parentId":"""#, "parentId"),
+            (r#""parentId":7"#, "parentId"),
+        ] {
+            let body = format!(r#"{{"productId":"p","quantity":1,{detail}}}"#);
+            let read = record(&body).unwrap();
+            assert_eq!(fields(&read.ignored), [field], "{body}");
+            assert_eq!(read.update, record(r#"{"productId":"p","quantity":1}"#).unwrap().update);
+            match request(&body) {
+                Err(refused) => assert!(refused.field == field && field != "parentId", "{body}: {refused}"),
+                Ok(taken) => {
+                    assert_eq!((fields(&taken.ignored).as_slice(), field), (&[field][..], "parentId"))
+                }
+            }
+        }
+        let absent = r#"{"productId":"p","quantity":1,"availability":null,"rules":null,"parentId":null}"#;
+        assert_eq!(request(absent).unwrap().ignored, []);
+        assert_eq!(request(r#"{"quantity":1,"rules":{}}"#).unwrap().update.rules, Some(Rules::default()));
+    }
+
+    #[test]
+    fn what_can_be_ordered_ahead_needs_no_quantity_and_keeps_one_that_is_given() {
+        for said in ["backorder", "preorder"] {
+            for quantity in ["", r#""quantity":null,"#] {
+                let body = format!(r#"{{{quantity}"productId":"p","availability":"{said}"}}"#);
+                assert_eq!(request(&body).unwrap().update.quantity, None, "{body}");
+                assert_eq!(record(&body).unwrap().update.quantity, None, "{body}");
+            }
+            let body = format!(r#"{{"quantity":-2,"productId":"p","availability":"{said}"}}"#);
+            assert_eq!(request(&body).unwrap().update.quantity, Some(0));
+            let body = format!(r#"{{"quantity":"","productId":"p","availability":"{said}"}}"#);
+            assert_eq!(record(&body).unwrap_err().field, "quantity");
+        }
+        assert_eq!(request(r#"{"availability":"fewLeft"}"#).unwrap_err().field, "quantity");
     }
 
     #[test]

@@ -34,6 +34,8 @@ const WAVE: &str = "wave";
 const DUE: &str = "due";
 /// The number of shards of the product's waitlist, which is no part of the record: it may be there before it.
 pub(crate) const SHARDS: &str = "shards";
+/// The rules of its own, a map, which are no part of the record either.
+const RULED: &str = "ruled";
 
 /// The partition of a product and its plans.
 pub(crate) fn partition(product: &ProductId) -> String {
@@ -58,7 +60,7 @@ impl Products<'_> {
         product_of(self.0.get_item(&key(product)).await?)
     }
 
-    /// The product and the number of shards of its waitlist, strongly consistent.
+    /// The product, the number of shards of its waitlist, and the rules of its own, strongly consistent.
     ///
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
@@ -81,9 +83,32 @@ impl Products<'_> {
         Ok(apply(update).await?.plain())
     }
 
+    /// Gives a product rules of its own, in place of those that it has; `None`, or empty ones, take them away. Nothing else of
+    /// the product changes, and it need not be known.
+    ///
+    /// # Errors
+    /// `Unavailable` and `Denied`, and `Contended` where a transaction was in the way.
+    pub async fn set_rules(self, product: &ProductId, rules: Option<&Rules>) -> Result<(), StoreError> {
+        let update = match rules.filter(|rules| !rules.is_empty()) {
+            Some(rules) => self
+                .0
+                .client
+                .update_item()
+                .table_name(&self.0.table)
+                .set_key(Some(key(product).attributes()))
+                .update_expression("SET #ruled = :ruled")
+                .expression_attribute_values(":ruled", value_of(rules)?),
+            // Refused where there is none: an item is not made for that.
+            None => {
+                self.0.update(&key(product), "attribute_exists(#ruled)").update_expression("REMOVE #ruled")
+            }
+        };
+        apply(update.expression_attribute_names("#ruled", RULED)).await.map(drop)
+    }
+
     /// Writes a stock update, on condition that the product is at the version that the update has seen: so the decision
     /// that the update counts, [`Product::update_order`], holds for what it replaces. Applied or refused, it gives the
-    /// product as it stood before, and the number of shards, which it leaves as it is.
+    /// product as it stood before, with the number of shards and the rules, which it leaves as they are.
     ///
     /// # Errors
     /// Every kind of [`StoreError`]; `Contended` where a [move](crate::subscription::Move) was just checking the product.
@@ -249,10 +274,17 @@ fn value_of(part: &impl Serialize) -> Result<AttributeValue, StoreError> {
     serde_dynamo::to_attribute_value(part).map_err(|_| StoreError::unwritable(KIND))
 }
 
-/// An item as a product and its shards: one, unless it says otherwise.
+/// An item as a product with its shards, one unless it says otherwise, and its rules.
 fn stored(item: Option<Item>) -> Result<StoredProduct, StoreError> {
     let shards = item.as_ref().map(shards_of).transpose()?.flatten().unwrap_or(ShardCount::ONE);
-    Ok(StoredProduct { product: product_of(item)?, shards, rules: Rules::default() })
+    let rules = item.as_ref().map(rules_of).unwrap_or_default();
+    Ok(StoredProduct { product: product_of(item)?, shards, rules })
+}
+
+/// The rules in an item, as far as they are understood: none of them may keep the product from being read.
+fn rules_of(item: &Item) -> Rules {
+    let ruled = item.get(RULED).cloned();
+    ruled.and_then(|ruled| serde_dynamo::from_attribute_value(ruled).ok()).unwrap_or_default()
 }
 
 /// The product in an item; `None` where no stock update is recorded in it. Of an item that was not there before a write,

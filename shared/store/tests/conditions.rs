@@ -182,6 +182,39 @@ async fn a_sale_is_recorded_of_the_version_that_was_seen_and_leaves_the_restock(
 }
 
 #[tokio::test]
+async fn the_rules_of_a_product_stand_beside_it_whether_it_is_known_or_not() {
+    let store = store().await;
+    let (id, name, products) = (product("ruled"), restock("r"), store.products());
+    products.set_rules(&id, None).await.unwrap();
+    let rules: Rules =
+        r#"{"minStock":5,"perUnit":2.5,"window":{"from":"08:00","to":"20:00","zone":"Europe/Berlin"}}"#
+            .parse()
+            .unwrap();
+    products.set_rules(&id, Some(&rules)).await.unwrap();
+    assert_eq!(products.get(&id).await.unwrap(), None, "no stock update has come");
+    let before = StoredProduct { product: None, shards: ShardCount::ONE, rules: rules.clone() };
+    assert_eq!(products.read(&id).await.unwrap(), before);
+
+    // Neither a stock update nor the number of shards touches them, nor they those.
+    let update = update(None, 1, &name, Some(9));
+    assert_eq!(products.record_stock_update(&id, &update).await.unwrap(), Outcome::Applied(before));
+    assert_eq!(products.raise_shards(&id, ShardCount::new(4).unwrap()).await.unwrap(), APPLIED);
+    let known = products.get(&id).await.unwrap();
+    let fewer: Rules = r#"{"reserve":1}"#.parse().unwrap();
+    for (set, stands) in [(Some(&fewer), fewer.clone()), (None, Rules::default()), (None, Rules::default())] {
+        products.set_rules(&id, set).await.unwrap();
+        let shards = ShardCount::new(4).unwrap();
+        assert_eq!(
+            products.read(&id).await.unwrap(),
+            StoredProduct { product: known.clone(), shards, rules: stands }
+        );
+    }
+    products.set_rules(&id, Some(&fewer)).await.unwrap();
+    products.set_rules(&id, Some(&Rules::default())).await.unwrap();
+    assert!(products.read(&id).await.unwrap().rules.is_empty(), "empty ones are none");
+}
+
+#[tokio::test]
 async fn the_bound_is_fixed_once_and_for_the_current_update_alone() {
     let store = store().await;
     let (id, products) = (product("p"), store.products());

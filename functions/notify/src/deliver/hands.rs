@@ -151,7 +151,8 @@ impl<'a> Hands<'a> {
         let (app, job) = (self.app, self.job);
         let count = announced.count();
         let said = self.product.variant.as_ref().unwrap_or(&job.product_id);
-        let offer = Offer::new(said, self.product.product.as_ref(), app.mailer.shop());
+        let offer = Offer::new(said, self.product.product.as_ref(), app.mailer.shop())
+            .available(self.product.availability);
         let outcome = app.mailer.send(job, &offer, announced).await;
         let (product, shard) = (&job.product_id, job.shard);
         match &outcome {

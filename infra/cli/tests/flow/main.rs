@@ -33,3 +33,4 @@ mod simulation;
 mod surroundings;
 mod tutorial;
 mod unreadable;
+mod waves;

@@ -138,6 +138,7 @@ async fn a_path_that_nobody_has_is_not_found_and_a_method_that_it_does_not_take_
         ("POST", "/products/p/subscriptions/count", "GET, HEAD"),
         ("POST", "/products/p/stock", "PUT"),
         ("PATCH", "/products/p/stock", "PUT"),
+        ("POST", "/products/p/rules/", "GET, HEAD, PUT, DELETE"),
         ("PUT", "/unsubscribe/t", "GET, HEAD, POST"),
     ] {
         let answer = shop.request(method, path, &[], "").await;

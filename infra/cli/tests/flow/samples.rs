@@ -120,6 +120,8 @@ async fn every_sample_event_is_answered_as_its_description_says() {
         let key = sample(name)["headers"]["idempotency-key"].clone();
         assert!(key.is_null() || answer["restockId"] == key, "{name}: {answer:#}");
     }
+    let (status, answer) = http(&shop, "restock", "http-rules.json").await;
+    assert_eq!((status, &answer["rules"]["perUnit"]), (200, &json!(2)), "{answer:#}");
     for name in ["restock-direct.json", "restock-direct-sold-out.json"] {
         let answer = shop.invoke("restock", &sample(name)).await.unwrap();
         assert_eq!(answer["productId"], "iphone15", "{name}: {answer:#}");

@@ -21,7 +21,7 @@ const fn route(method: &'static str, path: &'static str, function: &'static str)
 }
 
 /// Every route but `$default`.
-pub(crate) const ROUTES: [Route; 33] = [
+pub(crate) const ROUTES: [Route; 41] = [
     route("GET", "/products/{productId}", SUBSCRIBE),
     route("HEAD", "/products/{productId}", SUBSCRIBE),
     route("POST", "/products/{productId}/subscriptions", SUBSCRIBE),
@@ -56,6 +56,15 @@ pub(crate) const ROUTES: [Route; 33] = [
     route("PUT", "/suppressions/{proxy+}", SUBSCRIBE),
     route("DELETE", "/suppressions/{proxy+}", SUBSCRIBE),
     route("PUT", "/products/{productId}/stock", RESTOCK),
+    route("GET", "/products/{productId}/rules", RESTOCK),
+    route("HEAD", "/products/{productId}/rules", RESTOCK),
+    route("PUT", "/products/{productId}/rules", RESTOCK),
+    route("DELETE", "/products/{productId}/rules", RESTOCK),
+    // For ids with a slash: a greedy GET of `/products` would take those of `SUBSCRIBE` that come by `$default`.
+    route("GET", "/rules/{proxy+}", RESTOCK),
+    route("HEAD", "/rules/{proxy+}", RESTOCK),
+    route("PUT", "/rules/{proxy+}", RESTOCK),
+    route("DELETE", "/rules/{proxy+}", RESTOCK),
     // Greedy, so behind all others, as API Gateway has it. It looks for the route in a path that it has decoded, where a
     // product's id with a slash is two segments. Here, an encoded slash stays in its segment, and only one that was not
     // encoded comes this way.
@@ -152,6 +161,11 @@ mod tests {
             assert_eq!((found.key.as_str(), found.function), ("PUT /products/{proxy+}", RESTOCK), "{path}");
             assert_eq!(found.parameters, [("proxy", proxy.to_owned())]);
         }
+        for method in ["GET", "HEAD", "PUT", "DELETE"] {
+            let found = find(method, "/rules/CLE-056621/6");
+            assert_eq!((found.key, found.function), (format!("{method} /rules/{{proxy+}}"), RESTOCK));
+            assert_eq!(found.parameters, [("proxy", "CLE-056621/6".to_owned())]);
+        }
     }
 
     #[test]
@@ -217,7 +231,9 @@ mod tests {
         for route in resources().values().filter(are_routes).map(|resource| &resource["Properties"]) {
             let key = text(&route["RouteKey"]);
             let path = key.split_once(' ').map_or(key, |(_, path)| path);
-            let behind = ["/subscribers", "/suppressions"].iter().any(|closed| path.starts_with(closed));
+            let behind =
+                ["/subscribers", "/suppressions", "/rules"].iter().any(|closed| path.starts_with(closed));
+            let behind = behind || path.ends_with("/rules");
             let closed = behind || key.starts_with("PUT ");
             // The same for each of them: a route that one word is missing from is open to more than it should be.
             for (property, wanted) in [

@@ -55,6 +55,32 @@ fn the_text_of_a_mail_in_each_language() {
 }
 
 #[test]
+fn a_mail_says_what_can_be_sold_in_its_subject_and_in_both_parts() {
+    let kinds =
+        [Availability::InStock, Availability::FewLeft, Availability::Backorder, Availability::Preorder];
+    let mut said = String::new();
+    for locale in ["en", "de", "fr"] {
+        for kind in kinds {
+            let offer = offer("Lamp").available(kind);
+            // In their own language, whatever the call's is.
+            for shared in ["en", "de", "fr"] {
+                let subject = rendered(|layout| layout.subject.to_owned(), &offer, locale, None, shared);
+                let text = rendered(|layout| layout.text, &offer, locale, None, shared);
+                let html = rendered(|layout| layout.html, &offer, locale, None, shared);
+                let lines: Vec<&str> = text.lines().filter(|line| !line.is_empty()).collect();
+                let news = lines[1];
+                assert!(html.contains(&escaped(news)), "{news} is not in {html}");
+                if shared == "en" {
+                    said.push_str(&format!("{locale} {kind:?}: {subject}\n  {news}\n"));
+                }
+            }
+        }
+    }
+    assert_eq!(offer("Lamp"), offer("Lamp").available(Availability::InStock));
+    insta::assert_snapshot!(said);
+}
+
+#[test]
 fn the_html_of_a_mail() {
     insta::assert_snapshot!(rendered(|layout| layout.html, &offer("iPhone 15"), "en", Some("Jo"), "en"));
 }

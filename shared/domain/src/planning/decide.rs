@@ -38,8 +38,7 @@ impl Planning {
 
     /// The rules in force: the shop's, over them the product's, over them the update's.
     pub(super) fn in_force(&self, of_product: &Rules, of_update: Option<&Rules>) -> Rules {
-        let rules = self.shop_rules.overlaid(of_product);
-        of_update.map_or_else(|| rules.clone(), |nearest| rules.overlaid(nearest))
+        Rules::in_force(&self.shop_rules, of_product, of_update)
     }
 
     fn update(&self, event: &StockEvent, says: &UpdateSays, rules: Rules, known: Option<Product>) -> Update {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::cursor::Cursor;
 use crate::job::Ticket;
 use crate::product::StoredProduct;
+use crate::rules::Rules;
 
 mod variants;
 mod waves;

@@ -52,7 +52,7 @@ impl Start {
         let product = app.store.products().read(&job.product_id);
         let stored = app.store.cursors().read(&job.product_id, job.shard);
         let (lives, read, stored) = try_join3(lives(app, job), product, stored).await?;
-        let shards = usize::from(read.shards.get());
+        let shards = usize::from(read.shards.total());
         let snapshot = read.product.map(|product| Snapshot { product, shards, looked, stored, first: false });
         Ok(Self { lives, snapshot })
     }

@@ -9,7 +9,7 @@ use domain::job::Job;
 use domain::planning::{BoundWrite, Outcome as Planned, Planning, ShardEnd, Step};
 use domain::record::Record;
 use domain::stock::StockUpdate;
-use domain::{Position, ProductId, RestockId, Shard, ShardCount};
+use domain::{Position, ProductId, RestockId, Shard, ShardCount, Shards};
 use futures::future::{join_all, try_join_all};
 use lambda::clock;
 use store::cursor::StoredCursor;
@@ -152,11 +152,7 @@ async fn take_name(store: &Store, product: &ProductId, name: &RestockId) -> Resu
     Ok(store.names().take(name, &Named::new(product, None, now), now).await?.0)
 }
 
-async fn read_ends(
-    store: &Store,
-    product: &ProductId,
-    shards: ShardCount,
-) -> Result<Vec<ShardEnd>, StoreError> {
+async fn read_ends(store: &Store, product: &ProductId, shards: Shards) -> Result<Vec<ShardEnd>, StoreError> {
     let reads = shards.all().map(|shard| async move {
         let end = store.waitlist(product, shard).end().await?;
         Ok(ShardEnd { shard, last: end.last, used: end.used })
@@ -172,12 +168,18 @@ fn cursor_of(cursors: &BTreeMap<Shard, StoredCursor>, shard: Shard) -> Option<&C
 fn planned(
     (product_id, restock_id): (ProductId, RestockId),
     bound: Option<Position>,
-    shards: ShardCount,
+    counts: Shards,
     jobs: &[Job],
 ) -> PlanRecord {
-    let shard_count = shards.get();
-    let shards = jobs.iter().map(|job| job.shard).collect();
-    PlanRecord { restock_id, product_id, bound, shard_count, shards, planned_at: clock::now() }
+    PlanRecord {
+        restock_id,
+        product_id,
+        bound,
+        shard_count: counts.mail.get(),
+        priority_shard_count: counts.priority.map(ShardCount::get),
+        shards: jobs.iter().map(|job| job.shard).collect(),
+        planned_at: clock::now(),
+    }
 }
 
 /// Begins these jobs for a moment, and gives the shards that could not be begun, because another worker has them or for a

@@ -12,7 +12,7 @@ use crate::job::Job;
 use crate::product::{Heard, Product, StockEvent};
 use crate::record::Record;
 use crate::stock::{Place, ProductInfo, StockUpdate, Version};
-use crate::{Position, ProductId, RestockId, Shard, ShardCount};
+use crate::{Position, ProductId, RestockId, Shard, Shards};
 
 mod bound;
 mod decide;
@@ -43,7 +43,7 @@ pub enum Step<'a> {
     RecordSale(&'a Update),
     /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`]. There are as many as step 1 found recorded:
     /// a number that was read before could lack the shard of a subscriber who was answered "you wait" since.
-    ReadEnds(ShardCount),
+    ReadEnds(Shards),
     /// Step 3. Fix the bound for this restock, on condition that this version of the product is the current one still and
     /// has no bound yet: [`Planning::on_bound`].
     FixBound {
@@ -66,7 +66,7 @@ pub enum Step<'a> {
         /// Its bound.
         bound: Option<Position>,
         /// How many shards were looked at.
-        shards: ShardCount,
+        shards: Shards,
         /// The shards with entries to deliver.
         jobs: &'a [Job],
     },
@@ -180,7 +180,7 @@ pub struct Planning {
     /// Whether a fan-out of the product may have been under way when the update was recorded.
     under_way: bool,
     /// The number of shards that step 1 found.
-    shards: ShardCount,
+    shards: Shards,
     state: State,
     #[cfg(test)]
     mutant: mutant::Switch,
@@ -209,7 +209,7 @@ impl Planning {
             event: StockEvent { restock, quantity: update.quantity, version, place, told_by_id },
             news: update.product,
             under_way: false,
-            shards: ShardCount::ONE,
+            shards: Shards::ONE,
             state,
             #[cfg(test)]
             mutant: mutant::Switch::default(),

@@ -4,7 +4,7 @@
 use serde::{Deserialize, Serialize};
 
 use crate::stock::{Place, ProductInfo, Version};
-use crate::{Position, RestockId, ShardCount};
+use crate::{Position, RestockId, Shards};
 
 /// How many restock ids a product remembers.
 const REMEMBERED: usize = 8;
@@ -33,13 +33,13 @@ pub struct Product {
     pub product: Option<ProductInfo>,
 }
 
-/// A product as it was read from the table. Its number of shards may be recorded before its first stock update is.
+/// A product as it was read from the table. Its numbers of shards may be recorded before its first stock update is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredProduct {
     /// The product; `None` before its first stock update.
     pub product: Option<Product>,
-    /// The shards of its waitlist: one, unless the item says otherwise.
-    pub shards: ShardCount,
+    /// The shards of its waitlist: one in the mail lane, unless the item says otherwise.
+    pub shards: Shards,
 }
 
 /// An update that a product remembers: its restock, and where its record lay.

@@ -442,7 +442,7 @@ async fn redeliver(lab: &Lab, product: &ProductId, restock: &RestockId) -> anyho
     let known = lab.store.products().get(product).await?;
     let planned = known.filter(|known| known.bound_of.as_ref() == Some(restock));
     let Some(bound) = planned.and_then(|known| known.bound) else { return Ok(false) };
-    let shard = Shard(rand::random_range(0..SHARDS_AT_RANDOM));
+    let shard = Shard::mail(rand::random_range(0..SHARDS_AT_RANDOM));
     let job = Job { restock_id: restock.clone(), product_id: product.clone(), shard, bound, ticket: None };
     lab.produce(kafka::BATCHES, &job.key(), &job.to_json()).await?;
     Ok(true)

@@ -166,7 +166,8 @@ mod tests {
 
     fn open() -> FanOut {
         let product_id = ProductId::parse("p").unwrap();
-        let job = Job { restock_id: restock("r"), product_id, shard: Shard(0), bound: at(50), ticket: None };
+        let job =
+            Job { restock_id: restock("r"), product_id, shard: Shard::mail(0), bound: at(50), ticket: None };
         FanOut { job, moved_at: Timestamp::UNIX_EPOCH }
     }
 
@@ -176,7 +177,8 @@ mod tests {
             product_id: ProductId::parse("p").unwrap(),
             bound: Some(at(50)),
             shard_count: 1,
-            shards: vec![Shard(0)],
+            priority_shard_count: None,
+            shards: vec![Shard::mail(0)],
             planned_at: Timestamp::from_second(900).unwrap(),
         };
         let tally = Tally { sent, in_doubt, ..Tally::new(restock(id)) };

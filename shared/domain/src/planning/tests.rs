@@ -4,6 +4,7 @@ use super::*;
 use crate::cursor::Cursor;
 use crate::job::Ticket;
 use crate::product::StoredProduct;
+use crate::{Lane, ShardCount};
 
 fn at(n: u64) -> Position {
     Position::new(n, 0)
@@ -50,7 +51,7 @@ impl Default for Table {
 
 /// The number of shards that the table has recorded at the first step, and another one that was read before.
 fn stored(product: Option<Product>, count: u16) -> StoredProduct {
-    StoredProduct { product, shards: ShardCount::new(count).unwrap() }
+    StoredProduct { product, shards: Shards::mail(ShardCount::new(count).unwrap()) }
 }
 
 impl Table {
@@ -97,7 +98,7 @@ impl Table {
                     .iter()
                     .map(|(_, committed)| Some(Cursor { committed: at((*committed)?), ..Cursor::default() }))
                     .collect();
-                planning.on_cursors(|shard| cursors[usize::from(shard.0)].as_ref());
+                planning.on_cursors(|shard| cursors[usize::from(shard.number)].as_ref());
             }
             Step::CloseDelivered(_) => planning.on_closed(),
             Step::RecordPlan { .. } => planning.on_plan_recorded(),
@@ -114,7 +115,7 @@ impl Table {
 
 fn named(step: Step<'_>) -> String {
     let jobs = |what: &str, jobs: &[Job]| {
-        let shards: Vec<String> = jobs.iter().map(|job| job.shard.to_string()).collect();
+        let shards: Vec<String> = jobs.iter().map(|job| job.shard.number.to_string()).collect();
         format!("{what} [{}]", shards.join(" "))
     };
     match step {
@@ -123,14 +124,14 @@ fn named(step: Step<'_>) -> String {
         Step::RecordStockUpdate(update) => format!("record {}", update.restock),
         Step::RecordSale(sale) => format!("sale {}", sale.quantity.unwrap()),
         Step::ReadEnds(count) => {
-            assert_eq!(count.get(), 4, "as step 1 found it");
+            assert_eq!(count.total(), 4, "as step 1 found it");
             "ends".to_owned()
         }
         Step::FixBound { bound, .. } => format!("fix {}", bound.map_or(0, Position::time_ms)),
         Step::ReadCursors(ends) => format!("cursors {}", ends.len()),
         Step::CloseDelivered(list) => jobs("close", list),
         Step::RecordPlan { bound, shards, jobs: list, .. } => {
-            assert_eq!(shards.get(), 4);
+            assert_eq!(shards.total(), 4);
             jobs(&format!("plan {}", bound.map_or(0, Position::time_ms)), list)
         }
         Step::OpenFanOuts(list) => jobs("open", list),
@@ -302,9 +303,39 @@ fn a_restock_that_nobody_waits_for_is_planned_all_the_same() {
 }
 
 #[test]
+fn the_shards_of_every_lane_are_planned_those_with_priority_first() {
+    let mut planning = planning(RESTOCK);
+    let table = Table::default();
+    let shards = Shards::ONE.raised(Lane::PriorityMail, ShardCount::ONE);
+    let mut begun = Vec::new();
+    loop {
+        match planning.next() {
+            Step::RecordStockUpdate(_) => planning.on_recorded(StoredProduct { product: None, shards }),
+            Step::ReadEnds(of) => {
+                assert_eq!(of, shards);
+                let end = |shard| ShardEnd { shard, last: Some(at(9)), used: true };
+                planning.on_ends(of.all().map(end).collect());
+            }
+            Step::ReadCursors(_) => planning.on_cursors(|_| None),
+            Step::RecordPlan { shards: of, .. } => {
+                assert_eq!(of, shards);
+                planning.on_plan_recorded();
+            }
+            Step::DeliverInline { jobs, .. } => {
+                begun.extend(jobs.iter().map(|job| job.shard.to_string()));
+                planning.on_delivered(&[]);
+            }
+            Step::Finished(_) => break,
+            _ => table.answer(&mut planning),
+        }
+    }
+    assert_eq!(begun, ["m1.0", "m0.0"]);
+}
+
+#[test]
 fn shards_that_could_not_be_begun_are_emitted_and_only_those() {
     let shards = [(Some(9), Some(0)), (Some(9), None), (Some(9), Some(9)), (Some(9), Some(1))];
-    let table = Table { shards, left: vec![Shard(1), Shard(3)], ..Table::default() };
+    let table = Table { shards, left: vec![Shard::mail(1), Shard::mail(3)], ..Table::default() };
     let (steps, outcome) = table.run(&mut planning(RESTOCK));
     // The second one's cursor cannot be read: a job is made, for the worker on it to find out more.
     assert!(steps.ends_with("open [0 1 3], deliver [0 1 3], emit [1 3]"), "{steps}");

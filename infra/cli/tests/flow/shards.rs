@@ -80,7 +80,7 @@ async fn who_is_vouched_for_with_priority_is_told_first_and_the_other_as_well() 
     let system = System::start(&[], &[("USER_TOKEN_KEY", KEY), ("SEND_RATE", "1")]);
     let shop = system.shop();
     // The one without priority has asked before.
-    assert!(shop.subscribe("lanes", "later@example.com").await);
+    assert!(!shop.subscribe("lanes", "later@example.com").await, "it is not in stock");
     let (user, address) = (UserId::parse("user-1").unwrap(), Address::parse("first@example.com").unwrap());
     let expires = Timestamp::now() + SignedDuration::from_mins(5);
     let token = UserTokenKey::new(KEY).unwrap().sign(&user, &address, expires, Vouched { priority: true });

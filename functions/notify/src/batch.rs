@@ -23,7 +23,7 @@ const SIDE_BY_SIDE: usize = 16;
 
 /// A record that could be read.
 enum Task {
-    Plan(StockUpdate),
+    Plan(Box<StockUpdate>),
     Deliver(Job),
 }
 
@@ -95,7 +95,7 @@ fn read(app: &App, record: &Record) -> Result<Task, Invalid> {
     for reason in &read.ignored {
         tracing::warn!(product = %read.update.product_id, %reason, "a field counts as absent");
     }
-    Ok(Task::Plan(read.update))
+    Ok(Task::Plan(Box::new(read.update)))
 }
 
 /// Works off the tasks of one lane. The first that fails ends it, so that none overtakes it; one that an unreadable item of
@@ -104,7 +104,7 @@ async fn in_order(app: &App, lane: Vec<(Record, Task)>, until: Instant) -> Vec<(
     let mut failed = Vec::new();
     for (record, task) in lane {
         let done = match task {
-            Task::Plan(update) => plan::plan(app, &record, update, until).await,
+            Task::Plan(update) => plan::plan(app, &record, *update, until).await,
             Task::Deliver(job) => deliver::deliver(app, &job, until).await,
         };
         if let Err(Failed::Table(error)) = &done

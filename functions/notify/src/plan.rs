@@ -192,12 +192,17 @@ async fn deliver_inline(
     until: Instant,
 ) -> Vec<Shard> {
     let until = until.min(Instant::now() + INLINE_BUDGET);
-    let begun = jobs.iter().map(|job| {
-        let known = cursors.get(&job.shard).cloned().map(&known);
-        async move { is_left(app, job, known, until).await.then_some(job.shard) }
-    });
-    // join_all and not try_join_all: a delivery that is dropped half-way would leave a call in doubt.
-    join_all(begun).await.into_iter().flatten().collect()
+    let mut left = Vec::new();
+    // The shards of a lane side by side, and one lane after the other, those with priority first.
+    for lane in jobs.chunk_by(|one, next| one.shard.lane == next.shard.lane) {
+        let begun = lane.iter().map(|job| {
+            let known = cursors.get(&job.shard).cloned().map(&known);
+            async move { is_left(app, job, known, until).await.then_some(job.shard) }
+        });
+        // join_all and not try_join_all: a delivery that is dropped half-way would leave a call in doubt.
+        left.extend(join_all(begun).await.into_iter().flatten());
+    }
+    left
 }
 
 async fn is_left(app: &App, job: &Job, known: Option<Snapshot>, until: Instant) -> bool {

@@ -157,11 +157,11 @@ class Stack:
         return {"pk": {"S": f"S#{person}"}, "sk": {"S": f"P#{product}"}}
 
     def clean_up(self):
-        # A list has one shard until it is long.
+        # A list has one shard until it is long, and no priority lane here.
         states = [item for product in self.products for item in self.items(f"P#{product}")]
         shards = range(max([1] + [int(state.get("shards", 1)) for state in states if state["sk"] == "STATE"]))
         keys = [f"P#{product}" for product in self.products] + [f"R#{restock}" for restock in self.restocks]
-        keys += [f"W#{product}#{shard}" for product in self.products for shard in shards]
+        keys += [f"W#{product}#m0.{shard}" for product in self.products for shard in shards]
         gone = 0
         for pk in keys:
             for item in list(self.items(pk)):

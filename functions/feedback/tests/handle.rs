@@ -49,7 +49,7 @@ async fn subscribe(store: &Store, person: PersonId, name: &str) {
     let position = Position::new(u64::try_from(now.as_millisecond()).unwrap(), 7);
     let subscription = Subscription {
         position,
-        shard: Shard(0),
+        shard: Shard::mail(0),
         created_at: now,
         channel: "email".to_owned(),
         confirmed_at: None,
@@ -81,7 +81,8 @@ async fn came_back(store: &Store) -> CameBack {
 
 /// A bounce of a fan-out's email, by its number.
 fn bounce(number: usize, kind: &str, sub: &str) -> Value {
-    let place = Place { product: product("p"), shard: Shard(0), position: Position::new(7, number as u128) };
+    let place =
+        Place { product: product("p"), shard: Shard::mail(0), position: Position::new(7, number as u128) };
     let mut event = json!({
         "eventType": "Bounce",
         "bounce": {
@@ -174,7 +175,7 @@ async fn an_email_to_an_address_that_cannot_be_read_leads_to_its_subscriber_by_i
     let (app, store) = app(&[]).await;
     subscribe(&store, jo(), "p").await;
     let (subscriptions, _) = store.subscriptions().all_of(jo(), Timestamp::now()).await.unwrap();
-    let place = Place { product: product("p"), shard: Shard(0), position: subscriptions[0].1.position };
+    let place = Place { product: product("p"), shard: Shard::mail(0), position: subscriptions[0].1.position };
     let mut event = bounce(1, "Permanent", "General");
     event["bounce"]["bouncedRecipients"] = json!([{ "emailAddress": "redacted" }]);
     for (name, value) in place.tags() {
@@ -217,7 +218,8 @@ async fn a_restock_whose_id_is_too_long_for_a_tag_is_found_by_the_place() {
         product_id: product("p"),
         bound: Some(Position::END),
         shard_count: 1,
-        shards: vec![Shard(0)],
+        priority_shard_count: None,
+        shards: vec![Shard::mail(0)],
         planned_at: Timestamp::now(),
     };
     store.summaries().record_plan(&planned).await.unwrap();

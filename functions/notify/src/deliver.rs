@@ -52,7 +52,7 @@ impl Start {
         let product = app.store.products().read(&job.product_id);
         let stored = app.store.cursors().read(&job.product_id, job.shard);
         let (lives, read, stored) = try_join3(lives(app, job), product, stored).await?;
-        let shards = usize::from(read.shards.get());
+        let shards = usize::from(read.shards.total());
         let snapshot = read.product.map(|product| Snapshot { product, shards, looked, stored, first: false });
         Ok(Self { lives, snapshot })
     }
@@ -189,6 +189,7 @@ async fn acquire<'a>(
     let clock = Clock { started: looked };
     let terms = Terms {
         restock_id: job.restock_id.clone(),
+        lane: job.shard.lane,
         bound: job.bound,
         first,
         deadline: until.saturating_duration_since(looked),

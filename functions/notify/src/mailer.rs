@@ -194,7 +194,7 @@ impl Mailer {
             .set_configuration_set_name(self.configuration_set.clone())
             .default_content(BulkEmailContent::builder().template(template).build())
             .default_email_tags(tag("restock", &job.restock_id.tag())?)
-            .default_email_tags(tag("shard", &job.shard.to_string())?);
+            .default_email_tags(tag("shard", &job.shard.tag())?);
         for (position, entry) in call {
             request = request.bulk_email_entries(self.entry(job, offer, &shared, *position, entry)?);
         }

@@ -10,7 +10,7 @@ use domain::planning::{BoundWrite, Outcome as Planned, Planning, ShardEnd, Step}
 use domain::product::Due;
 use domain::record::Record;
 use domain::stock::StockUpdate;
-use domain::{Position, ProductId, RestockId, Shard, ShardCount};
+use domain::{Position, ProductId, RestockId, Shard, ShardCount, Shards};
 use futures::future::{join_all, try_join_all};
 use lambda::clock;
 use store::cursor::StoredCursor;
@@ -95,7 +95,7 @@ async fn run(
     if let (Planned::Held, Some(restock)) = (outcome, planning.restock()) {
         // So that an operator who has the restock's id finds it, though nothing is planned of it yet.
         let of = (planning.product().clone(), restock.clone());
-        app.store.summaries().record_plan(&planned(of, None, ShardCount::ONE, &[])).await?;
+        app.store.summaries().record_plan(&planned(of, None, Shards::ONE, &[])).await?;
     }
     Ok((outcome, planning.restock().cloned()))
 }
@@ -137,8 +137,8 @@ impl Hands<'_> {
                 let _: Outcome = store.products().put_off(id, turn, seen, next).await?;
                 planning.on_put_off();
             }
-            Step::FindWave { lines, ceiling, size } => {
-                planning.on_wave(wave::find(store, id, (lines, ceiling, size), clock::now()).await?);
+            Step::FindWave { lines, size } => {
+                planning.on_wave(wave::find(store, id, (lines, size), clock::now()).await?);
             }
             Step::FixBound(fix) => {
                 planning.on_bound(match store.products().fix_bound(id, fix).await? {
@@ -204,11 +204,7 @@ async fn take_name(store: &Store, product: &ProductId, name: &RestockId) -> Resu
     Ok(store.names().take(name, &Named::new(product, None, now), now).await?.0)
 }
 
-async fn read_ends(
-    store: &Store,
-    product: &ProductId,
-    shards: ShardCount,
-) -> Result<Vec<ShardEnd>, StoreError> {
+async fn read_ends(store: &Store, product: &ProductId, shards: Shards) -> Result<Vec<ShardEnd>, StoreError> {
     let reads = shards.all().map(|shard| async move {
         let end = store.waitlist(product, shard).end().await?;
         Ok(ShardEnd { shard, last: end.last, used: end.used })
@@ -224,12 +220,18 @@ fn cursor_of(cursors: &BTreeMap<Shard, StoredCursor>, shard: Shard) -> Option<&C
 fn planned(
     (product_id, restock_id): (ProductId, RestockId),
     bound: Option<Position>,
-    shards: ShardCount,
+    counts: Shards,
     jobs: &[Job],
 ) -> PlanRecord {
-    let shard_count = shards.get();
-    let shards = jobs.iter().map(|job| job.shard).collect();
-    PlanRecord { restock_id, product_id, bound, shard_count, shards, planned_at: clock::now() }
+    PlanRecord {
+        restock_id,
+        product_id,
+        bound,
+        shard_count: counts.mail.get(),
+        priority_shard_count: counts.priority.map(ShardCount::get),
+        shards: jobs.iter().map(|job| job.shard).collect(),
+        planned_at: clock::now(),
+    }
 }
 
 /// Begins these jobs for a moment, and gives the shards that could not be begun, because another worker has them or for a
@@ -242,12 +244,17 @@ async fn deliver_inline(
     until: Instant,
 ) -> Vec<Shard> {
     let until = until.min(Instant::now() + INLINE_BUDGET);
-    let begun = jobs.iter().map(|job| {
-        let known = cursors.get(&job.shard).cloned().map(&known);
-        async move { is_left(app, job, known, until).await.then_some(job.shard) }
-    });
-    // join_all and not try_join_all: a delivery that is dropped half-way would leave a call in doubt.
-    join_all(begun).await.into_iter().flatten().collect()
+    let mut left = Vec::new();
+    // The shards of a lane side by side, and one lane after the other, those with priority first.
+    for lane in jobs.chunk_by(|one, next| one.shard.lane == next.shard.lane) {
+        let begun = lane.iter().map(|job| {
+            let known = cursors.get(&job.shard).cloned().map(&known);
+            async move { is_left(app, job, known, until).await.then_some(job.shard) }
+        });
+        // join_all and not try_join_all: a delivery that is dropped half-way would leave a call in doubt.
+        left.extend(join_all(begun).await.into_iter().flatten());
+    }
+    left
 }
 
 async fn is_left(app: &App, job: &Job, known: Option<Snapshot>, until: Instant) -> bool {

@@ -98,7 +98,7 @@ async fn an_update_whose_planning_fails_is_written_down() {
     let ttl = Timestamp::now().as_second() + 900;
     let subscription = Subscription {
         position,
-        shard: Shard(0),
+        shard: Shard::mail(0),
         created_at: Timestamp::now(),
         channel: "email".to_owned(),
         confirmed_at: None,

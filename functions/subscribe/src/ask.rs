@@ -8,7 +8,8 @@ use domain::asking::{Asker, Confirmation, Course};
 use domain::fields::Fields;
 use domain::link::Refused;
 use domain::product::Product;
-use domain::{PersonId, ProductId};
+use domain::user_token::Vouched;
+use domain::{Lane, PersonId, ProductId};
 use http::StatusCode;
 use jiff::Timestamp;
 use lambda::clock;
@@ -33,7 +34,8 @@ pub(crate) struct Ask<'a> {
     pub(crate) product: &'a ProductId,
     pub(crate) person: PersonId,
     pub(crate) wish: Wish,
-    vouched: bool,
+    /// What the shop vouches for, if it does for the person.
+    vouched: Option<Vouched>,
     pub(crate) origin: Origin,
     pub(crate) now: Timestamp,
 }
@@ -56,9 +58,11 @@ pub(crate) async fn answer(
 ) -> Result<Answered, Problem> {
     let (began, now) = (Instant::now(), clock::now());
     let mut wish = Wish::read(fields)?;
-    let vouched = is_vouched_for(app, &mut wish, now);
+    let vouched = vouched_for(app, &mut wish, now);
     let solution = Fields::of(fields, "body")?.text(challenge::FIELD, challenge::ACCEPTED)?;
-    door::enter(app, &door::Ask { request, product, address: &wish.address, solution, vouched }).await?;
+    let at_door =
+        door::Ask { request, product, address: &wish.address, solution, vouched: vouched.is_some() };
+    door::enter(app, &at_door).await?;
     let person = app.config.person_key.person(&wish.address);
     let ask = Ask {
         app,
@@ -66,7 +70,7 @@ pub(crate) async fn answer(
         person,
         wish,
         vouched,
-        origin: Origin::of(request, app.config.max_body, vouched),
+        origin: Origin::of(request, app.config.max_body, vouched.is_some()),
         now,
     };
     let known = app.store.persons().read(person).await.map_err(unavailable)?;
@@ -92,33 +96,41 @@ pub(crate) async fn answer(
     Ok((status, body))
 }
 
-/// Whether the shop vouches for the person. A token that does not say so is as if it were absent, and the answer names it.
-fn is_vouched_for(app: &App, wish: &mut Wish, now: Timestamp) -> bool {
-    let Some(token) = &wish.user_token else { return false };
+/// What the shop vouches for; `None` where it does not for the person. A token that does not say so is as if it were absent,
+/// and the answer names it.
+fn vouched_for(app: &App, wish: &mut Wish, now: Timestamp) -> Option<Vouched> {
+    let token = wish.user_token.as_ref()?;
     let problem = match (&app.config.user_token_key, &wish.user) {
         (None, _) => "cannot be checked, because USER_TOKEN_KEY is not set",
         (_, None) => "comes without a userId",
         (Some(key), Some(user)) => match key.verify(token, user, &wish.address, now) {
-            Ok(()) => return true,
+            Ok(vouched) => return Some(vouched),
             Err(Refused::Unknown) => "is not one for this userId and email",
             Err(Refused::Expired) => "has expired",
         },
     };
     wish.ignore_token(problem);
-    false
+    None
 }
 
 impl Ask<'_> {
+    /// The lane of a new place.
+    pub(crate) fn lane(&self) -> Lane {
+        self.vouched.map_or(Lane::Mail, Vouched::lane)
+    }
+
     fn asker(&self, known: &Person) -> Asker {
         Asker {
-            vouched: self.vouched,
+            vouched: self.vouched.is_some(),
             confirmed: known.confirmed_at.is_some(),
             suppressed: known.suppressed.map(|suppression| suppression.reason),
         }
     }
 
     async fn carry_out(&self, course: Course, discreet: bool) -> Result<Done, StoreError> {
-        if let Some(user) = self.wish.user.as_ref().filter(|_| self.vouched && course != Course::LeaveAlone) {
+        if let Some(user) =
+            self.wish.user.as_ref().filter(|_| self.vouched.is_some() && course != Course::LeaveAlone)
+        {
             let until = consent::until(self.app, self.now);
             self.app.store.users().link(user, self.person, until).await?;
         }
@@ -151,7 +163,7 @@ impl Ask<'_> {
         let (app, product, person) = (self.app, self.product, self.person);
         let pending = found.filter(|found| found.pending.is_some() && !found.is_expired(self.now));
         let confirmed = match pending {
-            Some(pending) => confirm(app, person, product, pending.position).await?.subscribed(),
+            Some(pending) => confirm(app, person, product, pending.position, self.lane()).await?.subscribed(),
             None => None,
         };
         let subscribed = match (pending, confirmed) {
@@ -160,7 +172,7 @@ impl Ask<'_> {
                 subscribed
             }
             _ => {
-                let subscribed = subscribe(app, product, &self.wish).await?;
+                let subscribed = subscribe(app, product, &self.wish, self.lane()).await?;
                 if subscribed.new {
                     let ask = (person, product, subscribed.position);
                     consent::keep(app, ask, &self.wish, &self.origin, self.now).await?;

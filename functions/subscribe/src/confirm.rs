@@ -2,6 +2,7 @@
 //! the page's button sends a POST. To press it twice is no mistake.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use domain::Lane;
 use domain::link::{Confirm, Refused};
 use domain::subscribing::Outcome;
 use domain::suppression::Reason;
@@ -55,7 +56,9 @@ pub(crate) async fn answer(
     if !may_confirm(&person) {
         return Ok(refuse(preferred(request), Refused::Expired));
     }
-    let confirmed = confirm(app, link.person, &link.product, link.position).await.map_err(unavailable)?;
+    // The lane is that of the ask.
+    let confirmed = confirm(app, link.person, &link.product, link.position, Lane::Mail).await;
+    let confirmed = confirmed.map_err(unavailable)?;
     let words = confirmed.locale.as_ref().map(|locale| confirm_words::of(locale.language()));
     let words = words.unwrap_or_else(|| preferred(request));
     let (title, text) = match confirmed.outcome {

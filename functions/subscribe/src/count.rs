@@ -10,7 +10,7 @@ use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
 use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
-use domain::{Position, ProductId, Shard, ShardCount};
+use domain::{Position, ProductId, Shard, Shards};
 use futures::future::try_join_all;
 use http::StatusCode;
 use lambda::clock;
@@ -76,13 +76,13 @@ pub(crate) async fn answer(app: &App, product: &ProductId) -> Result<ApiGatewayV
 ///
 /// # Errors
 /// When a cursor or a waitlist cannot be read.
-pub(crate) async fn waiting(app: &App, product: &ProductId, shards: ShardCount) -> Result<Count, StoreError> {
+pub(crate) async fn waiting(app: &App, product: &ProductId, shards: Shards) -> Result<Count, StoreError> {
     let now_ms = clock::now_ms();
     if let Some(kept) = app.counts.get(product, now_ms) {
         return Ok(kept);
     }
     app.shards.keep(product, shards);
-    let most = most_in_a_shard(shards);
+    let most = most_in_a_shard(shards.total());
     let all: Vec<Shard> = shards.all().collect();
     let cursors = app.store.cursors().read_all(product, &all).await?;
     let store = &app.store;
@@ -117,9 +117,9 @@ fn further(counts: &[Count]) -> i32 {
     i32::try_from(left).unwrap_or(i32::MAX)
 }
 
-/// The most entries that are read of each shard.
-fn most_in_a_shard(shards: ShardCount) -> i32 {
-    i32::try_from((MOST_READ / shards.all().count()).max(LEAST_OF_SHARD)).unwrap_or(i32::MAX)
+/// The most entries that are read of each shard, of so many.
+fn most_in_a_shard(shards: u16) -> i32 {
+    i32::try_from((MOST_READ / usize::from(shards.max(1))).max(LEAST_OF_SHARD)).unwrap_or(i32::MAX)
 }
 
 #[cfg(test)]
@@ -152,7 +152,7 @@ mod tests {
     #[test]
     fn a_count_reads_a_bounded_number_of_entries_however_many_shards_there_are() {
         for (shards, most) in [(1, 1_000), (8, 125), (250, 4), (1_024, 4)] {
-            assert_eq!(most_in_a_shard(ShardCount::new(shards).unwrap()), most, "{shards}");
+            assert_eq!(most_in_a_shard(shards), most, "{shards}");
         }
     }
 

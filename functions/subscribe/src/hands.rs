@@ -102,7 +102,7 @@ impl<'a> Hands<'a> {
             let (subscriber, locale) = (self.subscriber, found.locale);
             let (address, name) = (pending.address, pending.name);
             let entry = Entry { subscriber, address, locale, name, moved: false, ttl: ttl(self.app) };
-            (Some(entry), Standing::Pending(found.position))
+            (Some(entry), Standing::Pending { asked: found.position, lane: found.shard.lane })
         } else {
             let entry = store.waitlist(self.product, found.shard).entry(found.position).await?;
             let consent = store.consents().find(self.subscriber, self.asked).await?;

@@ -2,7 +2,7 @@
 
 use domain::asking::is_email_due;
 use domain::product::Product;
-use domain::{Position, SubscriberHash};
+use domain::{Position, Shard, SubscriberHash};
 use lambda::{clock, entropy};
 use store::StoreError;
 use store::subscription::{Pending, Subscription};
@@ -66,9 +66,12 @@ impl Ask<'_> {
         let position = Position::new(clock::now_ms(), entropy::random());
         let ask = (person, self.product, position);
         consent::keep(app, ask, wish, &self.origin, self.now).await?;
+        // An ask has no entry, so it may name a lane that is not open yet.
+        let (lane, known) = (self.lane(), app.shards.of(self.product));
+        let shard = known.of(lane, SubscriberHash::of(person)).unwrap_or(Shard::first(lane));
         Ok(Subscription {
             position,
-            shard: app.shards.of(self.product).of(SubscriberHash::of(person)),
+            shard,
             created_at: self.now,
             channel: "email".to_owned(),
             confirmed_at: None,

@@ -4,26 +4,28 @@
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 
-use domain::{ProductId, ShardCount};
+use domain::{ProductId, Shards};
 
-/// The most products of which a number is kept. When there are more, all are forgotten: unknown is one, and the next look at
-/// a product tells its number anew.
+/// The most products of which numbers are kept. When there are more, all are forgotten: unknown is one, and no lane but the
+/// first; and the next look at a product tells its numbers anew.
 const KEPT_PRODUCTS: usize = 1_000;
 
-/// The numbers above one.
+/// The numbers of products that have more than one shard.
 #[derive(Debug, Default)]
-pub(crate) struct KnownShards(Mutex<HashMap<ProductId, ShardCount>>);
+pub(crate) struct KnownShards(Mutex<HashMap<ProductId, Shards>>);
 
 impl KnownShards {
-    /// A number that the product's item has had; one where none is known.
-    pub(crate) fn of(&self, product: &ProductId) -> ShardCount {
+    /// Numbers that the product's item has had; one where none are known.
+    pub(crate) fn of(&self, product: &ProductId) -> Shards {
         let kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        kept.get(product).copied().unwrap_or(ShardCount::ONE)
+        kept.get(product).copied().unwrap_or(Shards::ONE)
     }
 
-    /// Keeps a number that the product's item has had. The number of a short list takes no room.
-    pub(crate) fn keep(&self, product: &ProductId, shards: ShardCount) {
-        if shards == ShardCount::ONE || self.of(product) >= shards {
+    /// Keeps numbers that the product's item has had. Those of a short list in one lane take no room.
+    pub(crate) fn keep(&self, product: &ProductId, shards: Shards) {
+        let known = self.of(product);
+        let shards = known.or_more(shards);
+        if shards == known {
             return;
         }
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -38,6 +40,8 @@ impl KnownShards {
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
+    use domain::{Lane, ShardCount};
+
     use super::*;
 
     fn id(n: usize) -> ProductId {
@@ -46,12 +50,18 @@ mod tests {
 
     #[test]
     fn the_largest_number_is_kept_of_so_many_products_at_most() {
-        let (known, shards) = (KnownShards::default(), |count| ShardCount::new(count).unwrap());
+        let known = KnownShards::default();
+        let shards = |count| Shards::mail(ShardCount::new(count).unwrap());
         for (read, of) in [(1, 1), (4, 4), (2, 4), (1, 4), (8, 8)] {
             known.keep(&id(0), shards(read));
             assert_eq!(known.of(&id(0)), shards(of), "{read}");
         }
-        assert_eq!(known.of(&id(1)), ShardCount::ONE);
+        assert_eq!(known.of(&id(1)), Shards::ONE);
+        let opened = Shards::ONE.raised(Lane::PriorityMail, ShardCount::ONE);
+        known.keep(&id(1), opened);
+        assert_eq!(known.of(&id(1)), opened);
+        known.keep(&id(0), opened);
+        assert_eq!(known.of(&id(0)), Shards { priority: opened.priority, ..shards(8) });
         for n in 0..=KEPT_PRODUCTS {
             known.keep(&id(n), shards(8));
         }

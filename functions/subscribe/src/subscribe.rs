@@ -1,8 +1,8 @@
 //! The hands of [`Subscribing`], which has the order of the steps and its reasons: for an ask that needs no confirmation, and for
 //! the confirmation of one. A failure on the way drops it; whatever was done until then is repeatable.
 
-use domain::subscribing::{self, LONG, Outcome as Ended, Step, Subscribed, Subscribing};
-use domain::{Locale, PersonId, Position, ProductId, Shard, ShardCount, SubscriberHash};
+use domain::subscribing::{self, LONG, Outcome as Ended, Step, Subscribed, Subscribing, Write};
+use domain::{Lane, Locale, PersonId, Position, ProductId, Shard, ShardCount, Shards, SubscriberHash};
 use lambda::{clock, entropy};
 use store::subscription::{Move, RequestId};
 use store::waitlist::Counting;
@@ -29,13 +29,18 @@ impl Confirmed {
     }
 }
 
-/// Subscribes a shopper to a product, or finds that they wait already.
+/// Subscribes a shopper to a product, in this lane, or finds that they wait already.
 ///
 /// # Errors
 /// When the table fails, or too many requests of one subscriber are in each other's way.
-pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Result<Subscribed, StoreError> {
+pub(crate) async fn subscribe(
+    app: &App,
+    product: &ProductId,
+    wish: &Wish,
+    lane: Lane,
+) -> Result<Subscribed, StoreError> {
     let subscriber = app.config.person_key.person(&wish.address);
-    let subscribing = begin(app, product, subscriber, Subscribing::new);
+    let subscribing = begin(app, product, (subscriber, lane), Subscribing::new);
     let mut hands = Hands::new(app, product, subscriber, Position::START);
     hands.new = Some(New::of(app, subscriber, wish));
     match carry_out(app, subscribing, &mut hands).await? {
@@ -44,7 +49,7 @@ pub(crate) async fn subscribe(app: &App, product: &ProductId, wish: &Wish) -> Re
     }
 }
 
-/// Confirms the ask that was made at `asked`.
+/// Confirms the ask that was made at `asked`, for a place in this lane or in that of the ask, whichever comes first.
 ///
 /// # Errors
 /// When the table fails, or too many requests of one subscriber are in each other's way.
@@ -53,8 +58,9 @@ pub(crate) async fn confirm(
     subscriber: PersonId,
     product: &ProductId,
     asked: Position,
+    lane: Lane,
 ) -> Result<Confirmed, StoreError> {
-    let subscribing = begin(app, product, subscriber, Subscribing::confirming);
+    let subscribing = begin(app, product, (subscriber, lane), Subscribing::confirming);
     let mut hands = Hands::new(app, product, subscriber, asked);
     let outcome = carry_out(app, subscribing, &mut hands).await?;
     if outcome == Ended::Contended {
@@ -66,11 +72,11 @@ pub(crate) async fn confirm(
 fn begin(
     app: &App,
     product: &ProductId,
-    subscriber: PersonId,
-    make: fn(SubscriberHash, ShardCount, ShardCount, bool) -> Subscribing,
+    (subscriber, lane): (PersonId, Lane),
+    make: fn(SubscriberHash, Lane, Shards, ShardCount, bool) -> Subscribing,
 ) -> Subscribing {
     let counts = subscribing::counts(entropy::random());
-    make(SubscriberHash::of(subscriber), app.shards.of(product), app.config.shards, counts)
+    make(SubscriberHash::of(subscriber), lane, app.shards.of(product), app.config.shards, counts)
 }
 
 async fn carry_out(
@@ -85,6 +91,7 @@ async fn carry_out(
                 tokio::time::sleep(wait).await;
                 subscribing.on_waited();
             }
+            Step::OpenLane(lane) => subscribing.on_lane_opened(open(app, product, lane).await?),
             Step::Insert { shard, position } => {
                 subscribing.on_inserted(position, hands.insert(&by, shard, position).await?);
             }
@@ -109,7 +116,9 @@ async fn carry_out(
                 subscribing.on_moved(to, moved);
             }
             Step::CountWaiting(shard) => subscribing.on_counted(waiting(store, product, shard).await),
-            Step::RaiseShards(shards) => subscribing.on_raised(raise(store, product, shards).await),
+            Step::RaiseShards(lane, shards) => {
+                subscribing.on_raised(raise(store, product, lane, shards).await);
+            }
             Step::Finished(outcome) => {
                 app.shards.keep(product, subscribing.known_shards());
                 return Ok(outcome);
@@ -130,9 +139,23 @@ async fn waiting(store: &Store, product: &ProductId, shard: Shard) -> Option<u64
     counted.ok().map(|count| count.number)
 }
 
-/// Raises the number of shards of a product. Whether the item has it by now.
-async fn raise(store: &Store, product: &ProductId, shards: ShardCount) -> bool {
-    match store.products().raise_shards(product, shards).await {
+/// Opens a lane of a product's waitlist. Unlike a later raise it must be written before the entry is.
+async fn open(app: &App, product: &ProductId, lane: Lane) -> Result<Write, StoreError> {
+    match app.store.products().raise_shards(product, lane, ShardCount::ONE).await {
+        Ok(opened) => {
+            tracing::info!(%product, lane = %Shard::first(lane), opened = opened.is_applied(), "a lane is open");
+            // Refused, the item has a larger number. Kept at once, so that a request that fails later opens it once too.
+            app.shards.keep(product, Shards::ONE.raised(lane, ShardCount::ONE));
+            Ok(Write::Applied)
+        }
+        Err(StoreError::Contended { .. }) => Ok(Write::Refused),
+        Err(error) => Err(error),
+    }
+}
+
+/// Raises the number of shards of a lane of a product. Whether the item has it by now.
+async fn raise(store: &Store, product: &ProductId, lane: Lane, shards: ShardCount) -> bool {
+    match store.products().raise_shards(product, lane, shards).await {
         Ok(raised) => {
             tracing::info!(%product, shards = shards.get(), raised = raised.is_applied(), "the list is long");
             // Refused, the item has a larger one.

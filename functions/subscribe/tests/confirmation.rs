@@ -9,8 +9,8 @@ use aws_lambda_events::encodings::Body;
 use domain::link::Confirm;
 use domain::suppression::Reason;
 use domain::unsubscribe::{Key, Ticket};
-use domain::user_token::UserTokenKey;
-use domain::{Address, PersonId, PersonKey, ProductId, UserId};
+use domain::user_token::{UserTokenKey, Vouched};
+use domain::{Address, Lane, PersonId, PersonKey, ProductId, UserId};
 use jiff::{SignedDuration, Timestamp};
 use notify_me_subscribe::{App, handle};
 use serde_json::{Value, json};
@@ -124,8 +124,17 @@ fn in_minutes(minutes: i64) -> Timestamp {
 }
 
 fn user_token(user: &str, email: &str, minutes: i64) -> String {
+    token(user, email, minutes, false)
+}
+
+fn token(user: &str, email: &str, minutes: i64, priority: bool) -> String {
     let (user, address) = (UserId::parse(user).unwrap(), Address::parse(email).unwrap());
-    UserTokenKey::new(KEY).unwrap().sign(&user, &address, in_minutes(minutes))
+    UserTokenKey::new(KEY).unwrap().sign(&user, &address, in_minutes(minutes), Vouched { priority })
+}
+
+/// What a person asks for whom the shop vouches.
+fn vouched(email: &str, priority: bool) -> Value {
+    json!({ "email": email, "userId": "u-1", "userToken": token("u-1", email, 5, priority) })
 }
 
 fn accepted(product: &str) -> Value {
@@ -238,6 +247,61 @@ async fn only_a_token_of_the_shops_spares_a_guest_the_confirmation() {
         let persons = bench.store.users().persons_of(&UserId::parse("u-1").unwrap()).await.unwrap();
         assert_eq!(persons.len(), usize::from(vouched), "{setting} {wish}");
     }
+}
+
+#[tokio::test]
+async fn whom_the_shop_vouches_for_with_priority_waits_in_that_lane_and_a_waiting_place_stays_in_its_own() {
+    let bench = Bench::new(&[("CONFIRMATION", "guests")]).await;
+    let lane = async |product: &str, email: &str| bench.found(product, email).await.unwrap().shard.lane;
+    for (email, priority, expected) in
+        [("jo@example.com", true, Lane::PriorityMail), ("al@example.com", false, Lane::Mail)]
+    {
+        assert_eq!(bench.ask("p", vouched(email, priority)).await.status, 201, "{email}");
+        assert_eq!(lane("p", email).await, expected, "{email}");
+        // A repeat with or without priority moves nobody.
+        for again in [vouched(email, !priority), json!({ "email": email })] {
+            bench.ask("p", again).await;
+            assert_eq!(lane("p", email).await, expected, "{email}");
+        }
+    }
+    assert_eq!(bench.waiting("p").await, 2, "both lanes");
+    let stored = bench.store.products().read(&id("p")).await.unwrap();
+    assert_eq!(stored.shards.priority, domain::ShardCount::new(1));
+    // One who only says so has none.
+    let forged = token("u-2", "ed@example.com", 5, true);
+    let asked =
+        bench.ask("p", json!({ "email": "ed@example.com", "userId": "u-1", "userToken": forged })).await;
+    assert_eq!((asked.status, asked.json()["ignored"][0]["field"].clone()), (202, json!("userToken")));
+    assert_eq!(lane("p", "ed@example.com").await, Lane::Mail);
+    // The link of an email leads to the place, whatever its lane.
+    let found = bench.found("p", "jo@example.com").await.unwrap();
+    let ticket = Ticket { product: id("p"), shard: found.shard, position: found.position }.sign(&key());
+    assert_eq!(bench.answer("POST /unsubscribe/{token}", ("token", &ticket), "").await.status, 200);
+    assert_eq!((bench.found("p", "jo@example.com").await.is_none(), bench.waiting("p").await), (true, 1));
+    assert_eq!(bench.ask("p", vouched("jo@example.com", false)).await.status, 201);
+    assert_eq!(lane("p", "jo@example.com").await, Lane::Mail, "a new place is where its own ask says");
+}
+
+#[tokio::test]
+async fn an_ask_that_is_to_be_confirmed_keeps_the_lane_that_it_was_made_with() {
+    let bench = Bench::new(&[("CONFIRMATION", "all")]).await;
+    for (product, priority, lane) in [("p", true, Lane::PriorityMail), ("q", false, Lane::Mail)] {
+        let email = &format!("{product}@example.com");
+        assert_eq!(bench.ask(product, vouched(email, priority)).await.status, 202);
+        assert_eq!(bench.store.products().read(&id(product)).await.unwrap().shards.priority, None, "not yet");
+        let token = bench.token(product, email).await;
+        assert_eq!(bench.confirm(&token).await.status, 200);
+        assert_eq!(bench.found(product, email).await.unwrap().shard.lane, lane);
+        assert_eq!(bench.waiting(product).await, 1);
+    }
+    // A guest's ask that the shop vouches for later is as good as confirmed, in the lane of its word.
+    let bench = Bench::new(&[("CONFIRMATION", "guests")]).await;
+    bench.ask("p", json!({ "email": "jo@example.com" })).await;
+    let asked = bench.found("p", "jo@example.com").await.unwrap();
+    assert_eq!((asked.shard.lane, asked.pending.is_some()), (Lane::Mail, true));
+    assert_eq!(bench.ask("p", vouched("jo@example.com", true)).await.status, 201);
+    let found = bench.found("p", "jo@example.com").await.unwrap();
+    assert_eq!((found.shard.lane, found.position), (Lane::PriorityMail, asked.position));
 }
 
 #[tokio::test]
@@ -382,4 +446,11 @@ async fn each_request_takes_so_many_calls_to_the_table_and_no_more() {
     takes(&bench, "an ask, with confirmations off", 4, 2);
     bench.ask("p", jo.clone()).await;
     takes(&bench, "a repeat, with confirmations off", 6, 0);
+    // One who is vouched for takes one more, to write who they are; with priority, one more again, once a product.
+    for (email, priority, calls) in
+        [("a@example.com", false, 5), ("b@example.com", true, 6), ("c@example.com", true, 5)]
+    {
+        bench.ask("p", vouched(email, priority)).await;
+        takes(&bench, email, calls, 2);
+    }
 }

@@ -8,7 +8,7 @@ use anyhow::Context as _;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use domain::job::Job;
-use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
+use domain::{Address, Lane, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
 use lambda::clock;
 use rdkafka::ClientConfig;
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -164,7 +164,7 @@ fn name(person: usize) -> Option<String> {
 }
 
 fn our_entry(product: &ProductId, shards: ShardCount, person: usize, address: &str) -> anyhow::Result<Value> {
-    let shard = Shard(u16::try_from(person % usize::from(shards.get()))?);
+    let shard = Shard::mail(u16::try_from(person % usize::from(shards.get()))?);
     // A minute ago, a thousand a millisecond, in their order.
     let asked = clock::now_ms() - 60_000 + person as u64 / 1_000;
     let entry = Entry {
@@ -240,7 +240,7 @@ pub(crate) fn jobs(rig: &Rig, waiting: &Waiting) -> anyhow::Result<Value> {
         ticket: None,
     };
     let jobs: Vec<(String, Value)> = ShardCount::DEFAULT
-        .all()
+        .all(Lane::Mail)
         .map(job)
         .map(|job| Ok((job.key(), serde_json::from_str(&job.to_json())?)))
         .collect::<anyhow::Result<_>>()?;

@@ -19,7 +19,7 @@ use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::cursor::{Cursor, OnUnknown};
-use crate::{Position, RestockId};
+use crate::{Lane, Position, RestockId};
 
 mod acquire;
 mod announce;
@@ -58,6 +58,8 @@ use state::{Leave, Stage, Standing, State};
 pub struct Terms {
     /// The restock that it counts for.
     pub restock_id: RestockId,
+    /// The lane of the shard.
+    pub lane: Lane,
     /// The job's bound: no entry past it is sent to, nor past the product's.
     pub bound: Position,
     /// Nothing was counted yet for this restock: it was planned a moment ago.

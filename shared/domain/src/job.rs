@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use crate::fields::{Fields, Invalid};
 use crate::id::ACCEPTED_ID;
+use crate::shard::ACCEPTED_SHARD;
 use crate::{Position, ProductId, RestockId, Shard};
 
 /// The version of the wire form that this code writes and reads.
@@ -109,7 +110,6 @@ impl Job {
             Some(other) => return Err(Invalid::new("v", format!("is {other}"), "1")),
             None => return Err(Invalid::new("v", "is missing", "1")),
         }
-        let shard = fields.whole("shard", "a shard's number")?;
         let bound = fields.required_text("bound", "a ULID")?;
         let turn = fields.whole("turn", "the number of a bound")?.unwrap_or_default();
         let ticket = fields.raw("ticket").filter(|ticket| !ticket.is_null());
@@ -120,10 +120,7 @@ impl Job {
         Ok(Self {
             restock_id: RestockId::parse(fields.required_text("restockId", ACCEPTED_ID)?)?,
             product_id: ProductId::parse(fields.required_text("productId", ACCEPTED_ID)?)?,
-            shard: shard
-                .and_then(|shard| u16::try_from(shard).ok())
-                .map(Shard)
-                .ok_or_else(|| Invalid::new("shard", "is missing or too large", "0 to 1023"))?,
+            shard: fields.required_text("shard", ACCEPTED_SHARD)?.parse()?,
             bound: bound.parse().map_err(|_| Invalid::new("bound", "is not a ULID", "a ULID"))?,
             turn,
             ticket,
@@ -136,13 +133,13 @@ impl Job {
 mod tests {
     use super::*;
 
-    const WIRE: &str = r#"{"v":1,"restockId":"r-1","productId":"iphone15","shard":3,"bound":"01ARZ3NDEKTSV4RRFFQ69G5FAV","turn":2,"ticket":"t-1"}"#;
+    const WIRE: &str = r#"{"v":1,"restockId":"r-1","productId":"iphone15","shard":"m0.3","bound":"01ARZ3NDEKTSV4RRFFQ69G5FAV","turn":2,"ticket":"t-1"}"#;
 
     #[test]
     fn a_job_reads_back_from_its_wire_form() {
         let job = Job::from_record(Some(WIRE.as_bytes())).unwrap();
         assert_eq!(job.to_json(), WIRE);
-        assert_eq!(job.key(), "iphone15#3");
+        assert_eq!(job.key(), "iphone15#m0.3");
     }
 
     #[test]
@@ -159,11 +156,12 @@ mod tests {
     fn no_two_shards_share_a_key_whatever_the_products_are_called() {
         let key = |product: &str, shard: u16| {
             let product_id = ProductId::parse(product).unwrap();
-            Job { product_id, shard: Shard(shard), ..Job::from_record(Some(WIRE.as_bytes())).unwrap() }.key()
+            Job { product_id, shard: Shard::mail(shard), ..Job::from_record(Some(WIRE.as_bytes())).unwrap() }
+                .key()
         };
         assert_ne!(key("a#1", 2), key("a%231", 2));
-        assert_eq!(key("a#1", 2), "a%231#2");
-        assert_eq!(key("gid://shopify/Product/1", 0), "gid://shopify/Product/1#0");
+        assert_eq!(key("a#1", 2), "a%231#m0.2");
+        assert_eq!(key("gid://shopify/Product/1", 0), "gid://shopify/Product/1#m0.0");
     }
 
     #[test]
@@ -171,7 +169,10 @@ mod tests {
         for (from, to, field) in [
             ("\"v\":1", "\"v\":2", "v"),
             ("\"v\":1,", "", "v"),
-            ("\"shard\":3", "\"shard\":70000", "shard"),
+            ("\"m0.3\"", "3", "shard"),
+            ("m0.3", "m0.70000", "shard"),
+            ("m0.3", "m7.3", "shard"),
+            ("\"shard\":\"m0.3\",", "", "shard"),
             ("r-1", "r\\n1", "restockId"),
             ("iphone15", "", "productId"),
             ("01ARZ", "81ARZ", "bound"),

@@ -49,4 +49,4 @@ pub use locale::Locale;
 pub use person::{PersonId, PersonKey};
 pub use place::Place;
 pub use position::Position;
-pub use shard::{Shard, ShardCount, SubscriberHash};
+pub use shard::{Lane, Shard, ShardCount, Shards, SubscriberHash};

@@ -179,7 +179,8 @@ mod tests {
         assert_eq!(Ticket::verify(&confirming, &key()), None);
         assert_eq!(Ticket::verify(&managing, &key()), None);
         let product = ProductId::parse("p").unwrap();
-        let ticket = Ticket { product, shard: crate::Shard(0), position: Position::new(1, 1) }.sign(&key());
+        let ticket =
+            Ticket { product, shard: crate::Shard::mail(0), position: Position::new(1, 1) }.sign(&key());
         assert_eq!(Confirm::verify(&ticket, &key(), at(NOW)), Err(Refused::Unknown));
         assert_eq!(Manage::verify(&ticket, &key(), at(NOW)), Err(Refused::Unknown));
     }

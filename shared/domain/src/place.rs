@@ -15,7 +15,7 @@ pub const TAGS: [&str; 2] = ["place", "place-more"];
 
 const VERSION: u8 = 1;
 /// Version, shard, position.
-const HEAD: usize = 1 + 2 + 16;
+const HEAD: usize = 1 + Shard::BYTES + 16;
 
 /// A place in a waitlist.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -33,7 +33,7 @@ impl Place {
     pub fn tags(&self) -> Vec<(&'static str, String)> {
         let mut bytes = Vec::with_capacity(HEAD + self.product.as_str().len());
         bytes.push(VERSION);
-        bytes.extend(self.shard.0.to_be_bytes());
+        bytes.extend(self.shard.to_bytes());
         bytes.extend(self.position.to_bytes());
         bytes.extend(self.product.as_str().as_bytes());
         let mut text = URL_SAFE_NO_PAD.encode(bytes);
@@ -46,13 +46,13 @@ impl Place {
         let bytes = URL_SAFE_NO_PAD.decode(format!("{place}{}", more.unwrap_or_default())).ok()?;
         let (head, product) = bytes.split_at_checked(HEAD)?;
         let (version, head) = head.split_first()?;
-        let (shard, position) = head.split_at_checked(2)?;
+        let (shard, position) = head.split_first_chunk()?;
         if *version != VERSION {
             return None;
         }
         Some(Self {
             product: ProductId::parse(std::str::from_utf8(product).ok()?).ok()?,
-            shard: Shard(u16::from_be_bytes(shard.try_into().ok()?)),
+            shard: Shard::from_bytes(*shard)?,
             position: Position::from_bytes(position.try_into().ok()?),
         })
     }
@@ -64,11 +64,12 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Lane;
 
     fn place(product: &str) -> Place {
         Place {
             product: ProductId::parse(product).unwrap(),
-            shard: Shard(1_023),
+            shard: Shard { lane: Lane::PriorityMail, number: 1_023 },
             position: Position::new(1_800_000_000_000, 7),
         }
     }
@@ -101,6 +102,7 @@ mod tests {
             "!!!!",
             &URL_SAFE_NO_PAD.encode([2; 40]),
             &URL_SAFE_NO_PAD.encode([1; HEAD]),
+            &URL_SAFE_NO_PAD.encode([&[VERSION, 8, 0][..], &[7; 17]].concat()),
         ] {
             assert_eq!(Place::read(text, None), None, "{text}");
         }
@@ -108,9 +110,10 @@ mod tests {
 
     proptest! {
         #[test]
-        fn every_place_reads_back_from_what_ses_takes(text in "\\PC{1,60}", shard: u16, at: u128) {
+        fn every_place_reads_back_from_what_ses_takes(text in "\\PC{1,60}", lane in 0..2_usize, number in 0..1_024_u16, at: u128) {
             if let Ok(product) = ProductId::parse(&text) {
-                let place = Place { product, shard: Shard(shard), position: Position::from_bytes(at.to_be_bytes()) };
+                let shard = Shard { lane: Lane::ALL[lane], number };
+                let place = Place { product, shard, position: Position::from_bytes(at.to_be_bytes()) };
                 for (_, value) in place.tags() {
                     prop_assert!((1..=MAX_TAG_CHARS).contains(&value.len()));
                     prop_assert!(value.bytes().all(|c| c.is_ascii_alphanumeric() || b"_-".contains(&c)));

@@ -11,11 +11,11 @@ use std::sync::Arc;
 use jiff::Timestamp;
 
 use crate::job::Job;
-use crate::product::{Due, Heard, Product, StockEvent, Wave};
+use crate::product::{Due, Heard, Product, Reach, StockEvent, Wave};
 use crate::record::Record;
 use crate::rules::{Availability, Rules};
 use crate::stock::{Place, ProductInfo, StockUpdate, Version};
-use crate::{Position, ProductId, RestockId, Shard, ShardCount};
+use crate::{Position, ProductId, RestockId, Shard, Shards};
 
 mod bound;
 mod decide;
@@ -63,14 +63,12 @@ pub enum Step<'a> {
     },
     /// Step 2. Read the end of every shard, side by side: [`Planning::on_ends`]. There are as many as step 1 found recorded:
     /// a number that was read before could lack the shard of a subscriber who was answered "you wait" since.
-    ReadEnds(ShardCount),
-    /// Find the place of the subscriber up to whom a wave of this size comes, over all these shards, among those who wait past
-    /// each shard's place and up to the ceiling; side by side: [`Planning::on_wave`].
+    ReadEnds(Shards),
+    /// Find the places of the subscribers up to whom a wave of this size comes, among those who wait in these shards: those of
+    /// the priority lane first, and then as many of the mail lane as are left: [`Planning::on_wave`].
     FindWave {
-        /// Each shard and the place up to which it is delivered.
+        /// The shards, and what part of each may be told.
         lines: &'a [Line],
-        /// No wave goes past it.
-        ceiling: Position,
         /// The number of subscribers.
         size: u64,
     },
@@ -90,7 +88,7 @@ pub enum Step<'a> {
         /// Its bound.
         bound: Option<Position>,
         /// How many shards were looked at.
-        shards: ShardCount,
+        shards: Shards,
         /// The shards with entries to deliver.
         jobs: &'a [Job],
     },
@@ -151,9 +149,10 @@ impl Update {
     /// The product once it is recorded, over the one before. What was planned of that one is no plan of this, whose version is
     /// another.
     pub fn recorded_over(self, before: Option<Product>) -> Product {
-        let (bound, bound_of, planned, turn, wave) = before.map_or_else(Default::default, |known| {
-            (known.bound, known.bound_of, known.planned, known.turn, known.wave)
-        });
+        let (turn, wave, farthest) =
+            before.as_ref().map_or_else(Default::default, |known| (known.turn, known.wave, known.farthest));
+        let (bound, bound_of, planned) =
+            before.map_or_else(Default::default, |known| (known.bound, known.bound_of, known.planned));
         Product {
             quantity: self.quantity,
             version: self.version,
@@ -170,6 +169,7 @@ impl Update {
             variants: self.variants,
             turn,
             wave,
+            farthest,
             due: self.due,
         }
     }
@@ -208,6 +208,8 @@ pub struct Fix {
     pub turn: u64,
     /// How far the bound is open; `None`: all of it is.
     pub wave: Option<Wave>,
+    /// How far any bound or wave has come with this one.
+    pub farthest: Option<Reach>,
     /// What comes after it by itself.
     pub due: Option<Due>,
     /// The rules in force.
@@ -225,6 +227,7 @@ impl Fix {
             planned: Some(self.version.clone()),
             turn: self.turn + 1,
             wave: self.wave,
+            farthest: self.farthest,
             due: self.due,
             rules: self.rules.clone(),
             ..product
@@ -247,6 +250,8 @@ pub struct Line {
     pub shard: Shard,
     /// No subscriber up to here waits for a wave: their turn is over, or they are being told.
     pub after: Position,
+    /// Nor does one past here: no wave goes past the ceiling.
+    pub through: Position,
     /// Whether no call is in flight and no retry is pending.
     pub is_idle: bool,
 }
@@ -254,8 +259,8 @@ pub struct Line {
 /// How far a wave comes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Found {
-    /// The place of its last subscriber.
-    pub bound: Position,
+    /// The places of its last subscribers; the start in a lane of which it has none.
+    pub reach: Reach,
     /// The first waiting place of each shard that has one up to the ceiling.
     pub firsts: Vec<(Shard, Position)>,
 }
@@ -326,7 +331,7 @@ pub struct Planning {
     /// Whether a fan-out of the product may have been under way when the update was recorded.
     under_way: bool,
     /// The number of shards that step 1 found.
-    shards: ShardCount,
+    shards: Shards,
     state: State,
     #[cfg(test)]
     mutant: mutant::Switch,
@@ -402,7 +407,7 @@ impl Planning {
             shop_rules,
             now,
             under_way: false,
-            shards: ShardCount::ONE,
+            shards: Shards::ONE,
             state,
             #[cfg(test)]
             mutant: mutant::Switch::default(),

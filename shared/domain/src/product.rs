@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::rules::{Availability, Rules};
 use crate::stock::{Place, ProductInfo, Version};
-use crate::{Position, ProductId, RestockId, ShardCount};
+use crate::{Lane, Position, ProductId, RestockId, Shards};
 
 /// How many restock ids a product remembers.
 const REMEMBERED: usize = 8;
@@ -55,6 +55,9 @@ pub struct Product {
     /// The wave up to which the ceiling is opened; `None`: it is open to the end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub wave: Option<Wave>,
+    /// How far any bound or wave has ever come: up to there a worker may have read.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub farthest: Option<Reach>,
     /// What comes next by itself, and when.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub due: Option<Due>,
@@ -65,10 +68,56 @@ pub struct Product {
 pub struct Wave {
     /// Its number in its restock, from 1.
     pub number: u64,
-    /// The place of its last subscriber: no entry past it is told yet.
-    pub bound: Position,
-    /// For how many subscribers the stock was enough.
-    pub size: u64,
+    /// The place of its last subscriber in each lane: no entry past it is told yet.
+    pub reach: Reach,
+    /// For how many subscribers the stock was enough; `None`: for all, and only their lanes come one after the other.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size: Option<u64>,
+}
+
+/// How far the lanes of a waitlist are told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Reach {
+    /// In the priority lane.
+    pub priority: Position,
+    /// In the mail lane.
+    pub mail: Position,
+}
+
+impl Reach {
+    /// As far in every lane.
+    pub const fn all(position: Position) -> Self {
+        Self { priority: position, mail: position }
+    }
+
+    /// In this lane.
+    pub fn of(self, lane: Lane) -> Position {
+        match lane {
+            Lane::PriorityMail => self.priority,
+            Lane::Mail => self.mail,
+        }
+    }
+
+    /// The same, with another place in this lane.
+    #[must_use]
+    pub fn with(self, lane: Lane, position: Position) -> Self {
+        match lane {
+            Lane::PriorityMail => Self { priority: position, ..self },
+            Lane::Mail => Self { mail: position, ..self },
+        }
+    }
+
+    /// The nearer place of each lane.
+    #[must_use]
+    pub fn min(self, other: Self) -> Self {
+        Self { priority: self.priority.min(other.priority), mail: self.mail.min(other.mail) }
+    }
+
+    /// The farther place of each lane.
+    #[must_use]
+    pub fn max(self, other: Self) -> Self {
+        Self { priority: self.priority.max(other.priority), mail: self.mail.max(other.mail) }
+    }
 }
 
 /// What comes next of a product by itself. The time is kept in milliseconds.
@@ -89,6 +138,8 @@ pub enum Awaited {
     Plan,
     /// An operator's word that its restock may begin.
     Release,
+    /// The end of the priority lane's head start.
+    Lanes,
     /// The end of the wave, or the fan-out, that is being delivered.
     End,
     /// The next wave.
@@ -108,14 +159,14 @@ impl Due {
     }
 }
 
-/// A product as it was read from the table. Its number of shards and its rules may be recorded before its first stock update
+/// A product as it was read from the table. Its numbers of shards and its rules may be recorded before its first stock update
 /// is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct StoredProduct {
     /// The product; `None` before its first stock update.
     pub product: Option<Product>,
-    /// The shards of its waitlist: one, unless the item says otherwise.
-    pub shards: ShardCount,
+    /// The shards of its waitlist: one in the mail lane, unless the item says otherwise.
+    pub shards: Shards,
     /// The rules of its own, as far as they are understood; empty where it has none.
     pub rules: Rules,
 }
@@ -196,10 +247,15 @@ impl Product {
         self.due.is_some_and(|due| matches!(due.what, Awaited::Plan | Awaited::Release))
     }
 
-    /// The last place that may be told: that of the wave, or else the ceiling.
-    pub fn reach(&self) -> Option<Position> {
-        let wave = self.wave.map_or(Position::END, |wave| wave.bound);
-        self.bound.map(|bound| bound.min(wave))
+    /// The last places that may be told: those of the wave, or else the ceiling.
+    pub fn reach(&self) -> Option<Reach> {
+        let bound = self.bound.map(Reach::all)?;
+        Some(self.wave.map_or(bound, |wave| wave.reach.min(bound)))
+    }
+
+    /// Whether the ceiling is open to the end.
+    pub fn is_open(&self) -> bool {
+        self.reach() == self.bound.map(Reach::all)
     }
 
     /// The order of an update, given the product as recorded (`None`: never) and the rules that are in force with the update.
@@ -279,9 +335,13 @@ impl Product {
     ///
     /// A repeated request (its entry was not `just_written`) is not moved while there is stock: the fan-out under way
     /// delivers the entry where it stands, and a move would take that email from its subscriber. Nor is it moved where
-    /// no wave has come up to it: it keeps its place for the next one.
-    pub fn must_move_past(&self, position: Position, just_written: bool) -> Option<Position> {
-        let passed = if just_written { self.bound } else { self.reach().filter(|_| !self.in_stock()) };
+    /// no wave has ever come up to it: it keeps its place for the next one.
+    pub fn must_move_past(&self, lane: Lane, position: Position, just_written: bool) -> Option<Position> {
+        let passed = match (just_written, self.farthest) {
+            (false, _) if self.in_stock() => None,
+            (false, Some(farthest)) => Some(farthest.of(lane)),
+            _ => self.bound,
+        };
         passed.filter(|passed| *passed >= position).and(self.bound)
     }
 }
@@ -350,6 +410,7 @@ mod tests {
                 variants: vec![],
                 turn: 0,
                 wave: None,
+                farthest: None,
                 due: None,
                 version,
             });
@@ -496,15 +557,15 @@ mod tests {
     fn an_entry_at_the_bound_must_move_and_one_past_it_stands() {
         let known = known("r", 20, 5);
         let bound = Position::new(50, 0);
-        assert_eq!(known.must_move_past(bound, true), Some(bound));
-        assert_eq!(known.must_move_past(bound.next(), true), None);
+        assert_eq!(known.must_move_past(Lane::Mail, bound, true), Some(bound));
+        assert_eq!(known.must_move_past(Lane::Mail, bound.next(), true), None);
     }
 
     #[test]
     fn a_repeat_stays_in_a_fan_out_under_way_and_moves_past_one_that_has_stopped() {
         let bound = Position::new(50, 0);
-        assert_eq!(known("r", 20, 5).must_move_past(bound, false), None);
-        assert_eq!(known("s", 20, 0).must_move_past(bound, false), Some(bound));
+        assert_eq!(known("r", 20, 5).must_move_past(Lane::Mail, bound, false), None);
+        assert_eq!(known("s", 20, 0).must_move_past(Lane::Mail, bound, false), Some(bound));
     }
 
     #[test]
@@ -547,9 +608,10 @@ mod tests {
 
     #[test]
     fn a_repeat_keeps_its_place_where_no_wave_has_come_up_to_it() {
-        let wave = Some(Wave { number: 1, bound: Position::new(20, 0), size: 2 });
-        let waved = |quantity| Product { wave, ..known("s", 20, quantity) };
-        assert_eq!(waved(5).reach(), Some(Position::new(20, 0)));
+        let reach = Reach { mail: Position::new(20, 0), priority: Position::new(40, 0) };
+        let wave = Some(Wave { number: 1, reach, size: Some(2) });
+        let waved = |quantity| Product { wave, farthest: Some(reach), ..known("s", 20, quantity) };
+        assert_eq!(waved(5).reach(), Some(reach));
         let ceiling = Some(Position::new(50, 0));
         for (place, just_written, quantity, moves) in [
             (30, true, 5, true),
@@ -558,7 +620,7 @@ mod tests {
             (20, false, 0, true),
             (20, false, 5, false),
         ] {
-            let past = waved(quantity).must_move_past(Position::new(place, 0), just_written);
+            let past = waved(quantity).must_move_past(Lane::Mail, Position::new(place, 0), just_written);
             assert_eq!(past, ceiling.filter(|_| moves), "{place} {just_written} {quantity}");
         }
     }

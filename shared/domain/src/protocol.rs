@@ -1,9 +1,9 @@
 //! The protocol of subscribing, planning and delivering, checked in every interleaving at small
 //! sizes: a few requests of one or two shoppers, made by them or by strangers who know their addresses, one shard that may be
-//! raised to two at any moment, calls of one, two workers, two or three stock events, a crash, a redelivery, a throttled call,
-//! one whose answer never comes or comes late, or the end of a slice at any step, and clocks that give any position. The
-//! decisions are the crate's own; only the table, the topics and the processes
-//! around them are modelled, each access to the table being one step.
+//! raised to two, or be joined by that of another lane, at any moment, calls of one, two workers, two or three stock events, a
+//! crash, a redelivery, a throttled call, one whose answer never comes or comes late, or the end of a slice at any step, and
+//! clocks that give any position. The decisions are the crate's own; only the table, the topics and the processes around them
+//! are modelled, each access to the table being one step.
 //!
 //! Each mistake in [`Mistake`] makes the checker find a subscriber lost or notified twice, which shows
 //! that it could.
@@ -14,9 +14,9 @@ use stateright::{Checker, HasDiscoveries, Model, Property};
 
 use crate::cursor::Cursor;
 use crate::delivery::Written;
-use crate::product::{Product, StoredProduct};
+use crate::product::{Product, Reach, StoredProduct};
 use crate::rules::Rules;
-use crate::{Position, RestockId, Shard, ShardCount, delivery, planning, subscribing};
+use crate::{Lane, Position, RestockId, Shard, ShardCount, Shards, delivery, planning, subscribing};
 
 mod planner;
 mod request;
@@ -67,8 +67,8 @@ struct Protocol {
     twins: u8,
     /// How many subscriptions may be ended: by the shopper, an erasure, or a suppression.
     ends: u8,
-    /// The number of shards that the list may be raised to, from one.
-    shards: ShardCount,
+    /// The shards that the list may be raised to, from one: two at most.
+    shards: Shards,
     begins: Begins,
 }
 
@@ -82,18 +82,19 @@ struct Begins {
 
 const SHOPPERS: usize = 2;
 const SHARDS: usize = 2;
-const TWO_SHARDS: ShardCount = match ShardCount::new(2) {
-    Some(two) => two,
-    None => ShardCount::ONE,
+const TWO_SHARDS: Shards = match ShardCount::new(2) {
+    Some(two) => Shards::mail(two),
+    None => Shards::ONE,
 };
+const TWO_LANES: Shards = Shards { mail: ShardCount::ONE, priority: Some(ShardCount::ONE) };
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct World {
     // The table.
     subscriptions: [Option<Subscription>; SHOPPERS],
     lines: [Line; SHARDS],
-    /// The number of shards on the product's item.
-    shards: ShardCount,
+    /// The numbers of shards on the product's item.
+    shards: Shards,
     tickets: u8,
     product: Option<Product>,
     // The topics: the next event to be planned, and the jobs in line.
@@ -176,7 +177,7 @@ enum Act {
     /// A request takes its next step; its clock says this.
     Request(usize, i64),
     /// A request begins with a number of shards that it has read earlier, and its clock says this.
-    Begin(usize, ShardCount, i64),
+    Begin(usize, Shards, i64),
     /// A shopper's subscription is ended.
     End(usize),
     /// A request ends without an answer.
@@ -207,13 +208,18 @@ fn restock(event: usize) -> RestockId {
     RestockId::of_record("e", 0, i64::try_from(event).unwrap_or_default())
 }
 
+/// The line of a shard. The second one is that of the second shard of a lane, or of the second lane: no protocol has both.
+fn line_of(shard: Shard) -> usize {
+    usize::from(shard.number) + usize::from(shard.lane == Lane::PriorityMail)
+}
+
 impl World {
     fn line(&self, shard: Shard) -> &Line {
-        &self.lines[usize::from(shard.0)]
+        &self.lines[line_of(shard)]
     }
 
     fn line_mut(&mut self, shard: Shard) -> &mut Line {
-        &mut self.lines[usize::from(shard.0)]
+        &mut self.lines[line_of(shard)]
     }
 
     /// What a read of the product's item gives.
@@ -280,7 +286,9 @@ impl World {
 
 impl Line {
     /// Whether every entry up to there had its turn.
-    fn is_delivered(&self, reach: Option<Position>) -> bool {
+    fn is_delivered(&self, reach: Option<Reach>) -> bool {
+        // No list of the model that has waves has priority.
+        let reach = reach.map(|reach| reach.mail);
         let last = self.entries.keys().filter(|place| Some(**place) <= reach).max().copied();
         self.cursor.is_done(last, reach.unwrap_or(Position::START))
     }
@@ -311,7 +319,7 @@ impl Model for Protocol {
         let mut world = World {
             subscriptions: [None; SHOPPERS],
             lines: Default::default(),
-            shards: ShardCount::ONE,
+            shards: Shards::ONE,
             tickets: 0,
             product: None,
             next_event: 0,
@@ -344,7 +352,7 @@ impl Model for Protocol {
         };
         for index in 0..self.begins.answered {
             while !matches!(world.requests[index], Request::Done(_)) {
-                self.request(&mut world, index, ShardCount::ONE, if index == 0 { EARLY } else { LATE });
+                self.request(&mut world, index, Shards::ONE, if index == 0 { EARLY } else { LATE });
             }
         }
         while world.next_event < self.begins.planned {
@@ -355,15 +363,14 @@ impl Model for Protocol {
 
     fn actions(&self, world: &World, acts: &mut Vec<Act>) {
         for (index, request) in world.requests.iter().enumerate() {
-            let Some(chooses) = self.chooses_position(request) else { continue };
-            for clock in [EARLY, LATE].into_iter().take(1 + usize::from(chooses)) {
-                if *request == Request::Idle {
-                    let read = [ShardCount::ONE, world.shards].into_iter();
-                    let read = read.take(1 + usize::from(world.shards > ShardCount::ONE));
-                    acts.extend(read.map(|known| Act::Begin(index, known, clock)));
-                } else {
-                    acts.push(Act::Request(index, clock));
-                }
+            let raised = *request == Request::Idle && world.shards != Shards::ONE;
+            for known in [Shards::ONE, world.shards].into_iter().take(1 + usize::from(raised)) {
+                let Some(chooses) = self.chooses_position(index, request, known) else { continue };
+                let clocks = [EARLY, LATE].into_iter().take(1 + usize::from(chooses));
+                acts.extend(clocks.map(|clock| match request {
+                    Request::Idle => Act::Begin(index, known, clock),
+                    _ => Act::Request(index, clock),
+                }));
             }
             // A request that ends is its shopper's own matter: two requests are enough to see what comes of it.
             if world.troubles > 0 && world.requests.len() <= 2 && matches!(request, Request::Asks(..)) {
@@ -380,13 +387,13 @@ impl Model for Protocol {
                 acts.push(Act::PlannerDies);
             }
         }
-        if world.shards < self.shards {
+        if world.shards != self.shards {
             acts.push(Act::Raise);
-        } else if self.mistake == Mistake::LowerShards && world.shards > ShardCount::ONE {
+        } else if self.mistake == Mistake::LowerShards && world.shards != Shards::ONE {
             acts.push(Act::LowerShards);
         }
         for shard in self.shards.all() {
-            let index = usize::from(shard.0);
+            let index = line_of(shard);
             if world.stands_still(shard) {
                 acts.push(Act::Sweep(index));
             } else if world.line(shard).open.is_some() && world.troubles > 0 {
@@ -443,11 +450,11 @@ impl Model for Protocol {
         next.crashed |= matches!(act, Act::PlannerDies | Act::SweeperDies(_) | Act::WorkerDies(_));
         next.redelivered += u8::from(matches!(act, Act::Zombie(_)));
         match act {
-            Act::Request(index, clock) => self.request(&mut next, index, ShardCount::ONE, clock),
+            Act::Request(index, clock) => self.request(&mut next, index, Shards::ONE, clock),
             Act::Begin(index, known, clock) => self.request(&mut next, index, known, clock),
             Act::End(shopper) => self.end(&mut next, shopper),
             Act::Raise => next.shards = self.shards,
-            Act::LowerShards => next.shards = ShardCount::ONE,
+            Act::LowerShards => next.shards = Shards::ONE,
             Act::RequestDies(index) => next.requests[index] = Request::Done(None),
             Act::Plan => self.plan(&mut next),
             Act::PlannerDies => next.planner = Planner::Idle,
@@ -535,14 +542,17 @@ impl Model for Protocol {
             ),
             Property::always(
                 "no shard has two living jobs, but by a redelivery",
-                |_: &Self, world: &World| {
+                |model: &Self, world: &World| {
                     let most = 1 + usize::from(world.redelivered);
-                    [Shard(0), Shard(1)].iter().all(|shard| world.living_jobs(*shard) <= most)
+                    model.shards.all().all(|shard| world.living_jobs(shard) <= most)
                 },
             ),
-            Property::always("no shard waits for a sweep, but after a crash", |_: &Self, world: &World| {
-                world.crashed || ![Shard(0), Shard(1)].iter().any(|shard| world.stands_still(*shard))
-            }),
+            Property::always(
+                "no shard waits for a sweep, but after a crash",
+                |model: &Self, world: &World| {
+                    world.crashed || !model.shards.all().any(|shard| world.stands_still(shard))
+                },
+            ),
             Property::sometimes("a subscriber is told", |_: &Self, world: &World| {
                 world.told.iter().flatten().any(|times| *times == 1)
             }),
@@ -575,6 +585,9 @@ const TWO_AND_A_STRANGER: &[Asker] = &[Asker::owner(0), Asker::stranger(0), Aske
 const CONFIRMED: &[Asker] = &[Asker::confirmer(0)];
 const CONFIRMED_TWICE: &[Asker] = &[Asker::confirmer(0), Asker::confirmer(0)];
 const CONFIRMED_AND_ANOTHER: &[Asker] = &[Asker::confirmer(0), Asker::owner(1)];
+const PRIORITY: &[Asker] = &[Asker::with_priority(0)];
+const ONE_WITH_PRIORITY: &[Asker] = &[Asker::with_priority(0), Asker::owner(1)];
+const PRIORITY_LATER: &[Asker] = &[Asker::owner(0), Asker::with_priority(0)];
 const RESTOCK: &[u64] = &[1];
 const BACK_AGAIN: &[u64] = &[1, 0, 1];
 /// A restock and a sale, and the same with a sell-out and another restock.
@@ -592,7 +605,7 @@ const ONE_PLANNED: Begins = Begins { answered: 1, planned: 1 };
 
 /// The protocol without a mistake, from the beginning.
 fn right(requests: &'static [Asker], events: &'static [u64], troubles: u8) -> Protocol {
-    let (shards, begins) = (ShardCount::ONE, Begins::default());
+    let (shards, begins) = (Shards::ONE, Begins::default());
     let (mistake, wave) = (Mistake::None, None);
     Protocol { mistake, requests, events, wave, troubles, twins: 0, ends: 0, shards, begins }
 }
@@ -685,6 +698,21 @@ fn nor_are_two_who_ask_while_the_list_gets_more_shards_and_a_worker_dies() {
 }
 
 #[test]
+fn nor_is_one_who_asks_with_priority_while_the_lane_is_opened() {
+    Protocol { shards: TWO_LANES, ..right(PRIORITY, BACK_AGAIN, 0) }.checked().assert_properties();
+}
+
+#[test]
+fn nor_are_two_of_whom_one_has_priority_while_the_lane_is_opened() {
+    Protocol { shards: TWO_LANES, ..right(ONE_WITH_PRIORITY, RESTOCK, 0) }.checked().assert_properties();
+}
+
+#[test]
+fn nor_is_one_who_asks_twice_once_with_priority() {
+    Protocol { shards: TWO_LANES, ..right(PRIORITY_LATER, RESTOCK, 0) }.checked().assert_properties();
+}
+
+#[test]
 fn nor_is_one_who_confirms_however_late_whatever_goes_wrong() {
     right(CONFIRMED, BACK_AGAIN, 1).checked().assert_properties();
 }
@@ -752,6 +780,7 @@ fn each_mistake_is_found() {
         |mistake| Protocol { mistake, begins: SOLD_OUT_IN_FAN_OUT, ..right(AND_A_STRANGER, BACK_AGAIN, 0) };
     let twins = |mistake| Protocol { twins: 1, mistake, ..right(ONE, RESTOCK, 0) };
     let raised = |mistake| Protocol { mistake, shards: TWO_SHARDS, ..right(ONE, RESTOCK, 0) };
+    let opened = |mistake| Protocol { mistake, shards: TWO_LANES, ..right(PRIORITY, RESTOCK, 0) };
     let ended = |mistake| Protocol { ends: 1, mistake, ..right(TWO, RESTOCK, 0) };
     for protocol in [
         at(Mistake::Planning(planning::Mutant::EndsBeforeStock), ONE, 1),
@@ -788,6 +817,9 @@ fn each_mistake_is_found() {
         raised(Mistake::Planning(planning::Mutant::ShardsBeforeStock)),
         raised(Mistake::Subscribing(subscribing::Mutant::ShardBeforeRaise)),
         raised(Mistake::LowerShards),
+        opened(Mistake::Subscribing(subscribing::Mutant::LaneBeforeRaise)),
+        opened(Mistake::Planning(planning::Mutant::ShardsBeforeStock)),
+        opened(Mistake::LowerShards),
         Protocol {
             troubles: 0,
             ..once(Mistake::Subscribing(subscribing::Mutant::NoLookAfterConfirm), CONFIRMED)

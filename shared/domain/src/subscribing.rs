@@ -13,8 +13,11 @@
 //! positions: by a request that stalled between the two while another one of the same subscriber went by.
 //!
 //! A new place goes into a shard by a number of shards that the product's item had at any time before (see
-//! [`crate::shard`]). Now and then a request whose new place went into the first shard counts what waits there, and raises
-//! the number where that is long. That comes after the answer stands, so that a failure of it does not matter.
+//! [`crate::shard`]). Now and then a request whose new place went into the first shard of a lane counts what waits there, and
+//! raises the number where that is long. That comes after the answer stands, so that a failure of it does not matter.
+//!
+//! A lane that is not known to be there is opened before the first step that writes an entry, because a plan reads no lane
+//! that is not recorded. A place that waits stays in the lane where it is, whatever a repeat is vouched for with.
 //!
 //! An ask that is to be confirmed first is a subscription without an entry, so no fan-out knows of it. To confirm it is to
 //! subscribe from the second step on: one transaction turns the ask into a subscription and writes its entry, at the position
@@ -34,13 +37,14 @@ use jiff::Timestamp;
 
 use crate::backoff::Backoff;
 use crate::stock::Version;
-use crate::{Position, Shard, ShardCount, SubscriberHash};
+use crate::{Lane, Position, Shard, ShardCount, Shards, SubscriberHash};
 
 mod confirm;
 #[cfg(test)]
 mod mutant;
 mod order;
 mod place;
+mod shards;
 #[cfg(test)]
 mod tests;
 
@@ -63,6 +67,8 @@ pub const LONG: u16 = 256;
 pub enum Step<'a> {
     /// Wait this long, so that the request in the way can finish: [`Subscribing::on_waited`].
     BackOff(Duration),
+    /// Record that the lane has a shard, unless the product's item has one there, or more: [`Subscribing::on_lane_opened`].
+    OpenLane(Lane),
     /// Write the subscription, on condition that there is none, and its entry, in one transaction, so that this request
     /// speaks for the place: [`Subscribing::on_inserted`].
     Insert {
@@ -119,8 +125,9 @@ pub enum Step<'a> {
     },
     /// Count what waits in this shard, up to [`LONG`]: [`Subscribing::on_counted`].
     CountWaiting(Shard),
-    /// Record this number of shards, unless the product's item has it, or a larger one: [`Subscribing::on_raised`].
-    RaiseShards(ShardCount),
+    /// Record this number of shards of the lane, unless the product's item has it, or a larger one:
+    /// [`Subscribing::on_raised`].
+    RaiseShards(Lane, ShardCount),
     /// Nothing more is to be done.
     Finished(Outcome),
     /// Write the subscription without its entry, which comes later: a mutant's.
@@ -182,8 +189,13 @@ pub enum Insertion {
 pub enum Standing {
     /// No subscription, or one whose time is over.
     Gone,
-    /// An ask at this position that is to be confirmed.
-    Pending(Position),
+    /// An ask that is to be confirmed.
+    Pending {
+        /// Its position.
+        asked: Position,
+        /// The lane that its maker was vouched for with.
+        lane: Lane,
+    },
     /// A subscription with an entry.
     Confirmed {
         /// It.
@@ -218,11 +230,13 @@ pub enum Write {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Subscribing {
     subscriber: SubscriberHash,
-    /// A number that the product's item had at some time before: by this a new place is put into a shard.
-    shards: ShardCount,
-    /// The number that a long list is raised to.
+    /// The lane of a new place.
+    lane: Lane,
+    /// Numbers that the product's item had at some time before: by these a new place is put into a shard.
+    shards: Shards,
+    /// The number that a long lane is raised to.
     most: ShardCount,
-    /// Whether it counts what waits in the first shard, if its place is new there.
+    /// Whether it counts what waits in the first shard of its lane, if its place is new there.
     counts: bool,
     /// Whether it confirms an ask, and if so, whether an earlier confirmation came to its end.
     confirms: Option<Settled>,
@@ -267,12 +281,19 @@ type CommittedPosition = Position;
 type Settled = bool;
 
 impl Subscribing {
-    /// Begins a request of a subscriber. `known` is a number of shards that the product's item had at any time before, one
-    /// where none is known; `most` is the number that a long list is to have; and the request [counts](counts) what waits
-    /// or does not.
-    pub fn new(subscriber: SubscriberHash, known: ShardCount, most: ShardCount, counts: bool) -> Self {
+    /// Begins a request of a subscriber whose new place is to be in `lane`. `known` are numbers of shards that the product's
+    /// item had at any time before, [`Shards::ONE`] where none are known; `most` is the number that a long lane is to have;
+    /// and the request [counts](counts) what waits or does not.
+    pub fn new(
+        subscriber: SubscriberHash,
+        lane: Lane,
+        known: Shards,
+        most: ShardCount,
+        counts: bool,
+    ) -> Self {
         Self {
             subscriber,
+            lane,
             shards: known,
             most,
             counts,
@@ -284,9 +305,16 @@ impl Subscribing {
         }
     }
 
-    /// Begins the confirmation of an ask of this subscriber. The rest is as with [`Subscribing::new`].
-    pub fn confirming(subscriber: SubscriberHash, known: ShardCount, most: ShardCount, counts: bool) -> Self {
-        let asking = Self::new(subscriber, known, most, counts);
+    /// Begins the confirmation of an ask of this subscriber. Its new place is in `lane`, or in that of the ask, whichever comes
+    /// first. The rest is as with [`Subscribing::new`].
+    pub fn confirming(
+        subscriber: SubscriberHash,
+        lane: Lane,
+        known: Shards,
+        most: ShardCount,
+        counts: bool,
+    ) -> Self {
+        let asking = Self::new(subscriber, lane, known, most, counts);
         Self { confirms: Some(false), state: State::ReadSubscription, ..asking }
     }
 }

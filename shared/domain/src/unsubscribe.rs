@@ -102,7 +102,7 @@ impl Ticket {
     /// The token for this entry.
     pub fn sign(&self, key: &Key) -> String {
         let mut bytes = vec![VERSION];
-        bytes.extend(self.shard.0.to_be_bytes());
+        bytes.extend(self.shard.to_bytes());
         bytes.extend(self.position.to_bytes());
         bytes.extend(self.product.as_str().as_bytes());
         let mac = key.mac(Purpose::Unsubscribe, &bytes);
@@ -119,12 +119,12 @@ impl Ticket {
         let (body, proof) = bytes.split_at_checked(bytes.len().checked_sub(MAC_BYTES)?)?;
         key.mac(Purpose::Unsubscribe, body).verify_truncated_left(proof).ok()?;
         let (&version, rest) = body.split_first()?;
-        let (shard, rest) = rest.split_first_chunk::<2>()?;
+        let (shard, rest) = rest.split_first_chunk()?;
         let (position, product) = rest.split_first_chunk::<16>()?;
         (version == VERSION).then_some(())?;
         Some(Self {
             product: ProductId::parse(std::str::from_utf8(product).ok()?).ok()?,
-            shard: Shard(u16::from_be_bytes(*shard)),
+            shard: Shard::from_bytes(*shard)?,
             position: Position::from_bytes(*position),
         })
     }
@@ -140,7 +140,7 @@ mod tests {
     fn ticket() -> Ticket {
         Ticket {
             product: ProductId::parse(&"é".repeat(127)).unwrap(),
-            shard: Shard(513),
+            shard: Shard::mail(513),
             position: Position::new(7, 9),
         }
     }
@@ -187,7 +187,7 @@ mod tests {
     fn a_token_of_an_earlier_version_is_still_ours() {
         let ticket = Ticket {
             product: ProductId::parse("iphone15").unwrap(),
-            shard: Shard(3),
+            shard: Shard::mail(3),
             position: Position::new(7, 9),
         };
         let key = Key::new("a secret of some length").unwrap();

@@ -199,7 +199,7 @@ mod tests {
             .switch_tally_to(Tally { sent: 7, ..Tally::new(restock) })
             .announce(1, Some(Position::new(9, 9)), 3, Timestamp::from_second(1_700_000_000).unwrap());
         let stored = StoredCursor { cursor, token: Some("t".to_owned()), ended: 3 };
-        let item = to_item(&key(&product, Shard(3)), &stored, KIND).unwrap();
+        let item = to_item(&key(&product, Shard::mail(3)), &stored, KIND).unwrap();
         assert_eq!((text(&item, "sk"), text(&item, TOKEN)), (Some("CURSOR"), Some("t")));
         assert_eq!(from_item::<StoredCursor>(item, KIND).unwrap(), stored);
     }
@@ -208,7 +208,7 @@ mod tests {
     fn a_cursor_that_no_worker_has_written_yet_says_how_many_entries_have_ended_and_an_odd_one_is_unreadable()
     {
         let product = ProductId::parse("p").unwrap();
-        let mut item = key(&product, Shard(3)).attributes();
+        let mut item = key(&product, Shard::mail(3)).attributes();
         item.insert(ENDED.to_owned(), number(2));
         let bare = StoredCursor { ended: 2, ..StoredCursor::default() };
         assert_eq!(stored(item.clone()).unwrap(), bare);

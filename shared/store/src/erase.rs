@@ -5,7 +5,7 @@
 //! prove that emails were asked for and go by their own time. Both know the person by their hash alone.
 
 use domain::suppression::Reason;
-use domain::{PersonId, ProductId, ShardCount, SubscriberHash, UserId};
+use domain::{Lane, PersonId, ProductId, ShardCount, Shards, SubscriberHash, UserId};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 
@@ -142,19 +142,21 @@ async fn end_these(store: &Store, person: PersonId, items: &[Item]) -> Result<us
 }
 
 /// Deletes the entry that an ask has left where it made it: one that was delivered and asked for again, or moved. It is in
-/// the shard that the person had while the list had one, or in the one that they have now.
+/// the shard of a lane that the person had while the lane had one, or in the one that they have now.
 async fn forget_entries(store: &Store, who: PersonId, item: Item) -> Result<(), StoreError> {
     let Some(ask) = text(&item, SK).and_then(|sk| sk.strip_prefix(consent::PREFIX)?.parse().ok()) else {
         return Ok(());
     };
     let Ok(consent) = from_item::<consent::Consent>(item, "consent") else { return Ok(()) };
     let product = consent.product_id;
-    let shards = match store.products().read(&product).await {
-        Err(error) if error.is_corrupt() => ShardCount::ONE,
+    let counts = match store.products().read(&product).await {
+        Err(error) if error.is_corrupt() => Shards::ONE,
         read => read?.shards,
     };
     let hash = SubscriberHash::of(who);
-    let mut shards = vec![ShardCount::ONE.of(hash), shards.of(hash)];
+    let counts = Lane::ALL.into_iter().filter_map(|lane| Some((lane, counts.count(lane)?)));
+    let mut shards: Vec<_> =
+        counts.flat_map(|(lane, count)| [ShardCount::ONE.of(lane, hash), count.of(lane, hash)]).collect();
     shards.dedup();
     // The one that waits is ended with its subscription.
     let current = match store.subscriptions().find(who, &product).await {

@@ -172,14 +172,14 @@ mod tests {
         let job = Job {
             restock_id: RestockId::parse("r").unwrap(),
             product_id: ProductId::parse("p").unwrap(),
-            shard: Shard(3),
+            shard: Shard::mail(3),
             bound: Position::new(5, 6),
             turn: 2,
             ticket: Some(Ticket::parse("t").unwrap()),
         };
         let moved_at = Timestamp::from_millisecond(1_700_000_000_123).unwrap();
         let fan_out = FanOut { job, moved_at };
-        let item = to_item(&key(&fan_out.job.product_id, Shard(3)), &fan_out, KIND).unwrap();
+        let item = to_item(&key(&fan_out.job.product_id, Shard::mail(3)), &fan_out, KIND).unwrap();
         (fan_out, item)
     }
 
@@ -208,8 +208,8 @@ mod tests {
             item.insert(name.to_owned(), odd);
             let unreadable = row::<FanOut>(item, KIND).unwrap().unwrap_err();
             assert!(unreadable.error.is_corrupt());
-            assert!(unreadable.key == key(&fan_out.job.product_id, Shard(3)));
-            assert_eq!(unreadable.key.sk(), "p#3");
+            assert!(unreadable.key == key(&fan_out.job.product_id, Shard::mail(3)));
+            assert_eq!(unreadable.key.sk(), "p#m0.3");
         }
     }
 }

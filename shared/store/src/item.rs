@@ -136,14 +136,14 @@ mod tests {
         let restock = |text: &str| RestockId::parse(text).unwrap();
         let text = |key: ItemKey| format!("{} {}", key.pk, key.sk);
         let (plain, r) = (product_id("SKU-1.2_b:~@+"), restock("r-1"));
-        assert_eq!(text(cursor::key(&plain, Shard(3))), "W#SKU-1.2_b:~@+#3 CURSOR");
+        assert_eq!(text(cursor::key(&plain, Shard::mail(3))), "W#SKU-1.2_b:~@+#m0.3 CURSOR");
         assert_eq!(text(product::key(&plain)), "P#SKU-1.2_b:~@+ STATE");
-        assert_eq!(fanout::key(&plain, Shard(3)).sk, "SKU-1.2_b:~@+#3");
+        assert_eq!(fanout::key(&plain, Shard::mail(3)).sk, "SKU-1.2_b:~@+#m0.3");
         assert_eq!(text(summary::key(&r)), "R#r-1 SUMMARY");
         assert!(summary::plan_key(&plain, Position::START, &r).sk.ends_with("#r-1"));
-        let partition = |id: &str, shard| waitlist::partition(&product_id(id), Shard(shard));
+        let partition = |id: &str, shard| waitlist::partition(&product_id(id), Shard::mail(shard));
         assert_ne!(partition("a#1", 2), partition("a%231", 2));
-        assert_eq!(partition("CLE/6 é|4", 0), "W#CLE/6 é|4#0");
+        assert_eq!(partition("CLE/6 é|4", 0), "W#CLE/6 é|4#m0.0");
     }
 
     #[test]
@@ -151,10 +151,10 @@ mod tests {
         let (product, restock) =
             (ProductId::parse(&"#".repeat(255)).unwrap(), RestockId::parse(&"%".repeat(255)).unwrap());
         for key in [
-            waitlist::key(&product, Shard(1023), Position::END),
+            waitlist::key(&product, Shard::mail(1023), Position::END),
             summary::plan_key(&product, Position::END, &restock),
             summary::failed_key(&restock, Position::END),
-            fanout::key(&product, Shard(1023)),
+            fanout::key(&product, Shard::mail(1023)),
             name::key(&restock),
         ] {
             assert!(key.pk.len() <= 2_048 && key.sk.len() <= 1_024, "{} {}", key.pk.len(), key.sk.len());

@@ -27,7 +27,7 @@ pub fn product_key(product: &ProductId) -> Value {
     item(&product::key(product).attributes())
 }
 
-/// The item of a product whose waitlist has so many shards, before its first stock update.
+/// The item of a product whose waitlist has so many shards in its mail lane, before its first stock update.
 pub fn shards(product: &ProductId, shards: ShardCount) -> Value {
     let mut found = product::key(product).attributes();
     found.insert(product::SHARDS.to_owned(), number(shards.get()));

@@ -13,7 +13,7 @@
 //! | shard cursor | `W#<product>#<shard>` | `CURSOR` | [`cursor`] |
 //! | product | `P#<product>` | `STATE` | [`product`] |
 //! | plans of a product | `P#<product>` | `PLAN#<bound>#<restock>` | [`summary`] |
-//! | restock summary | `R#<restock>` | `SUMMARY`, `SHARD#<n>`, `FAILED#<position>` | [`summary`] |
+//! | restock summary | `R#<restock>` | `SUMMARY`, `SHARD#<shard>`, `FAILED#<position>` | [`summary`] |
 //! | what came back of a restock | `R#<restock>` | `FEEDBACK` | [`feedback`] |
 //! | event of SES's that was worked on | `F#<event>` | `EVENT` | [`feedback`] |
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` | [`fanout`] |

@@ -6,7 +6,7 @@ use aws_sdk_dynamodb::types::{AttributeValue, ReturnValue, ReturnValuesOnConditi
 use domain::planning::{Fix, Update};
 use domain::product::{Due, Product, StoredProduct};
 use domain::rules::Rules;
-use domain::{ProductId, ShardCount};
+use domain::{Lane, ProductId, ShardCount, Shards};
 use serde::Serialize;
 
 use crate::item::{Item, from_item, number, parsed, string};
@@ -31,11 +31,23 @@ const VARIANT: &str = "variant";
 const VARIANTS: &str = "variants";
 const TURN: &str = "turn";
 const WAVE: &str = "wave";
+const FARTHEST: &str = "farthest";
 const DUE: &str = "due";
-/// The number of shards of the product's waitlist, which is no part of the record: it may be there before it.
+/// The number of shards of the waitlist's mail lane, which is no part of the record: it may be there before it.
 pub(crate) const SHARDS: &str = "shards";
+/// The same of the priority lane.
+pub(crate) const PRIORITY_SHARDS: &str = "priorityShards";
+
 /// The rules of its own, a map, which are no part of the record either.
 const RULED: &str = "ruled";
+
+/// The attribute of a lane's number of shards.
+fn shards_name(lane: Lane) -> &'static str {
+    match lane {
+        Lane::Mail => SHARDS,
+        Lane::PriorityMail => PRIORITY_SHARDS,
+    }
+}
 
 /// The partition of a product and its plans.
 pub(crate) fn partition(product: &ProductId) -> String {
@@ -60,7 +72,7 @@ impl Products<'_> {
         product_of(self.0.get_item(&key(product)).await?)
     }
 
-    /// The product, the number of shards of its waitlist, and the rules of its own, strongly consistent.
+    /// The product, the numbers of shards of its waitlist, and the rules of its own, strongly consistent.
     ///
     /// # Errors
     /// Every kind of [`StoreError`] but `Contended`.
@@ -68,17 +80,22 @@ impl Products<'_> {
         stored(self.0.get_item(&key(product)).await?)
     }
 
-    /// Records the number of shards of a waitlist, unless the item has it or a larger one: it only ever grows, so that a
-    /// plan reads every shard that a place was ever put into. Refused, a larger one stands.
+    /// Records the number of shards of a lane of a waitlist, unless the item has it or a larger one: it only ever grows, so
+    /// that a plan reads every shard that a place was ever put into. Refused, a larger one stands.
     ///
     /// # Errors
     /// `Unavailable` and `Denied`, and `Contended` where a transaction was in the way.
-    pub async fn raise_shards(self, product: &ProductId, shards: ShardCount) -> Result<Outcome, StoreError> {
+    pub async fn raise_shards(
+        self,
+        product: &ProductId,
+        lane: Lane,
+        shards: ShardCount,
+    ) -> Result<Outcome, StoreError> {
         let update = self
             .0
             .update(&key(product), "attribute_not_exists(#shards) OR #shards <= :shards")
             .update_expression("SET #shards = :shards")
-            .expression_attribute_names("#shards", SHARDS)
+            .expression_attribute_names("#shards", shards_name(lane))
             .expression_attribute_values(":shards", number(shards.get()));
         Ok(apply(update).await?.plain())
     }
@@ -108,7 +125,7 @@ impl Products<'_> {
 
     /// Writes a stock update, on condition that the product is at the version that the update has seen: so the decision
     /// that the update counts, [`Product::update_order`], holds for what it replaces. Applied or refused, it gives the
-    /// product as it stood before, with the number of shards and the rules, which it leaves as they are.
+    /// product as it stood before, with the numbers of shards and the rules, which it leaves as they are.
     ///
     /// # Errors
     /// Every kind of [`StoreError`]; `Contended` where a [move](crate::subscription::Move) was just checking the product.
@@ -209,6 +226,7 @@ impl Products<'_> {
             (BOUND_OF, Some(string(&fix.restock))),
             (TURN, Some(number(fix.turn + 1))),
             (WAVE, fix.wave.as_ref().map(value_of).transpose()?),
+            (FARTHEST, fix.farthest.as_ref().map(value_of).transpose()?),
             (DUE, fix.due.as_ref().map(value_of).transpose()?),
             (RULES, fix.rules.as_ref().map(value_of).transpose()?),
         ];
@@ -274,9 +292,11 @@ fn value_of(part: &impl Serialize) -> Result<AttributeValue, StoreError> {
     serde_dynamo::to_attribute_value(part).map_err(|_| StoreError::unwritable(KIND))
 }
 
-/// An item as a product with its shards, one unless it says otherwise, and its rules.
+/// An item as a product with its shards, one in the mail lane unless it says otherwise, and its rules.
 fn stored(item: Option<Item>) -> Result<StoredProduct, StoreError> {
-    let shards = item.as_ref().map(shards_of).transpose()?.flatten().unwrap_or(ShardCount::ONE);
+    let count = |lane| item.as_ref().map_or(Ok(None), |item| count_of(item, shards_name(lane)));
+    let mail = count(Lane::Mail)?.unwrap_or(ShardCount::ONE);
+    let shards = Shards { mail, priority: count(Lane::PriorityMail)? };
     let rules = item.as_ref().map(rules_of).unwrap_or_default();
     Ok(StoredProduct { product: product_of(item)?, shards, rules })
 }
@@ -293,12 +313,12 @@ fn product_of(item: Option<Item>) -> Result<Option<Product>, StoreError> {
     item.filter(|item| item.contains_key(VERSION)).map(|item| from_item(item, KIND)).transpose()
 }
 
-/// The number of shards in an item; `None` where it has none.
-fn shards_of(item: &Item) -> Result<Option<ShardCount>, StoreError> {
-    if !item.contains_key(SHARDS) {
+/// The number of shards under this name in an item; `None` where it has none.
+fn count_of(item: &Item, name: &str) -> Result<Option<ShardCount>, StoreError> {
+    if !item.contains_key(name) {
         return Ok(None);
     }
-    let shards = parsed(item, SHARDS).and_then(ShardCount::new);
+    let shards = parsed(item, name).and_then(ShardCount::new);
     shards.map(Some).ok_or_else(|| StoreError::unreadable(KIND))
 }
 
@@ -308,7 +328,7 @@ mod tests {
 
     use std::collections::BTreeSet;
 
-    use domain::product::{Awaited, StockEvent, Wave};
+    use domain::product::{Awaited, Reach, StockEvent, Wave};
     use domain::rules::Availability;
     use domain::stock::{Place, ProductInfo, StockUpdate, Version};
     use domain::{Position, RestockId};
@@ -347,7 +367,8 @@ mod tests {
             variant: Some(ProductId::parse("v").unwrap()),
             variants: vec![ProductId::parse("v").unwrap()],
             turn: 3,
-            wave: Some(Wave { number: 1, bound: Position::START, size: 2 }),
+            wave: Some(Wave { number: 1, reach: Reach::all(Position::START), size: Some(2) }),
+            farthest: Some(Reach::all(Position::START)),
             due: Some(Due::new(jiff::Timestamp::UNIX_EPOCH, Awaited::Wave)),
         };
         assert!(product.product.is_some());
@@ -369,9 +390,32 @@ mod tests {
             VARIANTS,
             TURN,
             WAVE,
+            FARTHEST,
             DUE,
         ];
         assert_eq!(names, ours.into_iter().chain(["pk", "sk"]).collect());
         assert_eq!(from_item::<Product>(item, KIND).unwrap(), product);
+    }
+
+    #[test]
+    fn a_lane_has_the_number_of_shards_that_the_item_says_and_an_odd_one_makes_it_unreadable() {
+        let with = |attributes: &[(&str, &str)]| {
+            let number = |(name, count): &(&str, &str)| ((*name).to_owned(), number(count));
+            stored(Some(attributes.iter().map(number).collect()))
+        };
+        let (one, eight) = (ShardCount::ONE, ShardCount::DEFAULT);
+        assert_eq!(stored(None).unwrap().shards, Shards::ONE);
+        for (attributes, mail, priority) in [
+            (&[][..], one, None),
+            (&[("shards", "8")], eight, None),
+            (&[("priorityShards", "1")], one, Some(one)),
+            (&[("shards", "8"), ("priorityShards", "8")], eight, Some(eight)),
+        ] {
+            assert_eq!(with(attributes).unwrap().shards, Shards { mail, priority }, "{attributes:?}");
+        }
+        for odd in ["0", "1025", "-1", "1.5"] {
+            assert!(with(&[("shards", odd)]).unwrap_err().is_corrupt(), "{odd}");
+            assert!(with(&[("priorityShards", odd)]).unwrap_err().is_corrupt(), "{odd}");
+        }
     }
 }

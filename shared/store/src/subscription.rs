@@ -218,7 +218,7 @@ impl Subscriptions<'_> {
             .expression_attribute_names("#ttl", TTL)
             .expression_attribute_values(":asked", string(asked))
             .expression_attribute_values(":position", string(position))
-            .expression_attribute_values(":shard", number(shard))
+            .expression_attribute_values(":shard", string(shard))
             .expression_attribute_values(":by", string(&by.0))
             .expression_attribute_values(":at", string(at))
             .expression_attribute_values(":ttl", number(entry.ttl))

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use domain::cursor::Tally;
-use domain::{Position, ProductId, RestockId, Shard};
+use domain::{Position, ProductId, RestockId, Shard, ShardCount, Shards};
 use futures::future::try_join_all;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -51,13 +51,24 @@ pub struct Planned {
     /// Every entry at or below was to be delivered; `None` where no shard ever had an entry, or while the restock is held back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub bound: Option<Position>,
-    /// How many shards the waitlist had.
+    /// How many shards the waitlist's mail lane had.
     pub shard_count: u16,
+    /// How many its priority lane had; `None`: there was none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub priority_shard_count: Option<u16>,
     /// The shards that had an entry to deliver.
     pub shards: Vec<Shard>,
     /// When it was planned.
     #[serde(rename = "plannedMs", with = "jiff::fmt::serde::timestamp::millisecond::required")]
     pub planned_at: Timestamp,
+}
+
+impl Planned {
+    /// How many shards the waitlist had in each lane. A number that is none counts as one.
+    pub fn counts(&self) -> Shards {
+        let count = |number| ShardCount::new(number).unwrap_or(ShardCount::ONE);
+        Shards { mail: count(self.shard_count), priority: self.priority_shard_count.map(count) }
+    }
 }
 
 /// The record of an entry that a restock could not deliver.
@@ -220,7 +231,8 @@ mod tests {
             product_id: ProductId::parse("p").unwrap(),
             bound: None,
             shard_count: 8,
-            shards: vec![Shard(2)],
+            priority_shard_count: None,
+            shards: vec![Shard::mail(2)],
             planned_at: Timestamp::from_millisecond(1_700_000_000_123).unwrap(),
         };
         let record = WithTtl::from(planned.planned_at, &planned);
@@ -233,6 +245,11 @@ mod tests {
         assert_eq!(parsed::<i64>(&item, "plannedMs"), Some(1_700_000_000_123));
         assert_eq!(parsed::<i64>(&item, TTL), Some(1_700_000_000 + KEPT_SECONDS));
         assert_eq!(from_item::<Planned>(item, "plan").unwrap(), planned);
+        assert_eq!(planned.counts(), Shards::mail(ShardCount::DEFAULT));
+        let both = Planned { priority_shard_count: Some(2), ..planned };
+        assert_eq!(both.counts(), Shards { mail: ShardCount::DEFAULT, priority: ShardCount::new(2) });
+        let item = to_item(&key(&both.restock_id), &both, "plan").unwrap();
+        assert_eq!(parsed::<u16>(&item, "priorityShardCount"), Some(2));
     }
 
     #[test]

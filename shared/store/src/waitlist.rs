@@ -475,7 +475,8 @@ mod tests {
             moved: false,
             ttl: 1_000,
         };
-        to_item(&key(&ProductId::parse("p").unwrap(), Shard(1), Position::new(5, 6)), &entry, KIND).unwrap()
+        to_item(&key(&ProductId::parse("p").unwrap(), Shard::mail(1), Position::new(5, 6)), &entry, KIND)
+            .unwrap()
     }
 
     fn at(second: i64) -> Timestamp {

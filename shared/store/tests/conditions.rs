@@ -13,7 +13,9 @@ use domain::rules::{Availability, Rules};
 use domain::stock::{Place, Version};
 use domain::subscribing::Looked;
 use domain::suppression::Reason;
-use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount, UserId};
+use domain::{
+    Address, Lane, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount, Shards, UserId,
+};
 use jiff::Timestamp;
 use notify_me_store::budget::{BudgetState, SlotCount};
 use notify_me_store::consent::Consent;
@@ -28,7 +30,7 @@ use notify_me_store::{Outcome, Store, test_util};
 
 const APPLIED: Outcome = Outcome::Applied(());
 const REFUSED: Outcome = Outcome::Refused(());
-const SHARD: Shard = Shard(3);
+const SHARD: Shard = Shard::mail(3);
 
 async fn aws() -> aws_config::SdkConfig {
     lambda::aws::loader_for_stand_in("us-east-1".to_owned()).load().await
@@ -113,7 +115,17 @@ fn update(seen: Option<i64>, second: i64, restock: &RestockId, quantity: Option<
 /// The bound of the update of this second.
 fn fix(name: &RestockId, second: i64, bound: Option<Position>) -> Fix {
     let (restock, version) = (name.clone(), version(second));
-    Fix { restock, version, bound, turn: 0, wave: None, due: None, rules: None, is_next_wave: false }
+    Fix {
+        restock,
+        version,
+        bound,
+        turn: 0,
+        wave: None,
+        farthest: None,
+        due: None,
+        rules: None,
+        is_next_wave: false,
+    }
 }
 
 #[tokio::test]
@@ -122,11 +134,11 @@ async fn a_stock_update_is_recorded_where_the_product_is_as_it_was_seen() {
     let (id, r, s) = (product("p"), restock("r"), restock("s"));
     // The number of shards may be there before anything else, and decides nothing.
     let shards = ShardCount::new(4).unwrap();
-    assert_eq!(store.products().raise_shards(&id, shards).await.unwrap(), APPLIED);
+    assert_eq!(store.products().raise_shards(&id, Lane::Mail, shards).await.unwrap(), APPLIED);
     let record = async |update: &Update| {
         let recorded = store.products().record_stock_update(&id, update).await.unwrap();
         let (Outcome::Applied(before) | Outcome::Refused(before)) = &recorded;
-        assert_eq!(before.shards, shards, "as it was, and stays");
+        assert_eq!(before.shards, Shards::mail(shards), "as it was, and stays");
         let applied = recorded.is_applied();
         let (Outcome::Applied(stored) | Outcome::Refused(stored)) = recorded;
         if applied { Outcome::Applied(stored.product) } else { Outcome::Refused(stored.product) }
@@ -177,7 +189,7 @@ async fn a_sale_is_recorded_of_the_version_that_was_seen_and_leaves_the_restock(
     assert_eq!((&sold.version, sold.quantity, &sold.restock_id), (&version(2), Some(4), &name));
     assert!(sold.is_planned() && sold.bound == Some(at(5)));
     let late = update(Some(1), 3, &of, Some(3));
-    let stands = StoredProduct { product: Some(sold), shards: ShardCount::ONE, rules: Rules::default() };
+    let stands = StoredProduct { product: Some(sold), shards: Shards::ONE, rules: Rules::default() };
     assert_eq!(products.record_sale(&id, &late).await.unwrap(), Outcome::Refused(stands));
 }
 
@@ -192,18 +204,18 @@ async fn the_rules_of_a_product_stand_beside_it_whether_it_is_known_or_not() {
             .unwrap();
     products.set_rules(&id, Some(&rules)).await.unwrap();
     assert_eq!(products.get(&id).await.unwrap(), None, "no stock update has come");
-    let before = StoredProduct { product: None, shards: ShardCount::ONE, rules: rules.clone() };
+    let before = StoredProduct { product: None, shards: Shards::ONE, rules: rules.clone() };
     assert_eq!(products.read(&id).await.unwrap(), before);
 
     // Neither a stock update nor the number of shards touches them, nor they those.
     let update = update(None, 1, &name, Some(9));
     assert_eq!(products.record_stock_update(&id, &update).await.unwrap(), Outcome::Applied(before));
-    assert_eq!(products.raise_shards(&id, ShardCount::new(4).unwrap()).await.unwrap(), APPLIED);
+    assert_eq!(products.raise_shards(&id, Lane::Mail, ShardCount::new(4).unwrap()).await.unwrap(), APPLIED);
     let known = products.get(&id).await.unwrap();
     let fewer: Rules = r#"{"reserve":1}"#.parse().unwrap();
     for (set, stands) in [(Some(&fewer), fewer.clone()), (None, Rules::default()), (None, Rules::default())] {
         products.set_rules(&id, set).await.unwrap();
-        let shards = ShardCount::new(4).unwrap();
+        let shards = Shards::mail(ShardCount::new(4).unwrap());
         assert_eq!(
             products.read(&id).await.unwrap(),
             StoredProduct { product: known.clone(), shards, rules: stands }
@@ -564,18 +576,75 @@ async fn a_fan_out_is_its_tickets_and_passed_on_and_closed_by_nobody_else() {
 }
 
 #[tokio::test]
-async fn the_number_of_shards_only_grows_and_is_there_without_a_stock_update() {
+async fn the_numbers_of_shards_only_grow_each_for_itself_and_are_there_without_a_stock_update() {
     let store = store().await;
     let (id, count) = (product("p"), |count| ShardCount::new(count).unwrap());
+    let raise = async |lane, to| store.products().raise_shards(&id, lane, count(to)).await.unwrap();
     let read = async || store.products().read(&id).await.unwrap();
     let unread = read().await;
-    assert_eq!((unread.product, unread.shards), (None, ShardCount::ONE));
+    assert_eq!((unread.product, unread.shards), (None, Shards::ONE));
     for (raised, outcome, stands) in [(4, APPLIED, 4), (4, APPLIED, 4), (2, REFUSED, 4), (8, APPLIED, 8)] {
-        assert_eq!(store.products().raise_shards(&id, count(raised)).await.unwrap(), outcome, "{raised}");
-        assert_eq!(read().await.shards, count(stands), "{raised}");
+        assert_eq!(raise(Lane::Mail, raised).await, outcome, "{raised}");
+        assert_eq!(read().await.shards, Shards::mail(count(stands)), "{raised}");
+    }
+    // The lane is opened once, however often, and refuses a smaller number as the other does.
+    for (raised, outcome, stands) in [(1, APPLIED, 1), (1, APPLIED, 1), (2, APPLIED, 2), (1, REFUSED, 2)] {
+        assert_eq!(raise(Lane::PriorityMail, raised).await, outcome, "{raised}");
+        let both = Shards { mail: count(8), priority: Some(count(stands)) };
+        assert_eq!(read().await.shards, both, "{raised}");
     }
     assert_eq!(store.products().get(&id).await.unwrap(), None, "no stock update was recorded");
     assert_eq!(read().await.product, None);
+}
+
+#[tokio::test]
+async fn the_shards_of_two_lanes_share_nothing() {
+    let store = store().await;
+    let (id, priority) = (product("p"), Shard::first(Lane::PriorityMail));
+    let mail = Shard::first(Lane::Mail);
+    store.seed_entries(&id, [(mail, at(1), entry(1, 9)), (priority, at(2), entry(2, 9))]).await.unwrap();
+    for (shard, last) in [(mail, 1), (priority, 2)] {
+        let end = store.waitlist(&id, shard).end().await.unwrap();
+        assert_eq!((end.last, end.used), (Some(at(last)), true), "{shard}");
+    }
+    let cursor = Cursor { committed: at(1), ..Cursor::default() };
+    let swapped = store.cursors().swap(&id, mail, &cursor, (None, 0), "t").await.unwrap();
+    assert_eq!(swapped, Swapped::Applied);
+    let cursors = store.cursors().read_all(&id, &[priority, mail]).await.unwrap();
+    assert_eq!((cursors[&priority].token.as_deref(), cursors[&mail].token.as_deref()), (None, Some("t")));
+    let job = Job {
+        restock_id: restock("r"),
+        product_id: id.clone(),
+        shard: priority,
+        bound: at(5),
+        turn: 1,
+        ticket: None,
+    };
+    assert!(store.fan_outs().open(&job, now()).await.unwrap().is_applied());
+    assert_eq!(store.fan_outs().get(&id, priority).await.unwrap().unwrap().job, job);
+    assert!(store.fan_outs().get(&id, mail).await.unwrap().is_none());
+    let tally = Tally::new(restock("r"));
+    store.summaries().put_shard(priority, &tally, now()).await.unwrap();
+    assert_eq!(store.summaries().shard(&restock("r"), mail, now()).await.unwrap(), None);
+    assert_eq!(store.summaries().shard(&restock("r"), priority, now()).await.unwrap(), Some(tally));
+}
+
+#[tokio::test]
+async fn a_subscription_keeps_the_lane_of_its_place_when_it_is_confirmed_and_leaves_by_it() {
+    let store = store().await;
+    let (id, who, subscriptions) = (product("p"), subscriber(1), store.subscriptions());
+    let (shard, by) = (Shard::first(Lane::PriorityMail), RequestId::new(1));
+    let pending = Pending { address: Address::parse("1@example.com").unwrap(), name: None };
+    let asked = Subscription { pending: Some(pending), ttl: now().as_second() + 900, ..subscription(2) };
+    assert!(subscriptions.ask(who, &id, None, &asked).await.unwrap().is_applied());
+    let confirmation = Confirmation { asked: at(2), shard, position: at(2), by: &by, at: now() };
+    assert_eq!(subscriptions.confirm(who, &id, confirmation, &entry(1, 900)).await.unwrap(), APPLIED);
+    let found = subscriptions.find(who, &id).await.unwrap().unwrap();
+    assert_eq!((found.shard, found.position), (shard, at(2)));
+    assert!(store.waitlist(&id, shard).entry(at(2)).await.unwrap().is_some());
+    assert_eq!(subscriptions.end(who, &id, &found).await.unwrap(), APPLIED);
+    assert!(store.waitlist(&id, shard).entry(at(2)).await.unwrap().is_none());
+    assert_eq!(store.cursors().read(&id, shard).await.unwrap().ended, 1);
 }
 
 #[tokio::test]
@@ -639,7 +708,8 @@ async fn a_plan_is_written_once_and_found_by_the_entries_that_it_covers() {
         product_id: id.clone(),
         bound: bound.map(at),
         shard_count: 8,
-        shards: shards.iter().copied().map(Shard).collect(),
+        priority_shard_count: None,
+        shards: shards.iter().copied().map(Shard::mail).collect(),
         planned_at: now(),
     };
     for plan in [planned("r", Some(5), &[1, 2]), planned("r", Some(5), &[2]), planned("s", Some(9), &[1])] {

@@ -13,7 +13,7 @@ use notify_me_store::summary::{IN_DOUBT, Planned};
 use notify_me_store::waitlist::{Counting, Entry};
 use notify_me_store::{Store, test_util};
 
-const SHARD: Shard = Shard(3);
+const SHARD: Shard = Shard::mail(3);
 /// When what is written here expires, in Unix seconds.
 const END: i64 = 1_800_000_000;
 /// How long the table keeps what came of a restock.
@@ -157,6 +157,7 @@ async fn what_came_of_a_restock_is_gone_once_its_time_is_over() {
         product_id: id.clone(),
         bound: Some(at(5)),
         shard_count: 1,
+        priority_shard_count: None,
         shards: vec![SHARD],
         planned_at: written,
     };

@@ -6,7 +6,8 @@ use domain::alert::State;
 use domain::cursor::Cursor;
 use domain::suppression::{Reason, Suppression};
 use domain::{
-    Address, Locale, PersonId, PersonKey, Position, ProductId, Shard, ShardCount, SubscriberHash, UserId,
+    Address, Lane, Locale, PersonId, PersonKey, Position, ProductId, Shard, ShardCount, SubscriberHash,
+    UserId,
 };
 use jiff::Timestamp;
 use notify_me_store::consent::Consent;
@@ -42,7 +43,7 @@ fn address() -> Address {
 }
 
 fn shard(who: PersonId) -> Shard {
-    ShardCount::ONE.of(SubscriberHash::of(who))
+    ShardCount::ONE.of(Lane::Mail, SubscriberHash::of(who))
 }
 
 fn subscription(who: PersonId, position: Position, ttl: i64) -> Subscription {
@@ -248,7 +249,11 @@ async fn an_erasure_leaves_hashes_alone_and_may_be_repeated() {
         store.subscriptions().insert(OTHER, &product("q"), &left, &entry(OTHER)).await.unwrap().is_applied()
     );
     consent(&store, WHO, "q", 4).await;
-    store.seed_entries(&product("p0"), [(shard(WHO), Position::new(3, 0), entry(WHO))]).await.unwrap();
+    let priority = Shard::first(Lane::PriorityMail);
+    let left_behind = [shard(WHO), priority].map(|shard| (shard, Position::new(3, 0), entry(WHO)));
+    store.seed_entries(&product("p0"), left_behind).await.unwrap();
+    let opened = store.products().raise_shards(&product("p0"), Lane::PriorityMail, ShardCount::ONE).await;
+    assert!(opened.unwrap().is_applied());
     users.link(&user(), WHO, i64::MAX).await.unwrap();
     users.link(&user(), OTHER, i64::MAX).await.unwrap();
     assert!(persons.confirm(WHO, now()).await.unwrap().is_applied());
@@ -265,6 +270,8 @@ async fn an_erasure_leaves_hashes_alone_and_may_be_repeated() {
         let entry = store.waitlist(&product(id), shard(WHO)).entry(Position::new(n, 0)).await.unwrap();
         assert_eq!(entry.is_some(), stays, "{id} {n}");
     }
+    let left_behind = store.waitlist(&product("p0"), priority).entry(Position::new(3, 0)).await.unwrap();
+    assert!(left_behind.is_none());
     let again = erase::erase(&store, WHO, Some(&user())).await.unwrap();
     assert_eq!(again, erase::Erased { subscriptions: 0, consents_kept: 2, suppression_kept: true });
     assert!(persons.lift(WHO, Reason::Abuse).await.unwrap().is_applied());

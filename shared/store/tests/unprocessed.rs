@@ -56,7 +56,7 @@ async fn table_that_says(answers: Vec<Value>) -> (Store, Asked) {
 }
 
 fn key(position: Position) -> Value {
-    json!({ "pk": { "S": "W#p#0" }, "sk": { "S": format!("E#{position}") } })
+    json!({ "pk": { "S": "W#p#m0.0" }, "sk": { "S": format!("E#{position}") } })
 }
 
 fn item(position: Position) -> Value {
@@ -78,7 +78,7 @@ async fn keys_that_dynamodb_leaves_undone_are_asked_for_again_after_a_pause() {
     ])
     .await;
     let product = ProductId::parse("p").unwrap();
-    let waitlist = store.waitlist(&product, Shard(0));
+    let waitlist = store.waitlist(&product, Shard::mail(0));
     let found = waitlist.entries_at(&[one, two], Timestamp::UNIX_EPOCH).await.unwrap();
     assert!(found.len() == 2 && found.values().all(|row| matches!(row, Row::Waiting(_))));
 

@@ -3,7 +3,7 @@
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
 use domain::planning::{Fix, Found, Line, Update};
-use domain::product::{Awaited, Due, Wave};
+use domain::product::{Awaited, Due, Reach, Wave};
 use domain::rules::{Availability, Rules};
 use domain::stock::{Place, Version};
 use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard};
@@ -61,7 +61,8 @@ fn update(seen: Option<i64>, second: i64, quantity: u64, due: Option<Due>) -> Up
 fn fix(turn: u64, wave: Option<Wave>, due: Option<Due>, is_next_wave: bool) -> Fix {
     let (restock, bound) = (RestockId::parse("r").unwrap(), Some(at(90)));
     let rules = Some(Box::new(Rules { wave_size: Some(3), ..Rules::default() }));
-    Fix { restock, version: version(1), bound, turn, wave, due, rules, is_next_wave }
+    let farthest = wave.map(|wave| wave.reach);
+    Fix { restock, version: version(1), bound, turn, wave, farthest, due, rules, is_next_wave }
 }
 
 #[tokio::test]
@@ -87,7 +88,7 @@ async fn a_wave_is_opened_once_and_only_over_the_one_that_was_seen() {
     let (store, id) = (store().await, product());
     let products = store.products();
     assert!(products.record_stock_update(&id, &update(None, 1, 5, None)).await.unwrap().is_applied());
-    let wave = |number| Some(Wave { number, bound: at(number * 10), size: 3 });
+    let wave = |number| Some(Wave { number, reach: Reach::all(at(number * 10)), size: Some(3) });
     let next = fix(1, wave(2), due(9, Awaited::End), true);
     assert!(!products.fix_bound(&id, &next).await.unwrap().is_applied(), "no bound stands");
     let first = fix(0, wave(1), due(7, Awaited::End), false);
@@ -95,7 +96,7 @@ async fn a_wave_is_opened_once_and_only_over_the_one_that_was_seen() {
     assert!(products.fix_bound(&id, &first).await.unwrap().is_applied());
     let stands = products.get(&id).await.unwrap().unwrap();
     assert_eq!(stands, first.written_over(before));
-    assert_eq!((stands.reach(), stands.turn), (Some(at(10)), 1));
+    assert_eq!((stands.reach(), stands.turn), (Some(Reach::all(at(10))), 1));
     assert!(first.applies_to(&stands) == products.fix_bound(&id, &first).await.unwrap().is_applied());
     assert!(next.applies_to(&stands) && products.fix_bound(&id, &next).await.unwrap().is_applied());
     assert!(!products.fix_bound(&id, &next).await.unwrap().is_applied(), "another sweep has opened it");
@@ -103,7 +104,7 @@ async fn a_wave_is_opened_once_and_only_over_the_one_that_was_seen() {
     let all = fix(2, None, None, true);
     assert!(products.fix_bound(&id, &all).await.unwrap().is_applied());
     let known = products.get(&id).await.unwrap().unwrap();
-    assert_eq!((known.reach(), known.wave, known.due), (Some(at(90)), None, None));
+    assert_eq!((known.reach(), known.wave, known.due), (Some(Reach::all(at(90))), None, None));
 }
 
 #[tokio::test]
@@ -165,7 +166,7 @@ async fn a_wave_comes_to_the_place_of_its_last_subscriber_over_all_shards() {
     let (store, id, now) = (store().await, product(), second(1_000));
     let future = (now + SignedDuration::from_hours(1)).as_second();
     // Three shards: every multiple of 3, the rest of the even numbers, and one that is empty.
-    let shards = [Shard(0), Shard(1), Shard(2)];
+    let shards = [Shard::mail(0), Shard::mail(1), Shard::mail(2)];
     let places = [(1..=150).map(|n| n * 3).collect::<Vec<u64>>(), vec![1, 2, 4, 8, 16, 100, 400], vec![]];
     for (shard, places) in shards.iter().zip(&places) {
         for part in places.chunks(25) {
@@ -174,15 +175,17 @@ async fn a_wave_comes_to_the_place_of_its_last_subscriber_over_all_shards() {
             store.seed_entries(&id, entries).await.unwrap();
         }
     }
-    let lines = |after: [u64; 3]| -> Vec<Line> {
-        let line = |(shard, after): (&Shard, u64)| Line { shard: *shard, after: at(after), is_idle: true };
+    let lines = |after: [u64; 3], through: u64| -> Vec<Line> {
+        let through = at(through);
+        let line =
+            |(shard, after): (&Shard, u64)| Line { shard: *shard, after: at(after), through, is_idle: true };
         shards.iter().zip(after).map(line).collect()
     };
     let find = async |after, ceiling, size| {
-        wave::find(&store, &id, (&lines(after), at(ceiling), size), now).await.unwrap()
+        wave::find(&store, &id, (&lines(after, ceiling), size), now).await.unwrap()
     };
     let firsts =
-        |all: &[(u16, u64)]| all.iter().map(|(shard, n)| (Shard(*shard), at(*n))).collect::<Vec<_>>();
+        |all: &[(u16, u64)]| all.iter().map(|(shard, n)| (Shard::mail(*shard), at(*n))).collect::<Vec<_>>();
     for (after, ceiling, size, bound, first) in [
         // 1, 2, 3, 4, 6, 8, 15, 16: without 9, which has moved, and 12, whose time is over.
         ([0, 0, 0], 500, 1, 1, vec![(0, 3), (1, 1)]),
@@ -196,7 +199,10 @@ async fn a_wave_comes_to_the_place_of_its_last_subscriber_over_all_shards() {
         ([0, 0, 0], 5, 10_000, 4, vec![(0, 3), (1, 1)]),
         ([450, 100, 0], 500, 3, 400, vec![(1, 400)]),
     ] {
-        let expected = Some(Found { bound: at(bound), firsts: firsts(&first) });
+        let expected = Some(Found {
+            reach: Reach { mail: at(bound), priority: Position::START },
+            firsts: firsts(&first),
+        });
         assert_eq!(find(after, ceiling, size).await, expected, "{after:?} {ceiling} {size}");
     }
     assert_eq!(find([450, 400, 0], 500, 3).await, None);

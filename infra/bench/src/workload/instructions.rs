@@ -78,7 +78,7 @@ pub(crate) fn hot(path: &str, times: u64) -> anyhow::Result<()> {
     let job = Job {
         restock_id: restock_id.clone(),
         product_id: product.clone(),
-        shard: Shard(3),
+        shard: Shard::mail(3),
         bound: position,
         turn: 1,
         ticket: None,
@@ -120,7 +120,7 @@ pub(crate) fn hot(path: &str, times: u64) -> anyhow::Result<()> {
         }
         "token" => {
             let key = Key::new("a key for benchmarks and nothing else").context("the key is too short")?;
-            let ticket = Ticket { product, shard: Shard(3), position };
+            let ticket = Ticket { product, shard: Shard::mail(3), position };
             for _ in 0..times {
                 black_box(black_box(&ticket).sign(&key));
             }

@@ -441,10 +441,10 @@ async fn stop(pollers: &mut Vec<Poller>) {
 async fn redeliver(lab: &Lab, product: &ProductId, restock: &RestockId) -> anyhow::Result<bool> {
     let known = lab.store.products().get(product).await?;
     let planned = known.filter(|known| known.bound_of.as_ref() == Some(restock));
-    let Some((bound, turn)) = planned.and_then(|known| Some((known.reach()?, known.turn))) else {
+    let Some((bound, turn)) = planned.and_then(|known| Some((known.reach()?.mail, known.turn))) else {
         return Ok(false);
     };
-    let shard = Shard(rand::random_range(0..SHARDS_AT_RANDOM));
+    let shard = Shard::mail(rand::random_range(0..SHARDS_AT_RANDOM));
     let (restock_id, product_id) = (restock.clone(), product.clone());
     let job = Job { restock_id, product_id, shard, bound, turn, ticket: None };
     lab.produce(kafka::BATCHES, &job.key(), &job.to_json()).await?;

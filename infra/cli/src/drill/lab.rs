@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail, ensure};
 use axum::body::Bytes;
-use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
+use domain::{Address, Lane, Locale, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use lambda::clock;
 use lambda_host::NOTIFY;
@@ -167,7 +167,7 @@ impl Lab {
         let ttl = clock::now().as_second() + YEAR_SECONDS;
         let shards = ShardCount::new(self.shards).context("no number of shards")?;
         ensure!(
-            self.store.products().raise_shards(product, shards).await?.is_applied(),
+            self.store.products().raise_shards(product, Lane::Mail, shards).await?.is_applied(),
             "{product} has more than {} shards",
             self.shards
         );
@@ -176,7 +176,8 @@ impl Lab {
             async move {
                 let to = (from + SEEDED_AT_ONCE).min(count);
                 let entries = (from..to).map(|number| {
-                    let shard = Shard(u16::try_from(number % usize::from(self.shards)).unwrap_or_default());
+                    let shard =
+                        Shard::mail(u16::try_from(number % usize::from(self.shards)).unwrap_or_default());
                     let email = address(product, number);
                     let entry = Entry {
                         moved: false,
@@ -327,7 +328,7 @@ impl Lab {
     /// When it cannot be read.
     pub(super) async fn counted(&self, restock: &RestockId) -> anyhow::Result<Counted> {
         let mut counted = Counted::default();
-        for shard in (0..self.shards).map(Shard) {
+        for shard in (0..self.shards).map(Shard::mail) {
             if let Some(tally) = self.store.summaries().shard(restock, shard, clock::now()).await? {
                 counted.sent += tally.sent;
                 counted.skipped += tally.skipped;

@@ -2,7 +2,7 @@
 
 use anyhow::bail;
 use domain::cursor::Tally;
-use domain::{Position, ProductId, RestockId, Shard, ShardCount};
+use domain::{Position, ProductId, RestockId, Shard};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -134,8 +134,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
 
 async fn status(store: &Store, planned: Planned) -> Result<Status, StoreError> {
     let product = store.products().get(&planned.product_id).await?;
-    let count = ShardCount::new(planned.shard_count).unwrap_or_default();
-    let looks = count.all().map(|shard| look(store, &planned, shard));
+    let looks = planned.counts().all().map(|shard| look(store, &planned, shard));
     let shards: Vec<ShardStatus> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
     let failures = store.summaries().failures(&planned.restock_id, Timestamp::now()).await?;
     let came_back = store.feedback().of_restock(&planned.restock_id).await?;
@@ -303,7 +302,7 @@ mod tests {
         let job = Job {
             restock_id: restock(id),
             product_id,
-            shard: Shard(0),
+            shard: Shard::mail(0),
             bound: Position::START,
             turn: 1,
             ticket: None,

@@ -1,7 +1,7 @@
 //! `notify-me told`: was this address told? Reads what there is, and says what cannot be known.
 
 use anyhow::bail;
-use domain::{Address, PersonId, Position, ProductId, RestockId, Shard, ShardCount};
+use domain::{Address, PersonId, Position, ProductId, RestockId, Shard, ShardCount, Shards};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::Serialize;
@@ -50,7 +50,7 @@ pub(crate) struct Args {
     /// The email address; `-` reads it from standard input.
     #[arg(value_name = "ADDRESS")]
     address: String,
-    /// The number of shards [default: the one that its product has recorded, or else the table's].
+    /// The number of shards of the mail lane [default: the one that its product has recorded, or else the table's].
     #[arg(long, value_name = "N")]
     shards: Option<ShardCount>,
     /// Print one JSON document.
@@ -146,7 +146,7 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn nobody_waits(store: &Store, id: &ProductId, shards: ShardCount) -> Result<bool, StoreError> {
+async fn nobody_waits(store: &Store, id: &ProductId, shards: Shards) -> Result<bool, StoreError> {
     let looks = shards.all().map(|shard| async move {
         let cursor = store.cursors().read(id, shard).await?.cursor;
         let first = store.waitlist(id, shard).first(&cursor, 1, Timestamp::now()).await?;
@@ -193,7 +193,7 @@ async fn covering(
 async fn before(
     store: &Store,
     id: &ProductId,
-    shards: ShardCount,
+    shards: Shards,
     subscription: &Subscription,
 ) -> Result<Before, StoreError> {
     // No two entries of a shard have one position.

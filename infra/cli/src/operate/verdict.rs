@@ -111,11 +111,11 @@ impl Facts {
         if !self.entry || self.ttl <= self.now.as_second() {
             return Verdict::Expired;
         }
-        let in_stock = self.product.as_ref().is_some_and(|product| {
-            product.is_sendable() && product.reach().is_some_and(|reach| self.at <= reach)
-        });
+        let sendable = self.product.as_ref().filter(|product| product.is_sendable());
+        let reach = sendable.and_then(Product::reach);
+        let is_told = |lane| reach.is_some_and(|reach| self.at <= reach.of(lane));
         match &self.open {
-            Some(open) if in_stock && self.at <= open.job.bound => Verdict::BeingTold {
+            Some(open) if is_told(open.job.shard.lane) && self.at <= open.job.bound => Verdict::BeingTold {
                 restock: open.job.restock_id.clone(),
                 throttled: self.cursor.pending_retries.contains(&self.at),
             },
@@ -168,6 +168,7 @@ mod tests {
             variants: vec![],
             turn: 1,
             wave: None,
+            farthest: None,
             due: None,
         }
     }
@@ -177,7 +178,7 @@ mod tests {
         let job = Job {
             restock_id: restock("r"),
             product_id,
-            shard: Shard(0),
+            shard: Shard::mail(0),
             bound: at(50),
             turn: 1,
             ticket: None,
@@ -191,7 +192,8 @@ mod tests {
             product_id: ProductId::parse("p").unwrap(),
             bound: Some(at(50)),
             shard_count: 1,
-            shards: vec![Shard(0)],
+            priority_shard_count: None,
+            shards: vec![Shard::mail(0)],
             planned_at: Timestamp::from_second(900).unwrap(),
         };
         let tally = Tally { sent, in_doubt, ..Tally::new(restock(id)) };

@@ -3,7 +3,7 @@
 
 use domain::cursor::{Cursor, Tally};
 use domain::product::StoredProduct;
-use domain::{Position, ProductId, RestockId, Shard, ShardCount};
+use domain::{Position, ProductId, RestockId, Shard, ShardCount, Shards};
 use jiff::Timestamp;
 use store::waitlist::{Count, Counting};
 use store::{Store, StoreError};
@@ -39,7 +39,8 @@ pub(super) async fn tally(
     Ok((cursor, tally))
 }
 
-/// The shards of a waitlist, and the source of their number: `argument` or `product`.
-pub(super) fn shards(stored: &StoredProduct, asked: Option<ShardCount>) -> (ShardCount, &'static str) {
-    asked.map_or((stored.shards, "product"), |asked| (asked, "argument"))
+/// The shards of a waitlist, and the source of their number in the mail lane: `argument` or `product`.
+pub(super) fn shards(stored: &StoredProduct, asked: Option<ShardCount>) -> (Shards, &'static str) {
+    let shards = stored.shards;
+    asked.map_or((shards, "product"), |mail| (Shards { mail, ..shards }, "argument"))
 }

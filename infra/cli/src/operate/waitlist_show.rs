@@ -17,8 +17,9 @@ A waitlist is a log cut into shards, and each shard has a cursor. Entries at or 
 delivered, except the carried ones: SES did not take their email yet, and the next call retries them first. A call in
 flight is announced, and its outcome is not written yet.
 
-Subscribers are shown by position and as the first 8 hexadecimal digits of a SHA-256; addresses are never shown. The time
-of a position is when its subscriber asked, unless the entry was moved past a fan-out.
+Subscribers are shown in the order in which they are told: the priority lane (m1) first, and by position. They are shown
+as the first 8 hexadecimal digits of a SHA-256; addresses are never shown. The time of a position is when its subscriber
+asked, unless the entry was moved past a fan-out.
 
 --json: {productId, product: {inStock, quantity, asOf, restockId, bound, boundOf} or null, shardCount, shardCountFrom:
 argument|product, waiting, precision, shards: [{shard, committed, committedAt, carried, waiting, precision,
@@ -35,7 +36,7 @@ pub(crate) struct Args {
     /// How many subscribers to show.
     #[arg(long, value_name = "N", default_value_t = 10, value_parser = clap::value_parser!(u16).range(0..=1000))]
     limit: u16,
-    /// The number of shards [default: the one that its product has recorded, or else the table's].
+    /// The number of shards of the mail lane [default: the one that its product has recorded, or else the table's].
     #[arg(long, value_name = "N")]
     shards: Option<ShardCount>,
     /// Print one JSON document.
@@ -125,7 +126,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
         first.extend(look.first.into_iter().map(|waiting| (look.line.shard, waiting)));
         lines.push(look.line);
     }
-    first.sort_by_key(|(_, waiting)| waiting.position);
+    first.sort_by_key(|(shard, waiting)| (shard.lane, waiting.position));
     first.truncate(limit);
     let waitlist = Waitlist {
         product: known.map(|known| State {

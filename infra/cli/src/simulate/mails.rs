@@ -127,7 +127,7 @@ mod tests {
             "Id": "1", "Region": "r", "Timestamp": "2026-11-23T09:30:00.123Z", "Source": "s", "Subject": "x",
             "Destination": {"ToAddresses": ["a@example.com"]},
             "Body": {"text_part": "See https://shop.example/p/1\n", "html_part": null},
-            "Tags": [{"Name": "shard", "Value": "3"}, {"Name": "restock", "Value": "r-1"}],
+            "Tags": [{"Name": "shard", "Value": "m0-3"}, {"Name": "restock", "Value": "r-1"}],
         });
         let mail = received(serde_json::from_value(message).unwrap()).unwrap();
         assert_eq!((mail.to.as_str(), mail.restock.as_str()), ("a@example.com", "r-1"));

@@ -2,7 +2,7 @@
 
 use domain::link::Confirm;
 use domain::unsubscribe::Key;
-use domain::user_token::UserTokenKey;
+use domain::user_token::{UserTokenKey, Vouched};
 use domain::{Address, PersonId, Position, ProductId, UserId};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
@@ -108,7 +108,7 @@ async fn a_caller_for_whom_the_shop_vouches_confirms_nothing_and_any_other_does(
     let token = |user: &str, email: &str, minutes: i64| {
         let (user, email) = (UserId::parse(user).unwrap(), Address::parse(email).unwrap());
         let expires = Timestamp::now() + SignedDuration::from_mins(minutes);
-        UserTokenKey::new(KEY).unwrap().sign(&user, &email, expires)
+        UserTokenKey::new(KEY).unwrap().sign(&user, &email, expires, Vouched { priority: false })
     };
     let jo = |token: String| json!({ "email": "Jo@example.com", "userId": "user-1", "userToken": token });
     for forged in [

@@ -134,7 +134,7 @@ async fn the_link_of_an_email_that_was_on_its_way_while_its_subscriber_moved_end
     until("the first call", async || (shop.everything().await.len() >= 10).then_some(())).await;
     shop.ses_faults(json!({ "latencyMs": 2_500 })).await;
     until("her call is announced", async || {
-        item(&system, "W#linked#0", "CURSOR").await.contains(position).then_some(())
+        item(&system, "W#linked#m0.0", "CURSOR").await.contains(position).then_some(())
     })
     .await;
     sell_out(&shop, "linked").await;

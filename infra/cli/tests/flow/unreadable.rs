@@ -69,7 +69,7 @@ async fn an_entry_that_cannot_be_read_is_passed_as_failed_and_everybody_else_is_
     }
     // At the end of each shard, where a plan looks for the last position.
     for shard in 0..8 {
-        let stray = [("pk", s(&format!("W#rows#{shard}"))), ("sk", s("E#zzz"))];
+        let stray = [("pk", s(&format!("W#rows#m0.{shard}"))), ("sk", s("E#zzz"))];
         put(&system, stray.map(|(name, value)| (name.to_owned(), value)).into()).await;
     }
 
@@ -174,10 +174,10 @@ async fn a_sweep_passes_what_it_cannot_read() {
     let number = |number: &str| AttributeValue::N(number.to_owned());
     let open = [
         ("pk", s("OPEN#3")),
-        ("sk", s("b#3")),
+        ("sk", s("b#m0.3")),
         ("restockId", s("r")),
         ("productId", s("b")),
-        ("shard", number("3")),
+        ("shard", s("m0.3")),
         ("bound", s("01ARZ3NDEKTSV4RRFFQ69G5FAV")),
         ("movedMs", number("0")),
     ];

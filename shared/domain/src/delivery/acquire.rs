@@ -36,7 +36,8 @@ impl<R> Delivery<R> {
         fencing_token: Option<&str>,
         now: Now,
     ) -> Acquire<R> {
-        let Some(bound) = product.reach() else { return Acquire::NotPlanned };
+        let Some(reach) = product.reach() else { return Acquire::NotPlanned };
+        let bound = reach.of(terms.lane);
         let limit = match cursor.settlement(terms.on_unknown) {
             OnUnknown::Resend => SECOND_TRY,
             OnUnknown::Skip => FLIGHT_LIMIT,

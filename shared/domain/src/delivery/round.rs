@@ -78,7 +78,7 @@ impl<R> Delivery<R> {
         self.looked = now.uptime;
         if let Some(product) = product {
             self.leave = Leave::of(product, now.wall);
-            self.stay_within(product.reach());
+            self.stay_within(product.reach().map(|reach| reach.of(self.terms.lane)));
         }
         self.looked_at(then);
     }

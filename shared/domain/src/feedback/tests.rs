@@ -6,7 +6,11 @@ use super::*;
 use crate::{Position, ProductId, Shard};
 
 fn place() -> Place {
-    Place { product: ProductId::parse("a b/é").unwrap(), shard: Shard(3), position: Position::new(7, 7) }
+    Place {
+        product: ProductId::parse("a b/é").unwrap(),
+        shard: Shard::mail(3),
+        position: Position::new(7, 7),
+    }
 }
 
 /// An event of this type with what is its own, as SES writes it.

@@ -1,7 +1,7 @@
 //! The proof that a restock's bound is fixed.
 
 use crate::job::Job;
-use crate::product::Product;
+use crate::product::{Product, Reach};
 use crate::{Position, ProductId, RestockId, Shard};
 
 /// A bound that stands in the table for the restock that is planned, as far as its wave opens it. It is had by winning the
@@ -9,7 +9,7 @@ use crate::{Position, ProductId, RestockId, Shard};
 /// restock that was overtaken before its bound stood.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct FixedBound {
-    reach: Option<Position>,
+    reach: Option<Reach>,
     turn: u64,
 }
 
@@ -21,18 +21,19 @@ impl FixedBound {
 
     /// A proof without what it proves, for the mutants of the model.
     #[cfg(test)]
-    pub(super) fn forged(reach: Option<Position>) -> Self {
-        Self { reach, turn: 1 }
+    pub(super) fn forged(bound: Option<Position>) -> Self {
+        Self { reach: bound.map(Reach::all), turn: 1 }
     }
 
-    /// The last place that may be told; `None` where the product's waitlist never had an entry.
-    pub(super) fn reach(&self) -> Option<Position> {
-        self.reach
+    /// The last place that may be told in any lane; `None` where the product's waitlist never had an entry.
+    pub(super) fn last(&self) -> Option<Position> {
+        self.reach.map(|reach| reach.priority.max(reach.mail))
     }
 
-    /// The job that delivers `shard` up to there, without a ticket yet; `None` where there is no bound.
+    /// The job that delivers `shard` up to the place of its lane, without a ticket yet; `None` where there is no bound.
     pub(super) fn job(&self, restock: &RestockId, product: &ProductId, shard: Shard) -> Option<Job> {
         let (restock_id, product_id) = (restock.clone(), product.clone());
-        Some(Job { restock_id, product_id, shard, bound: self.reach?, turn: self.turn, ticket: None })
+        let bound = self.reach?.of(shard.lane);
+        Some(Job { restock_id, product_id, shard, bound, turn: self.turn, ticket: None })
     }
 }

@@ -25,9 +25,11 @@ impl Planning {
             Awaited::Release => State::Finished(Outcome::Held),
             Awaited::End => State::ReadEnds(product),
             // By rules that have changed since.
-            Awaited::Plan | Awaited::Wave if !in_stock => self.put_off(&product, None, Outcome::SoldOut),
+            Awaited::Plan | Awaited::Wave | Awaited::Lanes if !in_stock => {
+                self.put_off(&product, None, Outcome::SoldOut)
+            }
             what if opens > self.now => self.put_off(&product, Some(Due::new(opens, what)), Outcome::Held),
-            Awaited::Plan | Awaited::Wave => State::ReadEnds(product),
+            Awaited::Plan | Awaited::Wave | Awaited::Lanes => State::ReadEnds(product),
         };
     }
 
@@ -40,7 +42,7 @@ impl Planning {
     /// What to do once it is known that all the subscribers of a wave had their turn: the next one comes a while later, if the
     /// ceiling is not reached.
     pub(super) fn ended(&self, product: &Product) -> State {
-        if product.reach() >= product.bound {
+        if product.is_open() {
             return self.over(product);
         }
         let at = self.now.checked_add(product.rules().wave_every()).unwrap_or(Timestamp::MAX);

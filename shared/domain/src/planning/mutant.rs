@@ -3,7 +3,7 @@
 use super::bound::FixedBound;
 use super::state::{Fixing, State};
 use super::{Line, Planning, ShardEnd, Step};
-use crate::ShardCount;
+use crate::Shards;
 use crate::product::{Awaited, Product};
 
 /// A step left out or in the wrong place.
@@ -34,7 +34,7 @@ pub(crate) enum Mutant {
 pub(super) struct Switch {
     mutant: Option<Mutant>,
     early: Option<Vec<ShardEnd>>,
-    shards: Option<ShardCount>,
+    shards: Option<Shards>,
 }
 
 impl Switch {
@@ -44,10 +44,10 @@ impl Switch {
 
     pub(super) fn hurries(&self, state: &State) -> Option<Step<'static>> {
         (self.is(Mutant::EndsBeforeStock) && self.early.is_none() && !is_recorded(state))
-            .then_some(Step::ReadEnds(ShardCount::ONE))
+            .then_some(Step::ReadEnds(Shards::ONE))
     }
 
-    pub(super) fn note_shards(&mut self, shards: ShardCount) {
+    pub(super) fn note_shards(&mut self, shards: Shards) {
         self.shards = Some(shards).filter(|_| self.is(Mutant::ShardsBeforeStock));
     }
 

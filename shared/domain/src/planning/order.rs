@@ -26,14 +26,12 @@ impl Planning {
             State::RecordStockUpdate(update) => Step::RecordStockUpdate(update),
             State::RecordSale(update) => Step::RecordSale(update),
             State::ReadEnds(_) => Step::ReadEnds(self.shards),
-            State::FindWave(Cut { lines, ceiling, size, .. }) => {
-                Step::FindWave { lines, ceiling: *ceiling, size: *size }
-            }
+            State::FindWave(Cut { lines, size, .. }) => Step::FindWave { lines, size: *size },
             State::FixBound(fixing) => Step::FixBound(&fixing.fix),
             State::ReadCursors(_, ends) | State::ReadLines(_, ends) => Step::ReadCursors(ends),
             State::CloseDelivered(_, delivered) => Step::CloseDelivered(delivered),
             State::RecordPlan(Plan { product, bound, jobs, .. }) => {
-                let (restock, bound) = (&product.restock_id, bound.reach());
+                let (restock, bound) = (&product.restock_id, bound.last());
                 Step::RecordPlan { restock, bound, shards: self.shards, jobs }
             }
             State::OpenFanOuts(plan) => Step::OpenFanOuts(&plan.jobs),
@@ -105,7 +103,9 @@ impl Planning {
         let Some(ends) = self.mutant.kept(&mut self.state, ends) else { return };
         let State::ReadEnds(product) = self.take() else { out_of_turn() };
         self.state = match (self.awaited(), FixedBound::found(&product)) {
-            (Some(Awaited::End | Awaited::Wave), Some(_)) => State::read_lines(product, ends),
+            (Some(Awaited::End | Awaited::Wave | Awaited::Lanes), Some(_)) => {
+                State::read_lines(product, ends)
+            }
             (_, Some(bound)) => State::of_bound(bound, false, product, ends),
             (_, None) => self.first_bound(product, ends),
         };

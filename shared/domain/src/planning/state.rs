@@ -42,7 +42,8 @@ pub(super) struct Cut {
     pub(super) product: Product,
     pub(super) ends: Vec<ShardEnd>,
     pub(super) lines: Vec<Line>,
-    pub(super) ceiling: Position,
+    /// The largest position of any shard.
+    pub(super) bound: Position,
     pub(super) size: u64,
 }
 
@@ -86,7 +87,7 @@ impl State {
 
     /// The state once the bound stands on the product: without a bound there is no entry, and no cursor to read.
     pub(super) fn of_bound(bound: FixedBound, begins: bool, product: Product, ends: Vec<ShardEnd>) -> Self {
-        let unbounded = bound.reach().is_none();
+        let unbounded = bound.last().is_none();
         let plan = Plan { bound, product, first: begins, begins, jobs: Vec::new() };
         if unbounded {
             return Self::of_plan(plan);

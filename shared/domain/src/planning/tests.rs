@@ -7,6 +7,7 @@ use crate::cursor::Cursor;
 use crate::job::Ticket;
 use crate::product::StoredProduct;
 use crate::rules::Rules;
+use crate::{Lane, ShardCount};
 
 mod variants;
 mod waves;
@@ -18,6 +19,14 @@ fn at(n: u64) -> Position {
 /// The number of a position that [`at`] has made.
 fn n(position: Position) -> u64 {
     position.time_ms()
+}
+
+/// How far a wave comes: in the mail lane, and with priority where that is another place.
+fn told(reach: Reach) -> String {
+    match (n(reach.mail), n(reach.priority)) {
+        (mail, 0) => mail.to_string(),
+        (mail, priority) => format!("{mail} and {priority}"),
+    }
 }
 
 fn record(offset: i64) -> Record {
@@ -66,7 +75,7 @@ impl Default for Table {
 
 /// The number of shards that the table has recorded at the first step, and another one that was read before.
 fn stored(product: Option<Product>, count: u16) -> StoredProduct {
-    StoredProduct { product, shards: ShardCount::new(count).unwrap(), rules: Rules::default() }
+    StoredProduct { product, shards: Shards::mail(ShardCount::new(count).unwrap()), rules: Rules::default() }
 }
 
 impl Table {
@@ -83,17 +92,25 @@ impl Table {
     }
 
     /// The places that wait in each shard are its last entry and those before it, down to where it is delivered.
-    fn wave(&self, lines: &[Line], ceiling: Position, size: u64) -> Option<Found> {
-        let waiting = |line: &Line| {
-            let (last, _) = self.shards[usize::from(line.shard.0)];
-            let last = last.unwrap_or(0).min(n(ceiling));
+    fn wave(&self, lines: &[Line], size: u64) -> Option<Found> {
+        let waiting = |line: &&Line| {
+            let (last, _) = self.shards[usize::from(line.shard.number)];
+            let last = last.unwrap_or(0).min(n(line.through));
             (n(line.after) + 1..=last).map(at).collect::<Vec<_>>()
         };
-        let firsts = lines.iter().filter_map(|line| Some((line.shard, *waiting(line).first()?))).collect();
-        let mut all: Vec<Position> = lines.iter().flat_map(waiting).collect();
-        all.sort_unstable();
-        let bound = *all.get(usize::try_from(size - 1).unwrap()).or(all.last())?;
-        Some(Found { bound, firsts })
+        let mut found = Found { reach: Reach::all(Position::START), firsts: vec![] };
+        let mut left = usize::try_from(size).unwrap();
+        for lane in [Lane::PriorityMail, Lane::Mail] {
+            let lines: Vec<&Line> = lines.iter().filter(|line| line.shard.lane == lane).collect();
+            let firsts = lines.iter().filter_map(|line| Some((line.shard, *waiting(line).first()?)));
+            found.firsts.extend(firsts);
+            let mut all: Vec<Position> = lines.iter().flat_map(waiting).collect();
+            all.sort_unstable();
+            all.truncate(left);
+            left -= all.len();
+            found.reach = found.reach.with(lane, all.last().copied().unwrap_or(Position::START));
+        }
+        Some(found).filter(|found| !found.firsts.is_empty())
     }
 
     fn answer(&self, planning: &mut Planning) {
@@ -124,7 +141,7 @@ impl Table {
             ),
             Step::WriteTimer(_) => planning.on_timer(),
             Step::PutOff { .. } => planning.on_put_off(),
-            Step::FindWave { lines, ceiling, size } => planning.on_wave(self.wave(lines, ceiling, size)),
+            Step::FindWave { lines, size } => planning.on_wave(self.wave(lines, size)),
             Step::FixBound(_) => planning.on_bound(self.bound_write.clone()),
             Step::ReadCursors(_) => {
                 let cursors: Vec<Option<Cursor>> = self
@@ -132,7 +149,7 @@ impl Table {
                     .iter()
                     .map(|(_, committed)| Some(Cursor { committed: at((*committed)?), ..Cursor::default() }))
                     .collect();
-                planning.on_cursors(|shard| cursors[usize::from(shard.0)].as_ref());
+                planning.on_cursors(|shard| cursors[usize::from(shard.number)].as_ref());
             }
             Step::CloseDelivered(_) => planning.on_closed(),
             Step::RecordPlan { .. } => planning.on_plan_recorded(),
@@ -149,7 +166,7 @@ impl Table {
 
 fn named(step: Step<'_>) -> String {
     let jobs = |what: &str, jobs: &[Job]| {
-        let shards: Vec<String> = jobs.iter().map(|job| job.shard.to_string()).collect();
+        let shards: Vec<String> = jobs.iter().map(|job| job.shard.number.to_string()).collect();
         format!("{what} [{}]", shards.join(" "))
     };
     match step {
@@ -158,7 +175,7 @@ fn named(step: Step<'_>) -> String {
         Step::RecordStockUpdate(update) => format!("record {}", update.restock),
         Step::RecordSale(sale) => format!("sale {}", sale.quantity.unwrap()),
         Step::ReadEnds(count) => {
-            assert_eq!(count.get(), 4, "as step 1 found it");
+            assert_eq!(count.total(), 4, "as step 1 found it");
             "ends".to_owned()
         }
         Step::WriteTimer(due) => format!("timer {}", due.at.as_second()),
@@ -168,17 +185,17 @@ fn named(step: Step<'_>) -> String {
                 next.map_or("for ever".to_owned(), |due| format!("{:?} {}", due.what, due.at.as_second()))
             )
         }
-        Step::FindWave { ceiling, size, .. } => format!("wave of {size} to {}", n(ceiling)),
+        Step::FindWave { lines, size } => format!("wave of {size} to {}", n(lines[0].through)),
         Step::FixBound(Fix { bound, wave, .. }) => {
             let wave =
-                wave.map_or(String::new(), |wave| format!(" wave {} to {}", wave.number, n(wave.bound)));
+                wave.map_or(String::new(), |wave| format!(" wave {} to {}", wave.number, told(wave.reach)));
             format!("fix {}{wave}", bound.map_or(0, Position::time_ms))
         }
         Step::OpenMissing(list) => jobs("open missing", list),
         Step::ReadCursors(ends) => format!("cursors {}", ends.len()),
         Step::CloseDelivered(list) => jobs("close", list),
         Step::RecordPlan { bound, shards, jobs: list, .. } => {
-            assert_eq!(shards.get(), 4);
+            assert_eq!(shards.total(), 4);
             jobs(&format!("plan {}", bound.map_or(0, Position::time_ms)), list)
         }
         Step::OpenFanOuts(list) => jobs("open", list),
@@ -210,6 +227,7 @@ fn recorded(planned: Option<Option<Position>>, before: Option<Position>) -> Prod
         variants: vec![],
         turn: 1,
         wave: None,
+        farthest: None,
         due: None,
     }
 }
@@ -358,9 +376,41 @@ fn a_restock_that_nobody_waits_for_is_planned_all_the_same() {
 }
 
 #[test]
+fn the_shards_of_every_lane_are_planned_those_with_priority_first() {
+    let mut planning = planning(RESTOCK);
+    let table = Table::default();
+    let shards = Shards::ONE.raised(Lane::PriorityMail, ShardCount::ONE);
+    let mut begun = Vec::new();
+    loop {
+        match planning.next() {
+            Step::RecordStockUpdate(_) => {
+                planning.on_recorded(StoredProduct { product: None, shards, rules: Rules::default() })
+            }
+            Step::ReadEnds(of) => {
+                assert_eq!(of, shards);
+                let end = |shard| ShardEnd { shard, last: Some(at(9)), used: true };
+                planning.on_ends(of.all().map(end).collect());
+            }
+            Step::ReadCursors(_) => planning.on_cursors(|_| None),
+            Step::RecordPlan { shards: of, .. } => {
+                assert_eq!(of, shards);
+                planning.on_plan_recorded();
+            }
+            Step::DeliverInline { jobs, .. } => {
+                begun.extend(jobs.iter().map(|job| job.shard.to_string()));
+                planning.on_delivered(&[]);
+            }
+            Step::Finished(_) => break,
+            _ => table.answer(&mut planning),
+        }
+    }
+    assert_eq!(begun, ["m1.0", "m0.0"]);
+}
+
+#[test]
 fn shards_that_could_not_be_begun_are_emitted_and_only_those() {
     let shards = [(Some(9), Some(0)), (Some(9), None), (Some(9), Some(9)), (Some(9), Some(1))];
-    let table = Table { shards, left: vec![Shard(1), Shard(3)], ..Table::default() };
+    let table = Table { shards, left: vec![Shard::mail(1), Shard::mail(3)], ..Table::default() };
     let (steps, outcome) = table.run(&mut planning(RESTOCK));
     // The second one's cursor cannot be read: a job is made, for the worker on it to find out more.
     assert!(steps.ends_with("open [0 1 3], deliver [0 1 3], emit [1 3]"), "{steps}");

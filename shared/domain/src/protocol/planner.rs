@@ -9,7 +9,7 @@ use jiff::Timestamp;
 use super::{Job, Mistake, Protocol, World, restock};
 use crate::job::Ticket;
 use crate::planning::{BoundWrite, Fix, Found, Line, Mutant, Planning, ShardEnd, Step};
-use crate::product::{Awaited, Product};
+use crate::product::{Awaited, Product, Reach};
 use crate::record::Record;
 use crate::rules::{Availability, Rules};
 use crate::stock::StockUpdate;
@@ -164,9 +164,7 @@ impl Protocol {
                 }
                 planning.on_put_off();
             }
-            Step::FindWave { lines, ceiling, size } => {
-                planning.on_wave(find_wave(world, lines, ceiling, size))
-            }
+            Step::FindWave { lines, size } => planning.on_wave(find_wave(world, lines, size)),
             Step::ReadEnds(shards) => {
                 let last = |shard| world.line(shard).entries.last_key_value().map(|(at, _)| *at);
                 let end = |shard| ShardEnd { shard, last: last(shard), used: true };
@@ -249,18 +247,18 @@ fn job_of(job: &crate::job::Job, ticket: u8) -> Job {
     Job { shard: job.shard, event: usize::from(event), bound: job.bound, turn: job.turn, ticket }
 }
 
-/// As the reads of the table find it.
-fn find_wave(world: &World, lines: &[Line], ceiling: Position, size: u64) -> Option<Found> {
+/// As the reads of the table find it. No list of the model that has waves has priority.
+fn find_wave(world: &World, lines: &[Line], size: u64) -> Option<Found> {
     let waiting = |line: &Line| {
         let after = line.after.next();
         let places = world.line(line.shard).entries.range(after..).map(|(place, _)| *place);
-        places.take_while(|place| *place <= ceiling).collect::<Vec<_>>()
+        places.take_while(|place| *place <= line.through).collect::<Vec<_>>()
     };
     let firsts = lines.iter().filter_map(|line| Some((line.shard, *waiting(line).first()?))).collect();
     let mut all: Vec<Position> = lines.iter().flat_map(waiting).collect();
     all.sort_unstable();
-    let bound = *all.get(usize::try_from(size - 1).unwrap_or(usize::MAX)).or(all.last())?;
-    Some(Found { bound, firsts })
+    let last = *all.get(usize::try_from(size - 1).unwrap_or(usize::MAX)).or(all.last())?;
+    Some(Found { reach: Reach::all(last), firsts })
 }
 
 /// The number of a job's ticket.

@@ -7,7 +7,7 @@ use jiff::Timestamp;
 use super::{Mistake, Protocol, World, restock};
 use crate::shard::SubscriberHash;
 use crate::subscribing::{Found, Insertion, Outcome, Standing, Step, Subscribed, Subscribing, Write};
-use crate::{Position, Shard, ShardCount};
+use crate::{Lane, Position, Shard, ShardCount, Shards};
 
 /// The maker of a request for a shopper's address.
 #[derive(Debug, Clone, Copy)]
@@ -17,19 +17,25 @@ pub(super) struct Asker {
     owner: bool,
     /// Whether the ask is to be confirmed, which only the shopper can.
     confirms: bool,
+    /// The lane that the shop vouches for.
+    lane: Lane,
 }
 
 impl Asker {
     pub(super) const fn owner(shopper: usize) -> Self {
-        Self { shopper, owner: true, confirms: false }
+        Self { shopper, owner: true, confirms: false, lane: Lane::Mail }
     }
 
     pub(super) const fn stranger(shopper: usize) -> Self {
-        Self { shopper, owner: false, confirms: false }
+        Self { owner: false, ..Self::owner(shopper) }
     }
 
     pub(super) const fn confirmer(shopper: usize) -> Self {
-        Self { shopper, owner: true, confirms: true }
+        Self { confirms: true, ..Self::owner(shopper) }
+    }
+
+    pub(super) const fn with_priority(shopper: usize) -> Self {
+        Self { lane: Lane::PriorityMail, ..Self::owner(shopper) }
     }
 }
 
@@ -71,14 +77,15 @@ pub(super) const EARLY: i64 = 1;
 pub(super) const LATE: i64 = 3;
 
 impl Protocol {
-    /// Whether its clock decides what the request does next; `None` where it does nothing more.
-    pub(super) fn chooses_position(&self, request: &Request) -> Option<bool> {
+    /// Whether its clock decides what the request does next, which begins with these numbers of shards if it is idle; `None`
+    /// where it does nothing more.
+    pub(super) fn chooses_position(&self, index: usize, request: &Request, known: Shards) -> Option<bool> {
         let chooses = |subscribing: &Subscribing| {
             let at = |clock| subscribing.next(time(clock), 0);
             at(EARLY) != at(LATE)
         };
         match request {
-            Request::Idle => Some(chooses(&self.subscribing(0, ShardCount::ONE))),
+            Request::Idle => Some(chooses(&self.subscribing(index, known))),
             Request::Asked => Some(false),
             Request::Asks(subscribing, _) => Some(chooses(subscribing)),
             Request::Done(_) => None,
@@ -130,27 +137,28 @@ impl Protocol {
         })
     }
 
-    /// A request of a shopper, of whom the first waits in the second shard as soon as there is one.
-    fn subscribing(&self, shopper: usize, known: ShardCount) -> Subscribing {
+    /// A request, by a shopper of whom the first waits in the second shard of a lane as soon as there is one.
+    fn subscribing(&self, index: usize, known: Shards) -> Subscribing {
+        let Asker { shopper, lane, .. } = self.requests[index];
         let mutant = match self.mistake {
             Mistake::Subscribing(mutant) => Some(mutant),
             _ => None,
         };
         let hash = SubscriberHash(u64::from(shopper == 0));
         // The raise of a request comes after its answer: any moment is one of the model's acts.
-        Subscribing::new(hash, known, self.shards, false).mutated(mutant)
+        Subscribing::new(hash, lane, known, self.shards.mail, false).mutated(mutant)
     }
 
     /// A shopper's confirmation.
-    fn confirming(&self, shopper: usize) -> Subscribing {
-        let asking = self.subscribing(shopper, ShardCount::ONE);
+    fn confirming(&self, index: usize) -> Subscribing {
+        let asking = self.subscribing(index, Shards::ONE);
         asking.into_confirmation()
     }
 
     /// Writes an ask down that is to be confirmed, unless there is a subscription.
     fn ask(&self, world: &mut World, index: usize, clock: i64) {
         let shopper = self.requests[index].shopper;
-        let subscribing = self.subscribing(shopper, ShardCount::ONE);
+        let subscribing = self.subscribing(index, Shards::ONE);
         if let Step::Insert { shard, position } = subscribing.next(time(clock), index as u128) {
             let ask = Subscription { shard, position, by: index, pending: true };
             world.subscriptions[shopper].get_or_insert(ask);
@@ -158,15 +166,15 @@ impl Protocol {
         world.requests[index] = Request::Asked;
     }
 
-    /// The request's next access of the table. One that begins has read the number `known` of shards before.
-    pub(super) fn request(&self, world: &mut World, index: usize, known: ShardCount, clock: i64) {
-        let Asker { shopper, owner, confirms } = self.requests[index];
+    /// The request's next access of the table. One that begins has read the numbers `known` of shards before.
+    pub(super) fn request(&self, world: &mut World, index: usize, known: Shards, clock: i64) {
+        let Asker { shopper, owner, confirms, .. } = self.requests[index];
         let is_to_come = self.restock_is_to_come(world);
         let emails = if is_to_come { world.committed_emails(shopper) } else { 0 };
         let (mut subscribing, before) = match world.requests[index].clone() {
             Request::Idle if confirms => return self.ask(world, index, clock),
-            Request::Idle => (self.subscribing(shopper, known), emails),
-            Request::Asked => (self.confirming(shopper), emails),
+            Request::Idle => (self.subscribing(index, known), emails),
+            Request::Asked => (self.confirming(index), emails),
             Request::Asks(subscribing, before) => (Arc::unwrap_or_clone(subscribing), before),
             Request::Done(_) => return,
         };
@@ -200,7 +208,9 @@ impl Protocol {
         let write = |applied| if applied { Write::Applied } else { Write::Refused };
         match subscribing.next(now, index as u128) {
             Step::ReadSubscription => subscribing.on_subscription(match (known, found) {
-                (Some(Subscription { position, pending: true, .. }), _) => Standing::Pending(position),
+                (Some(Subscription { shard, position: asked, pending: true, .. }), _) => {
+                    Standing::Pending { asked, lane: shard.lane }
+                }
                 (_, Some(found)) => Standing::Confirmed { found, settled: world.settled[shopper] },
                 (_, None) => Standing::Gone,
             }),
@@ -210,6 +220,10 @@ impl Protocol {
                     world.enter(shopper, shard, asked, index);
                 }
                 subscribing.on_confirmed(write(applied));
+            }
+            Step::OpenLane(lane) => {
+                world.shards = world.shards.raised(lane, ShardCount::ONE);
+                subscribing.on_lane_opened(Write::Applied);
             }
             Step::Insert { shard, position } => {
                 if found.is_none() {
@@ -253,17 +267,17 @@ impl Protocol {
             }
             Step::InsertBare(position) => {
                 if found.is_none() {
-                    let (shard, by) = (Shard(0), index);
+                    let (shard, by) = (Shard::mail(0), index);
                     let subscription = Subscription { shard, position, by, pending: false };
                     world.subscriptions[shopper] = Some(subscription);
                 }
                 subscribing.on_inserted(position, found.map_or(Insertion::Inserted, Insertion::Found));
             }
             Step::WriteEntry(position) => {
-                world.line_mut(Shard(0)).entries.insert(position, shopper);
+                world.line_mut(Shard::mail(0)).entries.insert(position, shopper);
                 subscribing.on_entry_written();
             }
-            step @ (Step::BackOff(_) | Step::CountWaiting(_) | Step::RaiseShards(_) | Step::Finished(_)) => {
+            step @ (Step::BackOff(_) | Step::CountWaiting(_) | Step::RaiseShards(..) | Step::Finished(_)) => {
                 unreachable!("{step:?} is no access of the table")
             }
         }

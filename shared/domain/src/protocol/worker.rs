@@ -172,6 +172,7 @@ impl Protocol {
         let now = Now { wall: Timestamp::UNIX_EPOCH + age, uptime: Duration::ZERO };
         let terms = Terms {
             restock_id: restock(job.event),
+            lane: job.shard.lane,
             bound: job.bound,
             first: false,
             deadline: DEADLINE,
@@ -185,7 +186,7 @@ impl Protocol {
         let line = world.line(job.shard);
         let (token, ended, in_flight) = (named(line.token), line.ended, line.cursor.in_flight.is_some());
         let product = world.product.as_ref()?;
-        let reach = product.reach();
+        let reach = product.reach().map(|reach| reach.of(job.shard.lane));
         world.workers[index] = match Delivery::acquire(terms, product, &line.cursor, token.as_deref(), now) {
             Acquire::Busy { .. } => return None,
             Acquire::NotPlanned => Worker::Idle,
@@ -300,7 +301,8 @@ fn deliver(world: &mut World, index: usize, mut hold: Hold, trouble: Trouble) ->
                     Now { wall: Timestamp::UNIX_EPOCH, uptime: Duration::ZERO },
                 );
                 *looked = true;
-                *reach = world.product.as_ref().and_then(Product::reach);
+                *reach =
+                    world.product.as_ref().and_then(Product::reach).map(|reach| reach.of(job.shard.lane));
             }
             Step::ReadEntries { after, through, limit } => {
                 let mut ahead = world.line(job.shard).entries.range(after.next()..=through);

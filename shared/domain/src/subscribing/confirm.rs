@@ -14,8 +14,12 @@ impl Subscribing {
         let State::ReadSubscription = self.state else { out_of_turn() };
         self.state = match standing {
             Standing::Gone => State::Finished(Outcome::Gone),
-            Standing::Pending(asked) => State::Confirm(asked),
+            Standing::Pending { asked, lane } => {
+                self.lane = self.lane.min(lane);
+                State::Confirm(asked)
+            }
             Standing::Confirmed { found, settled } => {
+                self.lane = self.lane.min(found.shard.lane);
                 self.confirms = Some(settled);
                 State::ReadCursor(found)
             }
@@ -24,8 +28,8 @@ impl Subscribing {
 
     /// What became of the ask.
     pub fn on_confirmed(&mut self, write: Write) {
-        let State::Confirm(asked) = self.state else { out_of_turn() };
-        match Place::confirmed(write, self.shard(), asked) {
+        let (State::Confirm(asked), Some(shard)) = (&self.state, self.shard()) else { out_of_turn() };
+        match Place::confirmed(write, shard, *asked) {
             Some(place) => self.state = State::Look(place),
             None => self.next_round(),
         }

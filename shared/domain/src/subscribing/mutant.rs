@@ -2,8 +2,8 @@
 
 use super::place::Place;
 use super::{Outcome, State, Step, Subscribed, Subscribing, Write};
-use crate::Position;
 use crate::product::Product;
+use crate::{Position, Shard};
 
 /// A step left out or in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -28,6 +28,8 @@ pub(crate) enum Mutant {
     NoLookAfterConfirm,
     /// A place goes into a shard of the number that the list is to be raised to, before that is written.
     ShardBeforeRaise,
+    /// A place goes into a lane that is not opened.
+    LaneBeforeRaise,
 }
 
 /// Which mistake a request makes, if any, and what it keeps for that.
@@ -107,7 +109,7 @@ impl Subscribing {
     /// The entry that was missing is written.
     pub(crate) fn on_entry_written(&mut self) {
         if let State::WriteEntry(position) = self.state {
-            self.state = State::Look(Place::forged(self.shard(), position));
+            self.state = State::Look(Place::forged(Shard::first(self.lane), position));
         }
     }
 

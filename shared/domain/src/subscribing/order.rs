@@ -6,12 +6,11 @@ use jiff::Timestamp;
 use super::mutant::Mutant;
 use super::place::Place;
 use super::{
-    BACKOFF, Found, Insertion, LONG, Looked, Outcome, ROUNDS, State, Step, Subscribed, Subscribing, Write,
-    unix_ms,
+    BACKOFF, Found, Insertion, Looked, Outcome, ROUNDS, State, Step, Subscribed, Subscribing, Write, unix_ms,
 };
+use crate::Position;
 use crate::cursor::Cursor;
 use crate::product::{Product, StoredProduct};
-use crate::{Position, Shard, ShardCount};
 
 /// Each answer must be to the step that [`Subscribing::next`] gave.
 ///
@@ -25,21 +24,21 @@ impl Subscribing {
             return step;
         }
         let past = |bound: Option<Position>| Position::past(bound, unix_ms(now), random);
-        let shard = self.shard();
         match &self.state {
             State::BackOff => Step::BackOff(BACKOFF.jittered(self.round, random)),
             #[cfg(test)]
             State::Insert if self.mutant.is(Mutant::EntryAfterSubscription) => Step::InsertBare(past(None)),
-            State::Insert => Step::Insert { shard, position: past(None) },
+            State::Insert => self.in_lane(|shard| Step::Insert { shard, position: past(None) }),
             State::ReadSubscription => Step::ReadSubscription,
-            &State::Confirm(asked) => Step::Confirm { asked, shard },
+            &State::Confirm(asked) => self.in_lane(|shard| Step::Confirm { asked, shard }),
             State::ReadCursor(found) => Step::ReadCursor(found.shard),
             &State::ReadEntry(Found { shard, position, .. }, _) => Step::ReadEntry { shard, position },
             State::TakeOver(found) => Step::TakeOver(found.position),
             State::ReadBound(..) | State::Look(_) => Step::ReadProduct,
-            State::Replace(found, floor) => {
-                Step::Replace { found: found.position, shard, position: past(*floor) }
-            }
+            State::Replace(found, floor) => self.in_lane(|shard| {
+                let position = past(*floor);
+                Step::Replace { found: found.position, shard, position }
+            }),
             State::Move(place, bound, looked) => Step::Move {
                 shard: place.shard(),
                 from: place.position(),
@@ -47,25 +46,11 @@ impl Subscribing {
                 looked: looked.as_ref(),
             },
             State::Count(subscribed) => Step::CountWaiting(subscribed.shard),
-            State::Raise(_) => Step::RaiseShards(self.most),
+            State::Raise(subscribed) => Step::RaiseShards(subscribed.shard.lane, self.most),
             State::Finished(outcome) => Step::Finished(*outcome),
             #[cfg(test)]
             State::WriteEntry(position) => Step::WriteEntry(*position),
         }
-    }
-
-    /// The shard of a new place.
-    pub(super) fn shard(&self) -> Shard {
-        #[cfg(test)]
-        if self.mutant.is(Mutant::ShardBeforeRaise) {
-            return self.most.of(self.subscriber);
-        }
-        self.shards.of(self.subscriber)
-    }
-
-    /// A number of shards that the product's item has had by now: a later request may go by it.
-    pub fn known_shards(&self) -> ShardCount {
-        self.shards
     }
 
     /// The wait is over.
@@ -76,8 +61,8 @@ impl Subscribing {
 
     /// What became of the subscription at `position`.
     pub fn on_inserted(&mut self, position: Position, answer: Insertion) {
-        let State::Insert = self.state else { out_of_turn() };
-        match (Place::inserted(answer, self.shard(), position), answer) {
+        let (State::Insert, Some(shard)) = (&self.state, self.shard()) else { out_of_turn() };
+        match (Place::inserted(answer, shard, position), answer) {
             (Some(place), _) => self.state = State::Look(place),
             (None, Insertion::Found(found)) => self.state = State::ReadCursor(found),
             (None, _) => self.next_round(),
@@ -124,7 +109,7 @@ impl Subscribing {
 
     /// The product.
     pub fn on_product(&mut self, stored: &StoredProduct) {
-        self.shards = self.shards.max(stored.shards);
+        self.shards = self.shards.or_more(stored.shards);
         self.on_stock(stored.product.as_ref());
     }
 
@@ -149,7 +134,8 @@ impl Subscribing {
     /// Answers, or moves past the bound of a fan-out that may have passed the entry by.
     fn look(&mut self, place: Place, product: Option<&Product>) {
         let just_written = place.is_just_written();
-        let bound = product.and_then(|product| product.must_move_past(place.position(), just_written));
+        let bound = product
+            .and_then(|product| product.must_move_past(place.shard().lane, place.position(), just_written));
         let in_stock = product.is_some_and(Product::in_stock);
         #[cfg(test)]
         let bound = self.mutant.of_look(bound, in_stock);
@@ -164,8 +150,8 @@ impl Subscribing {
 
     /// What became of the subscription at `position` in place of the found one.
     pub fn on_replaced(&mut self, position: Position, write: Write) {
-        let State::Replace(..) = self.state else { out_of_turn() };
-        match Place::replaced(write, self.shard(), position) {
+        let (State::Replace(..), Some(shard)) = (&self.state, self.shard()) else { out_of_turn() };
+        match Place::replaced(write, shard, position) {
             Some(place) => self.state = State::Look(place),
             None => self.next_round(),
         }
@@ -184,27 +170,12 @@ impl Subscribing {
         self.swap_after_move();
     }
 
-    /// The number of waiting entries in the shard, as far as they were counted; `None` where that failed.
-    pub fn on_counted(&mut self, waiting: Option<u64>) {
-        let State::Count(subscribed) = self.state else { out_of_turn() };
-        let long = waiting.is_some_and(|waiting| waiting >= u64::from(LONG));
-        self.state = if long { State::Raise(subscribed) } else { finished(subscribed) };
-    }
-
-    /// Whether the product's item has the number of shards by now, or a larger one.
-    pub fn on_raised(&mut self, is_recorded: bool) {
-        let State::Raise(subscribed) = self.state else { out_of_turn() };
-        if is_recorded {
-            self.shards = self.shards.max(self.most);
-        }
-        self.state = finished(subscribed);
-    }
-
     /// The subscriber waits there. A place that moved is in the shard that it was written to.
     fn answered(&self, place: Place, in_stock: bool) -> State {
         let (new, shard, position) = (place.is_new(), place.shard(), place.position());
         let subscribed = Subscribed { new, shard, position, in_stock };
-        if self.counts && new && shard == Shard(0) && self.shards < self.most {
+        let may_grow = self.shards.count(shard.lane).is_none_or(|count| count < self.most);
+        if self.counts && new && shard.number == 0 && may_grow {
             return State::Count(subscribed);
         }
         finished(subscribed)
@@ -216,7 +187,7 @@ impl Subscribing {
     }
 }
 
-fn finished(subscribed: Subscribed) -> State {
+pub(super) fn finished(subscribed: Subscribed) -> State {
     State::Finished(Outcome::Subscribed(subscribed))
 }
 

@@ -32,6 +32,7 @@ fn product(bound: Option<u64>, quantity: u64) -> Product {
         variants: vec![],
         turn: 0,
         wave: None,
+        farthest: None,
         due: None,
     }
 }
@@ -46,8 +47,10 @@ struct Table {
     products: Vec<Product>,
     /// How many writes are refused, another request being in the way.
     refused: u32,
-    /// The number of shards on the product's item; the default is what the request knows, eight.
-    shards: Option<ShardCount>,
+    /// The shards on the product's item; the default is what the request knows, eight.
+    shards: Option<Shards>,
+    /// The lane of a new place; the default is [`Lane::Mail`].
+    lane: Option<Lane>,
     /// Whether the request counts what waits, of a list that is to have sixteen shards, and what it finds.
     waiting: Option<Option<u64>>,
     /// Whether the raise fails.
@@ -65,15 +68,15 @@ fn shards(count: u16) -> ShardCount {
 
 impl Table {
     fn subscribing(&self) -> Subscribing {
-        let known = if self.waiting.is_some() { ShardCount::ONE } else { shards(8) };
+        let known = Shards::mail(if self.waiting.is_some() { ShardCount::ONE } else { shards(8) });
         let new = if self.standing.is_some() { Subscribing::confirming } else { Subscribing::new };
-        new(SUBSCRIBER, known, shards(16), self.waiting.is_some())
+        new(SUBSCRIBER, self.lane.unwrap_or(Lane::Mail), known, shards(16), self.waiting.is_some())
     }
 
     fn stored(&self) -> StoredProduct {
         StoredProduct {
             product: self.products.first().cloned(),
-            shards: self.shards.unwrap_or(shards(8)),
+            shards: self.shards.unwrap_or(Shards::mail(shards(8))),
             rules: Rules::default(),
         }
     }
@@ -118,7 +121,8 @@ impl Table {
             Step::Replace { position, .. } => subscribing.on_replaced(position, self.write()),
             Step::Move { to, .. } => subscribing.on_moved(to, self.write()),
             Step::CountWaiting(_) => subscribing.on_counted(self.waiting.flatten()),
-            Step::RaiseShards(_) => subscribing.on_raised(!self.raise_fails),
+            Step::RaiseShards(..) => subscribing.on_raised(!self.raise_fails),
+            Step::OpenLane(_) => subscribing.on_lane_opened(self.write()),
             Step::ReadSubscription => subscribing.on_subscription(self.standing.unwrap()),
             Step::Confirm { .. } => subscribing.on_confirmed(self.write()),
             step => panic!("{step:?}"),
@@ -152,18 +156,19 @@ fn named(step: Step<'_>) -> String {
         Step::ReadSubscription => "subscription".to_owned(),
         Step::Confirm { asked, shard } => format!("confirm {shard}/{}", n(asked)),
         Step::CountWaiting(shard) => format!("count {shard}"),
-        Step::RaiseShards(count) => format!("raise to {}", count.get()),
+        Step::RaiseShards(lane, count) => format!("raise {} to {}", Shard::first(lane), count.get()),
+        Step::OpenLane(lane) => format!("open {}", Shard::first(lane)),
         step => format!("{step:?}"),
     }
 }
 
 /// A subscription in a shard of its own, as an earlier number of shards left it.
 fn found(position: u64, ttl: i64) -> Option<Found> {
-    Some(Found { shard: Shard(1), position: at(position), ttl })
+    Some(Found { shard: Shard::mail(1), position: at(position), ttl })
 }
 
 fn subscribed(new: bool, shard: u16, position: Position, in_stock: bool) -> Outcome {
-    Outcome::Subscribed(Subscribed { new, shard: Shard(shard), position, in_stock })
+    Outcome::Subscribed(Subscribed { new, shard: Shard::mail(shard), position, in_stock })
 }
 
 #[test]
@@ -175,7 +180,7 @@ fn a_new_subscriber_writes_and_then_looks_at_the_product() {
         (vec![product(Some(9), 0)], false),
     ] {
         let run = Table { products, ..Table::default() }.run();
-        assert_eq!(run, ("insert 2/10, product".to_owned(), subscribed(true, 2, at(10), in_stock)));
+        assert_eq!(run, ("insert m0.2/10, product".to_owned(), subscribed(true, 2, at(10), in_stock)));
     }
 }
 
@@ -183,12 +188,12 @@ fn a_new_subscriber_writes_and_then_looks_at_the_product() {
 fn an_entry_that_a_fan_out_may_have_missed_moves_past_its_bound_and_looks_again() {
     let products = vec![product(Some(20), 0), product(Some(20), 0)];
     let (steps, outcome) = Table { products, ..Table::default() }.run();
-    assert_eq!(steps, "insert 2/10, product, move 2/10 to 20, product");
+    assert_eq!(steps, "insert m0.2/10, product, move m0.2/10 to 20, product");
     assert_eq!(outcome, subscribed(true, 2, at(20).next(), false));
     // Another one was planned meanwhile.
     let products = vec![product(Some(20), 0), product(Some(30), 5), product(Some(30), 5)];
     let (steps, outcome) = Table { products, ..Table::default() }.run();
-    assert_eq!(steps, "insert 2/10, product, move 2/10 to 20, product, move 2/20 to 30, product");
+    assert_eq!(steps, "insert m0.2/10, product, move m0.2/10 to 20, product, move m0.2/20 to 30, product");
     assert_eq!(outcome, subscribed(true, 2, at(30).next(), true));
 }
 
@@ -199,11 +204,11 @@ fn a_repeat_before_its_turn_keeps_its_place() {
     for (products, moves, position, in_stock) in [
         (vec![product(None, 0)], "", at(7), false),
         (vec![product(Some(7), 5)], "", at(7), true),
-        (vec![product(Some(7), 0)], ", move 1/7 to 10 while 7", at(10), false),
+        (vec![product(Some(7), 0)], ", move m0.1/7 to 10 while 7", at(10), false),
     ] {
         let run =
             Table { found: found(7, 200), entry: true, products, committed: 6, ..Table::default() }.run();
-        let steps = format!("insert 2/10, cursor 1, entry 1/7, take over 7, product{moves}");
+        let steps = format!("insert m0.2/10, cursor m0.1, entry m0.1/7, take over 7, product{moves}");
         assert_eq!(run, (steps, subscribed(false, 1, position, in_stock)));
     }
 }
@@ -215,7 +220,7 @@ fn a_repeat_after_its_turn_takes_a_place_past_bound_and_cursor() {
         ("consumed up to the cursor", 200, 30, Some(20), "", at(30).next()),
         ("consumed long ago", 200, 7, Some(8), "", at(10)),
         ("expired", 100, 3, Some(20), "", at(20).next()),
-        ("its entry is gone", 101, 3, Some(20), "entry 1/7, ", at(20).next()),
+        ("its entry is gone", 101, 3, Some(20), "entry m0.1/7, ", at(20).next()),
     ] {
         let products = vec![product(bound, 5)];
         let (steps, outcome) =
@@ -223,7 +228,7 @@ fn a_repeat_after_its_turn_takes_a_place_past_bound_and_cursor() {
         let to = past.time_ms();
         assert_eq!(
             steps,
-            format!("insert 2/10, cursor 1, {entry_read}product, replace 7 by 2/{to}, product"),
+            format!("insert m0.2/10, cursor m0.1, {entry_read}product, replace 7 by m0.2/{to}, product"),
             "{case}"
         );
         assert_eq!(outcome, subscribed(true, 2, past, true), "{case}");
@@ -233,7 +238,7 @@ fn a_repeat_after_its_turn_takes_a_place_past_bound_and_cursor() {
 #[test]
 fn a_refused_write_begins_anew_after_a_wait_and_gives_up_after_ten_rounds() {
     let (steps, outcome) = Table { refused: 2, ..Table::default() }.run();
-    assert_eq!(steps, "insert 2/10, wait, insert 2/10, wait, insert 2/10, product");
+    assert_eq!(steps, "insert m0.2/10, wait, insert m0.2/10, wait, insert m0.2/10, product");
     assert_eq!(outcome, subscribed(true, 2, at(10), false));
     let (steps, outcome) =
         Table { products: vec![product(Some(20), 0)], refused: 99, ..Table::default() }.run();
@@ -246,7 +251,7 @@ fn a_refused_take_over_move_or_replacement_begins_anew() {
     let products = vec![product(Some(20), 0)];
     let (steps, _) =
         Table { found: found(7, 200), entry: true, products, refused: 1, ..Table::default() }.run();
-    assert!(steps.contains("take over 7, wait, insert 2/10, cursor 1"), "{steps}");
+    assert!(steps.contains("take over 7, wait, insert m0.2/10, cursor m0.1"), "{steps}");
     let mut subscribing = Table::default().subscribing();
     let products = vec![product(Some(20), 0)];
     let mut table = Table { found: found(7, 200), entry: true, products, ..Table::default() };
@@ -259,26 +264,26 @@ fn a_refused_take_over_move_or_replacement_begins_anew() {
     let (steps, _) =
         Table { found: found(7, 200), entry: true, products, committed: 7, refused: 1, ..Table::default() }
             .run();
-    assert!(steps.contains("replace 7 by 2/20, wait, insert 2/10, cursor 1"), "{steps}");
+    assert!(steps.contains("replace 7 by m0.2/20, wait, insert m0.2/10, cursor m0.1"), "{steps}");
 }
 
 #[test]
 fn a_confirmation_takes_the_place_of_the_ask_and_looks_at_the_product() {
-    let pending = Some(Standing::Pending(at(5)));
+    let pending = Some(Standing::Pending { asked: at(5), lane: Lane::Mail });
     let table = Table { standing: pending, ..Table::default() };
     assert_eq!(
         table.run(),
-        ("subscription, confirm 2/5, product".to_owned(), subscribed(true, 2, at(5), false))
+        ("subscription, confirm m0.2/5, product".to_owned(), subscribed(true, 2, at(5), false))
     );
     let products = vec![product(Some(7), 9), product(Some(7), 9)];
     let (steps, outcome) = Table { standing: pending, products, ..Table::default() }.run();
     assert_eq!(
-        steps, "subscription, confirm 2/5, product, move 2/5 to 10, product",
+        steps, "subscription, confirm m0.2/5, product, move m0.2/5 to 10, product",
         "a fan-out has passed by"
     );
     assert!(matches!(outcome, Outcome::Subscribed(Subscribed { new: true, in_stock: true, .. })));
     let (steps, _) = Table { standing: pending, refused: 1, ..Table::default() }.run();
-    assert_eq!(steps, "subscription, confirm 2/5, wait, subscription, confirm 2/5, product");
+    assert_eq!(steps, "subscription, confirm m0.2/5, wait, subscription, confirm m0.2/5, product");
 }
 
 #[test]
@@ -286,19 +291,19 @@ fn a_confirmation_without_an_ask_is_gone_and_a_second_one_goes_on_as_a_repeat() 
     let gone = Table { standing: Some(Standing::Gone), ..Table::default() };
     assert_eq!(gone.run(), ("subscription".to_owned(), Outcome::Gone));
     let second = |settled, committed| {
-        let found = Found { shard: Shard(1), position: at(5), ttl: i64::MAX };
+        let found = Found { shard: Shard::mail(1), position: at(5), ttl: i64::MAX };
         let standing = Some(Standing::Confirmed { found, settled });
         Table { standing, committed, entry: true, ..Table::default() }.run()
     };
     for settled in [false, true] {
         let (steps, outcome) = second(settled, 4);
-        assert_eq!(steps, "subscription, cursor 1, entry 1/5, take over 5, product");
+        assert_eq!(steps, "subscription, cursor m0.1, entry m0.1/5, take over 5, product");
         assert_eq!(outcome, subscribed(false, 1, at(5), false));
     }
-    assert_eq!(second(true, 5), ("subscription, cursor 1".to_owned(), Outcome::Over), "told already");
+    assert_eq!(second(true, 5), ("subscription, cursor m0.1".to_owned(), Outcome::Over), "told already");
     let (steps, outcome) = second(false, 5);
     assert_eq!(
-        steps, "subscription, cursor 1, product, replace 5 by 2/10, product",
+        steps, "subscription, cursor m0.1, product, replace 5 by m0.2/10, product",
         "passed by before a look"
     );
     assert!(matches!(outcome, Outcome::Subscribed(Subscribed { new: true, .. })));
@@ -308,12 +313,12 @@ fn a_confirmation_without_an_ask_is_gone_and_a_second_one_goes_on_as_a_repeat() 
 fn a_request_that_counts_raises_a_list_that_is_long_after_its_answer_stands() {
     let long = u64::from(LONG);
     for (waiting, raise_fails, steps, known) in [
-        (Some(long), false, "count 0, raise to 16", 16),
-        (Some(long), true, "count 0, raise to 16", 1),
-        (Some(long - 1), false, "count 0", 1),
-        (None, false, "count 0", 1),
+        (Some(long), false, "count m0.0, raise m0.0 to 16", 16),
+        (Some(long), true, "count m0.0, raise m0.0 to 16", 1),
+        (Some(long - 1), false, "count m0.0", 1),
+        (None, false, "count m0.0", 1),
     ] {
-        let one = Some(ShardCount::ONE);
+        let one = Some(Shards::ONE);
         let mut table = Table { waiting: Some(waiting), shards: one, raise_fails, ..Table::default() };
         let mut subscribing = table.subscribing();
         let mut trace = Vec::new();
@@ -324,16 +329,91 @@ fn a_request_that_counts_raises_a_list_that_is_long_after_its_answer_stands() {
             }
             table.answer(&mut subscribing);
         };
-        assert_eq!(trace.join(", "), format!("insert 0/1000, product, {steps}"), "{waiting:?}");
-        assert!(matches!(outcome, Outcome::Subscribed(Subscribed { new: true, shard: Shard(0), .. })));
+        assert_eq!(trace.join(", "), format!("insert m0.0/1000, product, {steps}"), "{waiting:?}");
+        assert_eq!(outcome, subscribed(true, 0, at(10), false));
         // No writer uses a shard of the new number before it is written.
-        assert_eq!(subscribing.known_shards(), shards(known), "{waiting:?} {raise_fails}");
+        assert_eq!(subscribing.known_shards(), Shards::mail(shards(known)), "{waiting:?} {raise_fails}");
     }
+}
+
+const PRIORITY: Option<Lane> = Some(Lane::PriorityMail);
+
+/// What the product's item has with an open priority lane.
+fn opened() -> Option<Shards> {
+    Some(Shards::mail(shards(8)).raised(Lane::PriorityMail, ShardCount::ONE))
+}
+
+#[test]
+fn a_lane_that_is_not_known_to_be_there_is_opened_before_an_entry_is_written_to_it() {
+    let priority = || Table { lane: PRIORITY, ..Table::default() };
+    assert_eq!(priority().run().0, "open m1.0, insert m1.0/10, product");
+    let (steps, outcome) = Table { refused: 1, ..priority() }.run();
+    assert_eq!(steps, "open m1.0, wait, open m1.0, insert m1.0/10, product", "another was in the way");
+    let shard = Shard::first(Lane::PriorityMail);
+    let new = Subscribed { new: true, shard, position: at(10), in_stock: false };
+    assert_eq!(outcome, Outcome::Subscribed(new));
+    // Known, it is not opened again; and what this request has opened, a later one knows.
+    let mut first = priority().subscribing();
+    first.on_lane_opened(Write::Applied);
+    let most = shards(16);
+    for known in [first.known_shards(), opened().unwrap()] {
+        let later = Subscribing::new(SUBSCRIBER, Lane::PriorityMail, known, most, false);
+        assert_eq!(named(later.next(second(0), 0)), "insert m1.0/0", "{known:?}");
+    }
+    let ordinary = Table { shards: opened(), ..Table::default() };
+    assert_eq!(ordinary.run().0, "insert m0.2/10, product");
+}
+
+#[test]
+fn a_waiting_place_stays_in_its_lane_and_a_replaced_one_goes_to_that_of_the_request() {
+    let (steps, outcome) =
+        Table { lane: PRIORITY, found: found(7, 200), entry: true, shards: opened(), ..Table::default() }
+            .run();
+    assert_eq!(steps, "open m1.0, insert m1.0/10, cursor m0.1, entry m0.1/7, take over 7, product");
+    assert_eq!(outcome, subscribed(false, 1, at(7), false));
+    let (steps, _) = Table { lane: PRIORITY, found: found(7, 200), committed: 7, ..Table::default() }.run();
+    assert!(steps.ends_with("cursor m0.1, product, replace 7 by m1.0/10, product"), "{steps}");
+    let shard = Shard::first(Lane::PriorityMail);
+    let with_priority = Some(Found { shard, position: at(7), ttl: 200 });
+    let (steps, _) = Table { found: with_priority, committed: 7, ..Table::default() }.run();
+    assert_eq!(steps, "insert m0.2/10, cursor m1.0, product, replace 7 by m0.2/10, product");
+}
+
+#[test]
+fn a_confirmation_takes_the_lane_of_the_ask_or_its_own_whichever_comes_first() {
+    for (asked_in, own, steps) in [
+        (Lane::Mail, None, "subscription, confirm m0.2/5, product"),
+        (Lane::PriorityMail, None, "subscription, open m1.0, confirm m1.0/5, product"),
+        (Lane::Mail, PRIORITY, "subscription, open m1.0, confirm m1.0/5, product"),
+    ] {
+        let standing = Some(Standing::Pending { asked: at(5), lane: asked_in });
+        assert_eq!(Table { standing, lane: own, ..Table::default() }.run().0, steps, "{asked_in:?} {own:?}");
+    }
+    // One that died before its look, and whose entry a fan-out has passed by: the same ask takes its new place.
+    let found = Found { shard: Shard::first(Lane::PriorityMail), position: at(5), ttl: i64::MAX };
+    let standing = Some(Standing::Confirmed { found, settled: false });
+    let (steps, _) = Table { standing, committed: 5, ..Table::default() }.run();
+    assert_eq!(steps, "subscription, cursor m1.0, product, open m1.0, replace 5 by m1.0/10, product");
+}
+
+#[test]
+fn a_lane_grows_as_the_first_one_does() {
+    let shards = Some(Shards::ONE.raised(Lane::PriorityMail, ShardCount::ONE));
+    let table = Table { lane: PRIORITY, waiting: Some(Some(u64::from(LONG))), shards, ..Table::default() };
+    let steps = "open m1.0, insert m1.0/10, product, count m1.0, raise m1.0 to 16";
+    assert_eq!(table.run().0, steps);
+}
+
+#[test]
+#[should_panic(expected = "another step")]
+fn a_place_in_a_lane_that_is_not_opened_is_a_mistake() {
+    let mut subscribing = Table { lane: PRIORITY, ..Table::default() }.subscribing();
+    subscribing.on_inserted(at(1), Insertion::Inserted);
 }
 
 #[test]
 fn only_a_new_place_in_the_first_shard_of_a_list_that_may_be_raised_is_counted() {
-    let recorded = |count| Some(shards(count));
+    let recorded = |count| Some(Shards::mail(shards(count)));
     let counting = || Table { waiting: Some(Some(999)), ..Table::default() };
     for (case, table, counts) in [
         ("new", Table { shards: recorded(1), ..counting() }, true),
@@ -346,7 +426,7 @@ fn only_a_new_place_in_the_first_shard_of_a_list_that_may_be_raised_is_counted()
         ),
         ("one that does not", Table { waiting: None, shards: recorded(1), ..counting() }, false),
     ] {
-        assert_eq!(table.run().0.contains("count 0"), counts, "{case}");
+        assert_eq!(table.run().0.contains("count m0.0"), counts, "{case}");
     }
     let counted = (0..6_400_u128).filter(|random| counts(*random)).count();
     assert_eq!(counted, 100);

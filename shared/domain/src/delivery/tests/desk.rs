@@ -73,6 +73,7 @@ impl Desk {
             terms: Terms {
                 restock_id: restock("r"),
                 bound: at(100),
+                lane: Lane::Mail,
                 first: true,
                 deadline: Duration::from_secs(20),
                 max_emails: 1_000,
@@ -95,6 +96,7 @@ impl Desk {
                 variants: vec![],
                 turn: 0,
                 wave: None,
+                farthest: None,
                 due: None,
             },
             entries: entries.map(|n| (at(n), Row::Waiting(n))).collect(),

@@ -1,7 +1,7 @@
 //! What rules make of the steps: restocks that are held back, waves, and what is due.
 
 use super::*;
-use crate::product::{Awaited, Due, Wave};
+use crate::product::{Awaited, Due, Reach, Wave};
 use crate::rules::Release;
 
 fn second(n: i64) -> Timestamp {
@@ -22,7 +22,7 @@ fn waves_of(size: u64) -> Rules {
 
 /// The product after [`RESTOCK`] and its first wave of ten, which waits for this since second 1,000.
 fn waved(what: Awaited) -> Product {
-    let wave = Wave { number: 1, bound: at(8), size: 10 };
+    let wave = Wave { number: 1, reach: Reach::all(at(8)), size: Some(10) };
     Product {
         rules: Some(Box::new(waves_of(10))),
         wave: Some(wave),
@@ -192,4 +192,96 @@ fn a_restock_over_an_unfinished_wave_begins_with_those_whom_it_left_out() {
     let before = Some(Product { version, recent: vec![], ..sold_out });
     let run = Table { shards, before, ..Table::default() }.run(&mut by_rules(again, waves_of(10)));
     assert!(run.0.contains("wave of 10 to 60, timer 1000, fix 60 wave 1 to 13"), "{}", run.0);
+}
+
+/// Answers the steps of a planning for a list with priority in its first shard, of which both lanes have this last place and
+/// are delivered up to that one, until it opens its fan-outs; and says what it fixes and opens.
+fn with_priority(planning: &mut Planning, known: Option<Product>, lanes: [(u64, u64); 2]) -> String {
+    let shards = Shards { priority: Some(ShardCount::ONE), ..Shards::ONE };
+    let [of_priority, of_mail] = lanes;
+    let of = |lane| if lane == Lane::PriorityMail { of_priority } else { of_mail };
+    let mut said = String::new();
+    loop {
+        match planning.next() {
+            Step::ReadProduct => {
+                let product = known.clone();
+                planning.on_product(StoredProduct { product, shards, rules: Rules::default() });
+            }
+            Step::RecordStockUpdate(_) => {
+                let product = known.clone();
+                planning.on_recorded(StoredProduct { product, shards, rules: Rules::default() });
+            }
+            Step::ReadEnds(shards) => {
+                let end = |shard: Shard| ShardEnd { shard, last: Some(at(of(shard.lane).0)), used: true };
+                planning.on_ends(shards.all().map(end).collect());
+            }
+            Step::ReadCursors(_) => {
+                let cursor = |lane| Cursor { committed: at(of(lane).1), ..Cursor::default() };
+                let cursors = [cursor(Lane::PriorityMail), cursor(Lane::Mail)];
+                planning.on_cursors(|shard| cursors.get(usize::from(shard.lane == Lane::Mail)));
+            }
+            Step::FindWave { lines, size } => {
+                let shards = [of_priority, of_mail].map(|(last, committed)| (Some(last), Some(committed)));
+                let places = |line: &Line| -> Vec<(Shard, u64)> {
+                    let (last, _) = shards[usize::from(line.shard.lane == Lane::Mail)];
+                    let places = n(line.after) + 1..=last.unwrap().min(n(line.through));
+                    places.map(|place| (line.shard, place)).collect()
+                };
+                let all: Vec<(Shard, u64)> = lines.iter().flat_map(places).collect();
+                let taken = &all[..all.len().min(usize::try_from(size).unwrap())];
+                let mut reach = Reach::all(Position::START);
+                for (shard, place) in taken {
+                    reach = reach.with(shard.lane, at(*place));
+                }
+                let firsts = lines.iter().filter_map(|line| places(line).first().copied());
+                let firsts = firsts.map(|(shard, place)| (shard, at(place))).collect();
+                planning.on_wave(Some(Found { reach, firsts }).filter(|found| !found.firsts.is_empty()));
+            }
+            Step::WriteTimer(_) => planning.on_timer(),
+            Step::FixBound(fix) => {
+                let wave = fix.wave.map_or("all".to_owned(), |wave| told(wave.reach));
+                let due = fix.due.map(|due| format!("{:?} {}", due.what, due.at.as_second()));
+                said.push_str(&format!("{wave}; {}: ", due.unwrap_or_default()));
+                planning.on_bound(BoundWrite::Fixed);
+            }
+            Step::RecordPlan { .. } => planning.on_plan_recorded(),
+            Step::OpenFanOuts(jobs) => {
+                let job = |job: &Job| format!("{} to {}", job.shard, n(job.bound));
+                return said + &jobs.iter().map(job).collect::<Vec<_>>().join(", ");
+            }
+            step => return said + &named(step),
+        }
+    }
+}
+
+#[test]
+fn the_priority_lane_has_a_head_start_and_the_others_follow_after_it() {
+    let rules = || Rules { head_start: Some(60), ..Rules::default() };
+    let heads_off = with_priority(&mut by_rules(RESTOCK, rules()), None, [(20, 0), (40, 0)]);
+    assert_eq!(heads_off, "0 and 40; Lanes 1060: m1.0 to 40");
+    // Then the others, beside those of the first lane whose turn was not over yet.
+    let wave = Wave { number: 1, reach: Reach { priority: at(40), mail: Position::START }, size: None };
+    let due_at = Some(Due::new(second(1_060), Awaited::Lanes));
+    let headed = Product { wave: Some(wave), due: due_at, ..recorded(Some(Some(at(40))), None) };
+    let follow = |lanes| with_priority(&mut due(&headed, rules(), 1_060), Some(headed.clone()), lanes);
+    assert_eq!(follow([(20, 20), (40, 0)]), "all; End 1060: m0.0 to 40");
+    assert_eq!(follow([(20, 19), (40, 0)]), "all; End 1060: m1.0 to 40, m0.0 to 40");
+    // Nobody waits with priority, or there is no head start: everybody at once.
+    let none = with_priority(&mut by_rules(RESTOCK, rules()), None, [(20, 20), (40, 0)]);
+    assert_eq!(none, "all; : m0.0 to 40");
+    let without = with_priority(&mut by_rules(RESTOCK, Rules::default()), None, [(20, 0), (40, 0)]);
+    assert_eq!(without, "all; : m1.0 to 40, m0.0 to 40");
+}
+
+#[test]
+fn a_wave_takes_those_with_priority_first() {
+    let lanes = [(20, 15), (40, 0)];
+    let wave = |size, head_start| {
+        let rules = Rules { head_start, ..waves_of(size) };
+        with_priority(&mut by_rules(RESTOCK, rules), None, lanes)
+    };
+    assert_eq!(wave(3, None), "0 and 18; End 1000: m1.0 to 18");
+    assert_eq!(wave(8, None), "3 and 20; End 1000: m1.0 to 20, m0.0 to 3");
+    assert_eq!(wave(8, Some(60)), "0 and 20; Lanes 1060: m1.0 to 20");
+    assert_eq!(wave(3, Some(60)), "0 and 18; Lanes 1060: m1.0 to 18");
 }

@@ -764,6 +764,12 @@ fn and_a_wave_of_two_over_two_shards() {
 }
 
 #[test]
+fn and_one_who_asks_again_after_a_larger_wave_that_stopped() {
+    let begins = Begins { answered: 2, planned: 2 };
+    Protocol { wave: Some(2), begins, ..right(AND_AGAIN, FEWER_AGAIN, 0) }.checked().assert_properties();
+}
+
+#[test]
 fn whoever_asks_once_a_restock_is_planned_is_not_part_of_its_waves_nor_lost() {
     let begins = Begins { answered: 1, planned: 0 };
     Protocol { wave: Some(1), begins, ..right(TWO, RESTOCK, 0) }.checked().assert_properties();

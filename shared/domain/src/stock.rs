@@ -154,15 +154,21 @@ impl StockUpdate {
             None => ProductId::parse(fields.required_text("productId", ACCEPTED_ID)?)?,
         };
         let mut ignored = Vec::new();
-        let mut usable = |problem| ignored.push(problem);
-        let availability = given(fields, "availability")
-            .and_then(|said| availability(said).map_err(&mut usable).ok())
-            .unwrap_or_default();
+        let availability = match given(fields, "availability").map(availability).transpose() {
+            Ok(said) => said.unwrap_or_default(),
+            // It may say "sold out" in other words, and there is no number that says otherwise.
+            Err(problem) if given(fields, "quantity").is_none() => return Err(problem),
+            Err(problem) => {
+                ignored.push(problem);
+                Availability::default()
+            }
+        };
         let quantity = if availability.is_ahead() && given(fields, "quantity").is_none() {
             None
         } else {
             quantity(fields.raw("quantity"))?
         };
+        let mut usable = |problem| ignored.push(problem);
         let restock_id = given(fields, "restockId").and_then(|id| restock(id).map_err(&mut usable).ok());
         let occurred_at =
             given(fields, "occurredAt").and_then(|at| time("occurredAt", at).map_err(&mut usable).ok());
@@ -509,6 +515,11 @@ mod tests {
                     assert_eq!((fields(&taken.ignored).as_slice(), field), (&[field][..], "parentId"))
                 }
             }
+        }
+        // Without a number, nothing says that it can be bought.
+        for said in ["\"outOfStock\"", "0", "\"\""] {
+            let body = format!(r#"{{"productId":"p","availability":{said}}}"#);
+            assert_eq!(record(&body).unwrap_err().field, "availability", "{body}");
         }
         let absent = r#"{"productId":"p","quantity":1,"availability":null,"rules":null,"parentId":null}"#;
         assert_eq!(request(absent).unwrap().ignored, []);

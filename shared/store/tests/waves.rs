@@ -48,7 +48,7 @@ fn update(seen: Option<i64>, second: i64, quantity: u64, due: Option<Due>) -> Up
         quantity: Some(quantity),
         availability: Availability::FewLeft,
         rules: Some(Box::new(Rules { min_stock: Some(2), ..Rules::default() })),
-        own_rules: Some(Box::new(Rules { again: Some(2), ..Rules::default() })),
+        own_rules: Some(Box::new(Rules { reserve: Some(2), ..Rules::default() })),
         variant: None,
         variants: vec![],
         due,

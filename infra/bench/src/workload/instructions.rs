@@ -25,7 +25,7 @@ const TIMES: u64 = 2_000;
 /// there than on a processor.
 const PATHS: [(&str, &str, u64, u64); 5] = [
     ("update", "read a stock update from a record", 24_000, 111_000),
-    ("job", "write and read a job", 12_000, 29_000),
+    ("job", "write and read a job", 13_500, 33_500),
     ("values", "make a recipient's values in a mail, as JSON", 18_000, 190_000),
     ("token", "sign an unsubscribe token", 17_700, 70_000),
     ("cursor", "claim, answer and commit a call", 1_500, 3_590),

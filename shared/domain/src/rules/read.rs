@@ -36,7 +36,9 @@ const ONE_OR_MORE: &str = "a whole number from 1 to 9007199254740991";
 const ANY_UNITS: &str = "a whole number from 0 to 9007199254740991";
 const SECONDS: &str = "a whole number of seconds from 0 to 604800";
 const SECONDS_BETWEEN: &str = "a whole number of seconds from 1 to 604800";
-const TIMES: &str = "a whole number from 1 to 5";
+/// What is to come, and is refused until it is kept.
+const NO_COOLDOWN: &str = "0: no cooldown is kept yet";
+const ONCE: &str = "1: no more than once is kept yet";
 /// A week.
 const MOST_SECONDS: u64 = 604_800;
 
@@ -115,10 +117,10 @@ fn read(value: &Value) -> (Rules, Vec<Invalid>) {
         wave_size: reader.whole("rules.waveSize", 1..=MAX_QUANTITY, ONE_OR_MORE),
         wave_every: reader.whole("rules.waveEvery", 1..=MOST_SECONDS, SECONDS_BETWEEN),
         settle: reader.whole("rules.settle", 0..=MOST_SECONDS, SECONDS),
-        cooldown: reader.whole("rules.cooldown", 0..=MOST_SECONDS, SECONDS),
+        cooldown: reader.whole("rules.cooldown", 0..=0, NO_COOLDOWN),
         head_start: reader.whole("rules.headStart", 0..=MOST_SECONDS, SECONDS),
         sellable: reader.word("rules.sellable", "stock or backorder"),
-        again: reader.whole("rules.again", 1..=5, TIMES).and_then(|times| u8::try_from(times).ok()),
+        again: reader.whole("rules.again", 1..=1, ONCE).and_then(|times| u8::try_from(times).ok()),
         window: reader.window(),
         release: reader.word("rules.release", "auto or manual"),
     };

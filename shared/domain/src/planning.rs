@@ -20,6 +20,7 @@ use crate::{Position, ProductId, RestockId, Shard, Shards};
 mod bound;
 mod decide;
 mod due;
+mod fan_out;
 #[cfg(test)]
 mod mutant;
 mod order;

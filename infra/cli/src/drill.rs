@@ -11,6 +11,7 @@ mod abuse;
 mod faults;
 mod feed;
 mod feedback;
+mod flapping;
 mod http_tap;
 mod kafka_tap;
 mod kill;
@@ -18,6 +19,7 @@ mod lab;
 mod million;
 mod paced;
 mod progress;
+mod waves;
 mod wire;
 
 const LONG_ABOUT: &str = "\
@@ -50,6 +52,10 @@ enum Which {
     Faults(faults::Args),
     /// Deliver to a million subscribers of one product, and to three of another beside it.
     Million(million::Args),
+    /// Tell a waitlist in waves, as many at once as there are units, and restart everything between two of them.
+    Waves(waves::Args),
+    /// Let the stock of many products come and go, under rules of which stock counts and how long it must hold.
+    Flapping(flapping::Args),
     /// Let an inventory say its level every second, twice and again, while many subscribers are emailed.
     Feed(feed::Args),
     /// Email many subscribers of whom too many bounce and complain, and resume each time the breaker pauses.
@@ -71,6 +77,8 @@ pub(crate) async fn run(args: Args) -> anyhow::Result<()> {
         Which::Kill(args) => kill::run(args).await?,
         Which::Faults(args) => faults::run(args).await?,
         Which::Million(args) => million::run(args).await?,
+        Which::Waves(args) => waves::run(args).await?,
+        Which::Flapping(args) => flapping::run(args).await?,
         Which::Feed(args) => feed::run(args).await?,
         Which::Feedback(args) => feedback::run(args).await?,
         Which::Paced(args) => paced::run(args).await?,

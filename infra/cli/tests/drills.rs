@@ -49,3 +49,30 @@ fn robots_are_let_in_as_far_as_the_limits_say_and_no_shopper_beside_them_is_refu
     assert!(figure("of those let in") >= 30 && figure("of that one let in") >= 3, "{report:#}");
     assert!(figure("writes among them") > 0, "{report:#}");
 }
+
+#[test]
+fn a_waitlist_is_told_in_waves_over_a_restart_of_everything() {
+    let report = drill(&["waves", "--people", "500", "--every", "4"]);
+    let rows = report["rows"].as_array().unwrap();
+    let figure =
+        |name: &str| rows.iter().find(|row| row["figure"] == name).unwrap()["value"].as_u64().unwrap();
+    assert_eq!(
+        (figure("emails of the first wave"), figure("emails of the second wave")),
+        (80, 40),
+        "{report:#}"
+    );
+    let beside = figure("calls to the table for a restock that only as many wait for");
+    assert!(beside > 0 && figure("calls to the table for the first wave") > beside, "{report:#}");
+}
+
+#[test]
+fn stock_that_comes_and_goes_tells_only_of_what_held() {
+    let report = drill(&["flapping", "--products", "30", "--people", "300", "--seconds", "10"]);
+    let rows = report["rows"].as_array().unwrap();
+    let sum = |name: &str| rows.iter().map(|row| row[name].as_u64().unwrap()).sum::<u64>();
+    assert_eq!((sum("products"), sum("people")), (30, 300), "{report:#}");
+    // It told some and left some untold, each for a reason.
+    for some in ["sales, levels, sell-outs", "flaps", "perhaps held", "emails meanwhile"] {
+        assert!(sum(some) > 0, "{some}: {report:#}");
+    }
+}

@@ -170,7 +170,7 @@ impl Fault {
         let rate = if self == Self::SesInDebt { f64::from(RATE) / 4.0 } else { 5_000.0 };
         let environment = [("SEND_RATE", RATE.to_string()), ("SLICE_SECONDS", "1".to_owned())];
         let ses = ses_inbox::Options { max_send_rate: rate, ..ses_inbox::Options::default() };
-        Setup { environment: environment.into(), shards: 2, processes: 8, ses }
+        Setup { environment: environment.into(), shards: 2, processes: 8, ses, ..Setup::default() }
     }
 }
 

@@ -2,6 +2,7 @@
 //! into, and the wires between `notify` and the parts.
 
 use std::collections::HashMap;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -50,11 +51,22 @@ pub(super) struct Setup {
     pub(super) shards: u16,
     /// The SES account.
     pub(super) ses: ses_inbox::Options,
+    /// The directory in which the table and the inbox are kept for the next system; `None` keeps them in memory.
+    pub(super) data: Option<PathBuf>,
+    /// The time from one sweep to the next; `None` is the default.
+    pub(super) sweep: Option<Duration>,
 }
 
 impl Default for Setup {
     fn default() -> Self {
-        Self { environment: Vec::new(), processes: 16, shards: 8, ses: ses_inbox::Options::default() }
+        Self {
+            environment: Vec::new(),
+            processes: 16,
+            shards: 8,
+            ses: ses_inbox::Options::default(),
+            data: None,
+            sweep: None,
+        }
     }
 }
 
@@ -103,9 +115,11 @@ impl Lab {
     /// The first part that cannot be started.
     pub(super) async fn start(setup: Setup) -> anyhow::Result<Self> {
         let wire = Arc::new(Wire::default());
-        let dynamodb = DynamoDb::start(None).await?;
+        let kept = |name| setup.data.as_ref().map(|directory| directory.join(name));
+        let dynamodb = DynamoDb::start(kept("table.sqlite").as_deref()).await?;
         let (reports, events) = unbounded_channel();
-        let ses = Ses::start(ses_inbox::Options { events: Some(reports), ..setup.ses }).await?;
+        let file = kept("inbox.jsonl");
+        let ses = Ses::start(ses_inbox::Options { events: Some(reports), file, ..setup.ses }).await?;
         let kafka = tokio::task::spawn_blocking(Kafka::start).await??;
         let table_tap = HttpTap::start(dynamodb.url().to_owned(), wire.clone()).await?;
         let ses_tap = HttpTap::start(ses.url(), wire.clone()).await?;
@@ -123,6 +137,7 @@ impl Lab {
             kafka: Some(kafka_tap.servers.clone()),
             environment,
             notify_processes: Some(setup.processes),
+            sweep: setup.sweep,
             ..Options::default()
         })
         .await?;
@@ -214,17 +229,18 @@ impl Lab {
         let value = json!({
             "productId": product, "restockId": restock, "quantity": quantity, "occurredAt": jiff::Timestamp::now(),
         });
-        self.produce(kafka::RESTOCKS, product.as_str(), &value.to_string()).await
+        self.produce(kafka::RESTOCKS, product.as_str(), &value.to_string()).await.map(drop)
     }
 
-    /// Writes a record past the wire.
+    /// Writes a record past the wire, and gives its partition and its offset.
     ///
     /// # Errors
     /// When Kafka does not take it.
-    pub(super) async fn produce(&self, topic: &str, key: &str, value: &str) -> anyhow::Result<()> {
+    pub(super) async fn produce(&self, topic: &str, key: &str, value: &str) -> anyhow::Result<(i32, i64)> {
         let record = FutureRecord::to(topic).key(key).payload(value);
         let sent = self.producer.send(record, Duration::from_secs(10)).await;
-        sent.map(drop).map_err(|(error, _)| error).context("Kafka does not take a record")
+        let sent = sent.map_err(|(error, _)| error).context("Kafka does not take a record")?;
+        Ok((sent.partition, sent.offset))
     }
 
     /// Kills each process of `notify` with this chance.
@@ -265,6 +281,11 @@ impl Lab {
     /// Kafka as `notify`'s mappings see it.
     pub(super) fn servers(&self) -> &str {
         &self.taps.2.servers
+    }
+
+    /// Kafka, past its wire.
+    pub(super) fn kafka_servers(&self) -> &str {
+        self.kafka.servers()
     }
 
     /// The Invoke API.

@@ -71,7 +71,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
 async fn paced(rate: u32, workers: u16, seconds: u32) -> anyhow::Result<Row> {
     let account = ses_inbox::Options { max_send_rate: f64::from(rate), ..ses_inbox::Options::default() };
     let environment = vec![("SEND_RATE", rate.to_string())];
-    let lab = Lab::start(Setup { environment, processes: 16, shards: workers, ses: account }).await?;
+    let lab = Lab::start(Setup { environment, shards: workers, ses: account, ..Setup::default() }).await?;
     let (product, restock) = names("paced")?;
     let people = (rate * seconds) as usize;
     lab.seed(&product, people, |_| ()).await?;

@@ -169,6 +169,24 @@ pub(crate) fn written(servers: &str, topic: &str) -> Result<i64, KafkaError> {
     })
 }
 
+/// The offset up to which the group of the stock updates has committed each partition of them: records before it are worked
+/// on. Blocks.
+///
+/// # Errors
+/// When Kafka does not answer.
+pub(crate) fn committed(consumer: &BaseConsumer) -> Result<Vec<i64>, KafkaError> {
+    let mut wanted = TopicPartitionList::new();
+    for partition in partitions(RESTOCKS) {
+        wanted.add_partition(RESTOCKS, partition);
+    }
+    let committed = consumer.committed_offsets(wanted, ANSWER_LIMIT)?;
+    let offset = |partition| match committed.find_partition(RESTOCKS, partition).map(|found| found.offset()) {
+        Some(Offset::Offset(offset)) => offset,
+        _ => 0,
+    };
+    Ok(partitions(RESTOCKS).map(offset).collect())
+}
+
 /// The partitions of a topic of [`TOPICS`].
 fn partitions(topic: &str) -> std::ops::Range<i32> {
     0..TOPICS.iter().find(|(name, _)| *name == topic).map_or(0, |(_, count)| *count)

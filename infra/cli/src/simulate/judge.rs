@@ -7,6 +7,8 @@
 //!   where it *stood*: nothing was sent for the product until every subscriber could be notified.
 //! - A shopper who subscribes again while the product is in stock waits anew, for the next restock.
 //! - A shopper gets one email for a restock at most, and waits no longer after an email without subscribing again.
+//! - Under rules of stock, an update is a restock only if the product was sold out by them before; `judge/waves.rs` says what
+//!   they promise of its emails.
 //!
 //! A request takes effect at some moment, or several, between when it was sent and when it was answered, and either
 //! side of anything that happens meanwhile is right.
@@ -14,6 +16,10 @@
 //! All times are microseconds since the epoch, on one clock. An inbox tells milliseconds, rounded down.
 
 use std::collections::{BTreeMap, BTreeSet};
+
+use super::rules::Rules;
+
+mod waves;
 
 /// How far an inbox's time may lie before the moment it means.
 const MAIL_ROUNDING_US: i64 = 999;
@@ -40,10 +46,21 @@ pub(crate) struct Answer {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Update {
     pub(crate) restock: String,
-    pub(crate) in_stock: bool,
+    pub(crate) quantity: u32,
     pub(crate) sent_us: i64,
-    /// Nothing followed it before every subscriber could be notified.
-    pub(crate) stood: bool,
+    pub(crate) stood: Stood,
+}
+
+/// For how long nothing followed an update.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Stood {
+    /// Not for long enough to say anything.
+    #[default]
+    No,
+    /// Until a wave could be told.
+    Wave,
+    /// Until every subscriber could be notified.
+    All,
 }
 
 /// An email to a shopper about this product.
@@ -57,6 +74,7 @@ pub(crate) struct Mail {
 /// All that happened to one product. Updates are in the order they were sent in.
 #[derive(Debug, Default)]
 pub(crate) struct Story {
+    pub(crate) rules: Rules,
     pub(crate) asks: Vec<Ask>,
     pub(crate) updates: Vec<Update>,
     pub(crate) mails: Vec<Mail>,
@@ -79,6 +97,10 @@ pub(crate) struct Verdict {
     pub(crate) twice: u64,
     /// Emails to a shopper who never subscribed, or for something that was never restocked.
     pub(crate) unasked: u64,
+    /// Emails beyond what the stock allowed a wave.
+    pub(crate) beyond: u64,
+    /// Shoppers who were told later than one who had waited less long.
+    pub(crate) passed_over: u64,
     /// From a restock's sending to each of its emails, in milliseconds.
     pub(crate) latencies_ms: Vec<u64>,
 }
@@ -92,12 +114,14 @@ impl Verdict {
         self.in_doubt += other.in_doubt;
         self.twice += other.twice;
         self.unasked += other.unasked;
+        self.beyond += other.beyond;
+        self.passed_over += other.passed_over;
         self.latencies_ms.extend(other.latencies_ms);
     }
 
     /// Whether every email that should have come came, once, and no other.
     pub(crate) fn is_right(&self) -> bool {
-        self.lost == 0 && self.twice == 0 && self.unasked == 0
+        [self.lost, self.twice, self.unasked, self.beyond, self.passed_over] == [0; 5]
     }
 }
 
@@ -129,11 +153,31 @@ impl Story {
     /// The verdict over all of it.
     pub(crate) fn judge(&self) -> Verdict {
         let mut verdict = Verdict::default();
-        for pair in self.pairs().values() {
+        let pairs = self.pairs();
+        for pair in pairs.values() {
             self.count_waits(pair, &mut verdict);
             self.count_mails(pair, &mut verdict);
         }
+        self.count_waves(&pairs, &mut verdict);
         verdict
+    }
+
+    /// Whether the product can be bought by the update at `index`.
+    fn in_stock(&self, index: usize) -> bool {
+        self.updates.get(index).is_some_and(|update| update.quantity >= self.rules.least())
+    }
+
+    /// Whether the update at `index` is a restock. Without rules every update that leaves some is; with rules it is another
+    /// level unless the product was sold out before.
+    fn starts(&self, index: usize) -> bool {
+        let was_in_stock = index.checked_sub(1).is_some_and(|before| self.in_stock(before));
+        self.in_stock(index) && (self.rules.is_empty() || !was_in_stock)
+    }
+
+    /// The update after the one at `index` that is no other level of it.
+    fn next(&self, index: usize) -> Option<usize> {
+        let is_level = |at: &usize| !self.rules.is_empty() && self.in_stock(*at) && !self.starts(*at);
+        (index + 1..self.updates.len()).find(|at| !is_level(at))
     }
 
     fn pairs(&self) -> BTreeMap<usize, Pair<'_>> {
@@ -154,8 +198,8 @@ impl Story {
     /// Those asks (by their place) that the update at `index` should have told by the time of the next one, and
     /// did not.
     fn unserved<'a>(&'a self, pair: &'a Pair<'a>, index: usize) -> impl Iterator<Item = usize> + 'a {
-        let update = self.updates.get(index).filter(|update| update.in_stock);
-        let until_us = self.updates.get(index + 1).map_or(i64::MAX, |next| next.sent_us);
+        let update = self.updates.get(index).filter(|_| self.starts(index));
+        let until_us = self.next(index).map_or(i64::MAX, |next| self.updates[next].sent_us);
         let sent_us = update.map_or(i64::MAX, |update| update.sent_us);
         // After it was sent, and still "not in stock".
         let unseen =
@@ -174,7 +218,7 @@ impl Story {
     }
 
     fn count_waits(&self, pair: &Pair<'_>, verdict: &mut Verdict) {
-        let stood = self.updates.iter().enumerate().filter(|(_, update)| update.stood);
+        let stood = self.updates.iter().enumerate().filter(|(_, update)| update.stood == Stood::All);
         let late: BTreeSet<usize> = stood.flat_map(|(index, _)| self.unserved(pair, index)).collect();
         // A wait is all the asks that one email ends, or that none does.
         let mut waits: BTreeMap<Option<usize>, (bool, bool)> = BTreeMap::new();
@@ -203,8 +247,8 @@ impl Story {
         // When the restock was sent that the last right email was for.
         let mut before_us = i64::MIN;
         for mail in &pair.mails {
-            let restock =
-                self.updates.iter().find(|update| update.in_stock && update.restock == mail.restock);
+            let is_of = |index: &usize| self.starts(*index) && self.updates[*index].restock == mail.restock;
+            let restock = (0..self.updates.len()).find(is_of).map(|index| &self.updates[index]);
             let Some(restock) = restock.filter(|_| pair.asks.iter().any(|ask| ask.is_before(mail))) else {
                 verdict.unasked += 1;
                 continue;
@@ -249,7 +293,9 @@ mod tests {
         }
 
         fn update(mut self, restock: &str, sent: i64, in_stock: bool, stood: bool) -> Self {
-            self.0.updates.push(Update { restock: restock.to_owned(), in_stock, sent_us: sent * MS, stood });
+            let quantity = if in_stock { 10 } else { 0 };
+            let stood = if stood { Stood::All } else { Stood::No };
+            self.0.updates.push(Update { restock: restock.to_owned(), quantity, sent_us: sent * MS, stood });
             self
         }
 

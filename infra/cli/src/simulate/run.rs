@@ -8,9 +8,10 @@ use std::time::Duration;
 use futures::future::{try_join, try_join_all};
 use tokio::time::{Instant, sleep};
 
-use super::judge::{self, Mail, Update, Verdict};
+use super::judge::{self, Mail, Stood, Update, Verdict};
 use super::mails::{Inbox, Received};
 use super::progress::Progress;
+use super::rules::Rules;
 use super::shop::{Shop, now_us};
 use super::story::{Chapter, Ending, Product, Story};
 
@@ -28,6 +29,7 @@ pub(crate) struct Run<'a> {
     progress: &'a Progress,
     /// How long nothing may move before the emails that are still owed are given up.
     patience: Duration,
+    rules: &'a Rules,
     happened: Vec<Mutex<judge::Story>>,
     /// Shoppers by their address.
     shoppers: HashMap<&'a str, usize>,
@@ -46,15 +48,17 @@ impl<'a> Run<'a> {
         name: &'a str,
         shop: Shop,
         progress: &'a Progress,
-        patience: Duration,
+        (patience, rules): (Duration, &'a Rules),
     ) -> Self {
+        let untouched = || judge::Story { rules: rules.clone(), ..judge::Story::default() };
         Self {
             story,
             name,
             shop,
             progress,
             patience,
-            happened: story.products.iter().map(|_| Mutex::default()).collect(),
+            rules,
+            happened: story.products.iter().map(|_| Mutex::new(untouched())).collect(),
             shoppers: story
                 .shoppers
                 .iter()
@@ -96,13 +100,15 @@ impl<'a> Run<'a> {
 
     async fn play_product(&self, n: usize) -> anyhow::Result<()> {
         let product = &self.story.products[n];
+        let last = product.chapters.len() - 1;
         for (number, chapter) in product.chapters.iter().enumerate() {
             self.update(n, &format!("{}-{n}-{number}-out", self.name), 0).await?;
             try_join_all(chapter.before.iter().map(|shopper| self.ask(product, n, *shopper, 0))).await?;
             if chapter.ending != Ending::SoldOut {
                 let restock = format!("{}-{n}-{number}", self.name);
-                try_join(self.ask_during(product, n, chapter), self.restock(n, &restock, chapter.ending))
-                    .await?;
+                let stood = if self.rules.is_empty() || number == last { Stood::All } else { Stood::Wave };
+                let restocked = self.restock(n, &restock, chapter, stood);
+                try_join(self.ask_during(product, n, chapter), restocked).await?;
                 self.progress.restocked();
             }
         }
@@ -123,15 +129,29 @@ impl<'a> Run<'a> {
         Ok(())
     }
 
-    async fn restock(&self, n: usize, restock: &str, ending: Ending) -> anyhow::Result<()> {
-        let index = self.update(n, restock, 10).await?;
-        if let Ending::Glimpse(after_ms) = ending {
-            sleep(Duration::from_millis(after_ms)).await;
-            return Ok(());
-        }
-        lock(&self.happened[n]).updates[index].stood = true;
-        while lock(&self.happened[n]).owing(index) > 0 && self.still() < self.patience {
-            sleep(COUNT).await;
+    /// Lets the product come back, and sell out or stand as the chapter has it: until every subscriber was told, or wave by
+    /// wave, with some sold between one and the next.
+    async fn restock(&self, n: usize, restock: &str, chapter: &Chapter, stood: Stood) -> anyhow::Result<()> {
+        let mut first = None;
+        for (number, level) in chapter.levels.iter().enumerate() {
+            let update = if number == 0 { restock.to_owned() } else { format!("{restock}-sale{number}") };
+            let index = self.update(n, &update, *level).await?;
+            if let Ending::Glimpse(after_ms) = chapter.ending {
+                sleep(Duration::from_millis(after_ms)).await;
+                return Ok(());
+            }
+            if *level < self.rules.least() {
+                return Ok(());
+            }
+            lock(&self.happened[n]).updates[index].stood = stood;
+            let first = *first.get_or_insert(index);
+            let is_owing = || match stood {
+                Stood::All => lock(&self.happened[n]).owing(first) > 0,
+                Stood::Wave | Stood::No => lock(&self.happened[n]).short(first) > 0,
+            };
+            while is_owing() && self.still() < self.patience {
+                sleep(COUNT).await;
+            }
         }
         Ok(())
     }
@@ -142,9 +162,9 @@ impl<'a> Run<'a> {
             let mut happened = lock(&self.happened[n]);
             happened.updates.push(Update {
                 restock: restock.to_owned(),
-                in_stock: quantity > 0,
+                quantity,
                 sent_us: now_us(),
-                stood: false,
+                stood: Stood::No,
             });
             happened.updates.len() - 1
         };

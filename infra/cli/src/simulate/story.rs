@@ -4,6 +4,8 @@
 use rand::rngs::StdRng;
 use rand::{RngExt as _, SeedableRng as _};
 
+use super::rules::Rules;
+
 /// How much is to happen.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Size {
@@ -38,7 +40,13 @@ pub(crate) struct Chapter {
     /// The shoppers that subscribe from the restock on, and how many milliseconds after it.
     pub(crate) during: Vec<(usize, u64)>,
     pub(crate) ending: Ending,
+    /// The units that it comes back with, and those that are left after some sales; where it stands, a wave can be told between
+    /// one level and the next.
+    pub(crate) levels: Vec<u32>,
 }
+
+/// How many units come where no rule makes anything of them.
+const UNITS: u32 = 10;
 
 /// How a chapter ends.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
@@ -92,11 +100,52 @@ impl Story {
         Self { shoppers, products }
     }
 
+    /// Lets the units that come and go be such that these rules matter: few of them, which fall from wave to wave, and in the
+    /// end enough for everybody. Without rules nothing is changed.
+    #[must_use]
+    pub(crate) fn under(mut self, rules: &Rules, seed: u64) -> Self {
+        if rules.is_empty() {
+            return self;
+        }
+        let mut dice = StdRng::seed_from_u64(seed);
+        let everybody = u32::try_from(self.shoppers.len()).unwrap_or(u32::MAX);
+        for product in &mut self.products {
+            let last = product.chapters.len() - 1;
+            for (number, chapter) in product.chapters.iter_mut().enumerate() {
+                chapter.levels = match chapter.ending {
+                    // A tenth of a person per unit is the least that a rule can say.
+                    _ if number == last => vec![rules.least().saturating_add(everybody.saturating_mul(10))],
+                    Ending::Glimpse(_) | Ending::SoldOut => vec![few(&mut dice, rules)],
+                    Ending::Stands => falling(&mut dice, rules),
+                };
+            }
+        }
+        self
+    }
+
     /// How many requests shoppers make.
     pub(crate) fn asks(&self) -> usize {
         let chapters = self.products.iter().flat_map(|product| &product.chapters);
         chapters.map(|chapter| chapter.before.len() + chapter.during.len()).sum()
     }
+}
+
+/// Some units, now and then fewer than count.
+fn few(dice: &mut StdRng, rules: &Rules) -> u32 {
+    let least = rules.least();
+    if dice.random_ratio(1, 6) { least - 1 } else { least + dice.random_range(0..8) }
+}
+
+/// Some units and, after each wave, fewer.
+fn falling(dice: &mut StdRng, rules: &Rules) -> Vec<u32> {
+    let mut levels = vec![few(dice, rules)];
+    while let Some(level) = levels.last().copied()
+        && level >= rules.least()
+        && levels.len() < 3
+    {
+        levels.push(level - dice.random_range(1..=3).min(level));
+    }
+    levels
 }
 
 impl Product {
@@ -128,7 +177,7 @@ fn shopper(dice: &mut StdRng, n: usize, run: &str) -> Shopper {
 fn product(dice: &mut StdRng, n: usize, restocks: usize, run: &str) -> Product {
     let id = format!("sim-{run}-{n}");
     let chapters = match restocks {
-        0 => vec![Chapter::default()],
+        0 => vec![Chapter { levels: vec![UNITS], ..Chapter::default() }],
         _ => (1..=restocks)
             .map(|chapter| Chapter {
                 ending: if chapter == restocks || dice.random_ratio(1, 3) {
@@ -136,6 +185,7 @@ fn product(dice: &mut StdRng, n: usize, restocks: usize, run: &str) -> Product {
                 } else {
                     Ending::Glimpse(dice.random_range(0..FAN_OUT_MS))
                 },
+                levels: vec![UNITS],
                 ..Chapter::default()
             })
             .collect(),
@@ -185,6 +235,21 @@ mod tests {
         assert!(asks.iter().all(|asks| *asks > 0));
         assert_eq!(asks.iter().sum::<usize>(), story.asks());
         assert!(story.asks() > SIZE.shoppers * 3 / 2);
+    }
+
+    #[test]
+    fn under_rules_the_units_are_few_and_fall_and_in_the_end_are_enough() {
+        let plain = || Story::new(SIZE, 1, "a");
+        assert_eq!(plain().under(&Rules::default(), 1), plain());
+        let rules = Rules { min_stock: Some(3), reserve: Some(2), ..Rules::default() };
+        let story = plain().under(&rules, 1);
+        let chapters = || story.products.iter().flat_map(|product| &product.chapters);
+        assert!(chapters().all(|chapter| chapter.levels.windows(2).all(|two| two[1] < two[0])));
+        assert!(chapters().any(|chapter| chapter.levels.len() > 1 && chapter.ending == Ending::Stands));
+        assert!(chapters().any(|chapter| chapter.levels[0] < 5));
+        for product in &story.products {
+            assert_eq!(product.chapters.last().map(|last| last.levels.clone()), Some(vec![5 + 5_000]));
+        }
     }
 
     #[test]

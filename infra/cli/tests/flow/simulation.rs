@@ -41,6 +41,29 @@ fn a_simulation_loses_nobody_and_tells_nobody_twice() {
     assert!(latency("p50") > 0 && latency("p50") <= latency("p99") && latency("p99") <= latency("max"));
 }
 
+/// Real parts have the rules of their own shop, so this is for the embedded system.
+#[test]
+fn a_simulation_under_rules_tells_in_waves_no_more_than_there_are_units_and_loses_nobody() {
+    let rules = r#"{"perUnit":1,"waveEvery":2,"minStock":2,"reserve":1}"#;
+    let Output { status, stdout, stderr } = simulate(&SMALL, &["--json", "--rules", rules]);
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(status.success(), "{said}");
+    let summary: Value = serde_json::from_slice(&stdout).unwrap();
+    for count in ["lost", "twice", "unasked", "beyond", "passedOver", "waiting", "inDoubt"] {
+        assert_eq!(summary[count], 0, "{count}: {summary:#}\n{said}");
+    }
+    assert!(summary["told"].as_u64().unwrap() >= 200, "{summary:#}");
+    // Somebody was told by a later wave than the first.
+    assert!(summary["latencyMs"]["max"].as_u64().unwrap() >= 2_000, "{summary:#}");
+}
+
+#[test]
+fn rules_that_a_simulation_cannot_judge_are_refused() {
+    let Output { status, stderr, .. } = simulate(&SMALL, &["--rules", r#"{"settle":3}"#]);
+    let said = String::from_utf8(stderr).unwrap();
+    assert!(!status.success() && said.contains("waveEvery"), "{said}");
+}
+
 #[test]
 fn two_simulations_on_a_running_system_keep_out_of_each_others_way() {
     let system = System::start(&[], &[]);

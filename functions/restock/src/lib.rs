@@ -1,7 +1,8 @@
 //! The function `restock`: the inventory service's way in. It takes a stock update over HTTP
 //! (`PUT /products/{productId}/stock`), or one or up to [`MAX_UPDATES`] of them by direct
 //! invocation, and writes each to the topic of stock updates. What an update means is decided by
-//! the topic's consumers; the only state is which requests came under an `Idempotency-Key`.
+//! the topic's consumers; the only state is which requests came under an `Idempotency-Key`. It also says what a
+//! restock would tell, and releases one that is held back.
 
 use std::time::Duration;
 
@@ -24,6 +25,7 @@ use tokio::sync::OnceCell;
 
 mod once;
 mod over_http;
+mod release;
 
 /// The most updates of one direct invocation.
 pub const MAX_UPDATES: usize = 1_000;

@@ -1,4 +1,4 @@
-//! `PUT /products/{productId}/stock`.
+//! `PUT /products/{productId}/stock`, and the way to the other routes of this function.
 
 use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
 use domain::id::ACCEPTED_ID;
@@ -9,7 +9,7 @@ use lambda::clock;
 use lambda::http::{Problem, body, json};
 
 use crate::once::{self, Turn};
-use crate::{Accepted, App, Complete, complete, leave_out_the_future, publish};
+use crate::{Accepted, App, Complete, complete, leave_out_the_future, publish, release};
 
 const KEY: &str = "Idempotency-Key";
 
@@ -17,6 +17,9 @@ pub(crate) async fn answer(
     app: &App,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
+    if release::is_asked(request) {
+        return release::answer(app, request).await;
+    }
     let product = product(request)?;
     let name = name(request)?;
     let body = body(request, app.config.max_body)?;

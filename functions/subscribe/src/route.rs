@@ -46,6 +46,8 @@ enum Resource<'a> {
     Count(&'a str),
     /// Another function's, behind a login.
     Stock(&'a str),
+    /// Another function's, behind a login: a restock, or its release.
+    Restock(&'a str),
     Unsubscribe(&'a str),
     Confirm(&'a str),
     AlertsLink,
@@ -67,6 +69,8 @@ impl<'a> Resource<'a> {
             Self::Product(_) | Self::Count(_) | Self::Challenge(_) => "GET, HEAD",
             Self::Subscriptions(_) => "POST",
             Self::Stock(_) => "PUT",
+            Self::Restock(rest) if rest.ends_with("/release") => "POST",
+            Self::Restock(_) => "GET, HEAD",
             Self::Unsubscribe(_) | Self::Confirm(_) | Self::Alerts(_, "erase") => "GET, HEAD, POST",
             Self::Alerts(_, "" | "export") => "GET, HEAD",
             Self::AlertsLink | Self::Alerts(..) => "POST",
@@ -122,6 +126,9 @@ impl<'a> Resource<'a> {
         }
         if let Some(address) = path.strip_prefix("suppressions/") {
             return (!address.is_empty()).then_some(Self::Suppression(address));
+        }
+        if let Some(rest) = path.strip_prefix("restocks/") {
+            return (!rest.is_empty()).then_some(Self::Restock(rest));
         }
         let rest = path.strip_prefix("products/")?;
         let (id, make): (&str, fn(&'a str) -> Self) =
@@ -198,13 +205,15 @@ fn unmatched(request: &ApiGatewayV2httpRequest) -> Result<Route, Problem> {
     let bare = path.trim_end_matches('/');
     let slashes = path.len() - bare.len();
     let method = request.request_context.http.method.as_str();
+    // It has passed no login: the API takes these by their own routes, which ask for one.
+    let behind_a_login = || Problem::new(StatusCode::FORBIDDEN, "this resource is behind a login");
     match Resource::of_path(bare) {
         Some(Resource::Stock(_)) if method == "PUT" => Err(stock(slashes)),
+        Some(resource @ Resource::Restock(_)) if resource.allow().split(", ").any(|known| known == method) => {
+            Err(behind_a_login())
+        }
         Some(resource) => match resource.route(method) {
-            // It has passed no login: the API takes these by their own routes, which ask for one.
-            Ok(Route::BackEnd(_)) => {
-                Err(Problem::new(StatusCode::FORBIDDEN, "this resource is behind a login"))
-            }
+            Ok(Route::BackEnd(_)) => Err(behind_a_login()),
             route => route,
         },
         None => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such resource").accepting(
@@ -339,6 +348,9 @@ mod tests {
             "/subscribers/a",
             "/subscribers/a/b",
             "/suppressions/a@example.com",
+            "/restocks/",
+            "/restocks/r",
+            "/restocks/a/b/release",
             "//products/p",
         ];
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
@@ -369,6 +381,7 @@ mod tests {
             "/alerts/t/leave/all",
             "/subscribers/",
             "/suppressions",
+            "/restocks",
         ] {
             assert_eq!(default("GET", path).unwrap_err().response().status_code, 404, "{path}");
         }
@@ -378,8 +391,14 @@ mod tests {
 
     #[test]
     fn nothing_behind_a_login_is_served_that_came_as_default() {
-        for path in ["/subscribers/jo@example.com", "/subscribers/a/b/", "/suppressions/jo@example.com"] {
-            for method in ["GET", "HEAD", "PUT", "DELETE"] {
+        for path in [
+            "/subscribers/jo@example.com",
+            "/subscribers/a/b/",
+            "/suppressions/jo@example.com",
+            "/restocks/r",
+            "/restocks/a/b/release",
+        ] {
+            for method in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
                 let refused = default(method, path).unwrap_err().response();
                 assert!(
                     [403, 405].contains(&refused.status_code),

@@ -21,7 +21,7 @@ const fn route(method: &'static str, path: &'static str, function: &'static str)
 }
 
 /// Every route but `$default`.
-pub(crate) const ROUTES: [Route; 33] = [
+pub(crate) const ROUTES: [Route; 36] = [
     route("GET", "/products/{productId}", SUBSCRIBE),
     route("HEAD", "/products/{productId}", SUBSCRIBE),
     route("POST", "/products/{productId}/subscriptions", SUBSCRIBE),
@@ -55,6 +55,10 @@ pub(crate) const ROUTES: [Route; 33] = [
     route("HEAD", "/suppressions/{proxy+}", SUBSCRIBE),
     route("PUT", "/suppressions/{proxy+}", SUBSCRIBE),
     route("DELETE", "/suppressions/{proxy+}", SUBSCRIBE),
+    // Greedy for the same reason.
+    route("GET", "/restocks/{proxy+}", RESTOCK),
+    route("HEAD", "/restocks/{proxy+}", RESTOCK),
+    route("POST", "/restocks/{proxy+}", RESTOCK),
     route("PUT", "/products/{productId}/stock", RESTOCK),
     // Greedy, so behind all others, as API Gateway has it. It looks for the route in a path that it has decoded, where a
     // product's id with a slash is two segments. Here, an encoded slash stays in its segment, and only one that was not
@@ -74,6 +78,13 @@ pub(crate) struct Match {
     pub(crate) function: &'static str,
     /// The segments in braces, by name, percent-decoded once.
     pub(crate) parameters: Vec<(&'static str, String)>,
+}
+
+impl Match {
+    /// Whether it takes stock updates.
+    pub(crate) fn publishes(&self) -> bool {
+        self.key.ends_with("/stock") || self.key == "PUT /products/{proxy+}"
+    }
 }
 
 /// Finds the route. Segments are split before they are decoded, so that an encoded slash stays
@@ -155,6 +166,24 @@ mod tests {
     }
 
     #[test]
+    fn a_restock_comes_by_the_greedy_route_and_is_no_stock_update() {
+        for (method, path, proxy) in [
+            ("GET", "/restocks/r-1", "r-1"),
+            ("GET", "/restocks/PO%2F7%20a", "PO/7 a"),
+            ("POST", "/restocks/PO/7/release", "PO/7/release"),
+        ] {
+            let found = find(method, path);
+            assert_eq!(found.key, format!("{method} /restocks/{{proxy+}}"), "{path}");
+            assert_eq!((found.function, found.publishes()), (RESTOCK, false), "{path}");
+            assert_eq!(found.parameters, [("proxy", proxy.to_owned())]);
+        }
+        for path in ["/products/p/stock", "/products/a/b/stock"] {
+            assert!(find("PUT", path).publishes(), "{path}");
+        }
+        assert!(!find("GET", "/products/p").publishes());
+    }
+
+    #[test]
     fn everything_else_goes_to_the_default_route() {
         for (method, path) in [
             ("DELETE", "/products/p/stock"),
@@ -217,7 +246,8 @@ mod tests {
         for route in resources().values().filter(are_routes).map(|resource| &resource["Properties"]) {
             let key = text(&route["RouteKey"]);
             let path = key.split_once(' ').map_or(key, |(_, path)| path);
-            let behind = ["/subscribers", "/suppressions"].iter().any(|closed| path.starts_with(closed));
+            let behind =
+                ["/subscribers", "/suppressions", "/restocks"].iter().any(|closed| path.starts_with(closed));
             let closed = behind || key.starts_with("PUT ");
             // The same for each of them: a route that one word is missing from is open to more than it should be.
             for (property, wanted) in [

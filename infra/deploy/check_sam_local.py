@@ -72,6 +72,8 @@ NOTIFY = [
     ("notify-sweep.json", lambda answer: isinstance(answer.get("open"), int) and isinstance(answer.get("putBack"), int)),
 ]
 RESTOCK = [
+    ("http-restock.json", answered(200, productId="iphone15")),
+    ("http-restock-release.json", answered(409)),
     ("http-stock-update.json", answered(202, productId="iphone15", restockId="r-2026-11-23-0001")),
     ("http-stock-update-sold-out.json", answered(202, productId="iphone15")),
     ("http-rules.json", answered(200, productId="iphone15")),

@@ -2,7 +2,7 @@
 //! (`PUT /products/{productId}/stock`), or one or up to [`MAX_UPDATES`] of them by direct
 //! invocation, and writes each to the topic of stock updates. What an update means is decided by
 //! the topic's consumers; the only state is which requests came under an `Idempotency-Key`, and the rules that products have
-//! of their own (`/products/{productId}/rules`).
+//! of their own (`/products/{productId}/rules`). It also says what a restock would tell, and releases one that is held back.
 
 use std::time::Duration;
 
@@ -25,6 +25,7 @@ use tokio::sync::OnceCell;
 
 mod once;
 mod over_http;
+mod release;
 mod route;
 mod rules;
 

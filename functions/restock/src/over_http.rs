@@ -10,7 +10,7 @@ use lambda::http::{Problem, body, json, without_body};
 
 use crate::once::{self, Turn};
 use crate::route::Route;
-use crate::{Accepted, App, Complete, complete, leave_out_the_future, publish, rules};
+use crate::{Accepted, App, Complete, complete, leave_out_the_future, publish, release, rules};
 
 const KEY: &str = "Idempotency-Key";
 
@@ -18,6 +18,9 @@ pub(crate) async fn answer(
     app: &App,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
+    if release::is_asked(request) {
+        return release::answer(app, request).await;
+    }
     match Route::of(request)? {
         Route::Stock(product) => update(app, request, product).await,
         Route::Rules(product) => {

@@ -2,11 +2,17 @@
 
 #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
-use domain::{ProductId, RestockId};
-use jiff::Timestamp;
+use domain::planning::Update;
+use domain::product::{Awaited, Due};
+use domain::rules::{Availability, Rules};
+use domain::stock::{Place, Version};
+use domain::{Address, Locale, PersonId, Position, ProductId, RestockId, Shard};
+use jiff::{SignedDuration, Timestamp};
 use notify_me_restock::{App, Config, handle};
 use serde_json::{Value, json};
 use store::name::{Asked, Named};
+use store::summary::Planned;
+use store::waitlist::Entry;
 use store::{Store, test_util};
 
 /// A port that no broker listens at.
@@ -109,4 +115,100 @@ async fn a_direct_invocation_that_is_no_update_fails_as_a_whole_and_in_a_list_al
     assert!(handle(&app, r#"{"quantity":5}"#).await.is_err());
     let answers = handle(&app, r#"[{"quantity":5},{"productId":"p","quantity":"x"}]"#).await.unwrap();
     assert_eq!(answers.as_array().map(Vec::len), Some(2), "{answers}");
+}
+
+/// A restock `PO/7` of the product `p` that waits for a release, and three who wait.
+async fn hold(store: &Store, now: Timestamp) {
+    let (product, restock) = (ProductId::parse("p").unwrap(), RestockId::parse("PO/7").unwrap());
+    let update = Update {
+        seen: None,
+        version: Version::new(Some(now), None, now, Place { partition: 0, offset: 1 }).unwrap(),
+        restock: restock.clone(),
+        quantity: Some(5),
+        availability: Availability::InStock,
+        rules: Some(Box::new(Rules { wave_size: Some(2), ..Rules::default() })),
+        own_rules: None,
+        variant: None,
+        variants: vec![],
+        due: Some(Due::new(now, Awaited::Release)),
+        details: None,
+        recent: vec![],
+        keeps_plan: false,
+    };
+    assert!(store.products().record_stock_update(&product, &update).await.unwrap().is_applied());
+    let planned = Planned {
+        restock_id: restock,
+        product_id: product.clone(),
+        bound: None,
+        shard_count: 1,
+        priority_shard_count: None,
+        shards: vec![],
+        planned_at: now,
+    };
+    store.summaries().record_plan(&planned).await.unwrap();
+    let entries = (1..=3).map(|n| {
+        let entry = Entry {
+            subscriber: PersonId::from_bytes([n; 16]),
+            address: Address::parse(&format!("shopper{n}@example.com")).unwrap(),
+            locale: Locale::default(),
+            name: None,
+            moved: false,
+            ttl: now.as_second() + 3_600,
+        };
+        (Shard::mail(0), Position::new(u64::from(n), 0), entry)
+    });
+    store.seed_entries(&product, entries).await.unwrap();
+}
+
+/// A request about a restock: its status, and its document.
+async fn about(app: &App, method: &str, rest: &str) -> (u64, Value) {
+    let event = json!({
+        "version": "2.0", "routeKey": format!("{method} /restocks/{{proxy+}}"), "pathParameters": { "proxy": rest },
+        "headers": {}, "requestContext": { "http": { "method": method } }, "isBase64Encoded": false,
+    });
+    let answer = handle(app, &event.to_string()).await.unwrap();
+    let body = answer["body"].as_str().filter(|body| !body.is_empty());
+    (answer["statusCode"].as_u64().unwrap(), serde_json::from_str(body.unwrap_or("null")).unwrap())
+}
+
+#[tokio::test]
+async fn a_held_restock_is_shown_and_released_once() {
+    let (app, store) = app().await;
+    let now = Timestamp::now() - SignedDuration::from_secs(60);
+    hold(&store, now).await;
+    let held = json!({
+        "restockId": "PO/7", "productId": "p", "inStock": true, "held": "release", "waiting": 3, "precision": "exact",
+        "firstWave": 2,
+    });
+    assert_eq!(about(&app, "GET", "PO/7").await, (200, held.clone()));
+    assert_eq!(about(&app, "GET", "PO/7/").await, (200, held.clone()));
+    assert_eq!(about(&app, "HEAD", "PO/7").await, (200, Value::Null));
+    let (status, problem) = about(&app, "POST", "PO/7").await;
+    assert_eq!((status, &problem["accepted"]), (405, &json!("GET, HEAD")));
+
+    let (status, mut released) = about(&app, "POST", "PO/7/release").await;
+    let next: Timestamp = released["nextAt"].as_str().unwrap().parse().unwrap();
+    assert!(status == 200 && (now..=Timestamp::now()).contains(&next), "{released}");
+    released.as_object_mut().unwrap().remove("nextAt");
+    let mut expected = held;
+    expected["held"] = json!("plan");
+    assert_eq!(released, expected);
+
+    let (status, problem) = about(&app, "POST", "PO/7/release").await;
+    assert!(status == 409 && problem["detail"].as_str().unwrap().contains("begins by itself"), "{problem}");
+}
+
+#[tokio::test]
+async fn a_restock_that_is_not_known_is_not_found_and_its_id_is_not_repeated() {
+    let (app, _) = app().await;
+    for (method, rest, expected) in [
+        ("GET", "unheard-of", 404),
+        ("POST", "unheard-of/release", 404),
+        ("GET", "", 400),
+        ("POST", " /release", 400),
+    ] {
+        let (status, problem) = about(&app, method, rest).await;
+        assert!(status == expected && problem["status"] == expected, "{method} {rest}: {problem}");
+        assert!(!problem.to_string().contains("unheard-of"), "{problem}");
+    }
 }

@@ -48,6 +48,8 @@ enum Resource<'a> {
     Stock(&'a str),
     /// The same.
     Rules(&'a str),
+    /// Another function's, behind a login: a restock, or its release.
+    Restock(&'a str),
     Unsubscribe(&'a str),
     Confirm(&'a str),
     AlertsLink,
@@ -70,6 +72,8 @@ impl<'a> Resource<'a> {
             Self::Subscriptions(_) => "POST",
             Self::Stock(_) => "PUT",
             Self::Rules(_) => "GET, HEAD, PUT, DELETE",
+            Self::Restock(rest) if rest.ends_with("/release") => "POST",
+            Self::Restock(_) => "GET, HEAD",
             Self::Unsubscribe(_) | Self::Confirm(_) | Self::Alerts(_, "erase") => "GET, HEAD, POST",
             Self::Alerts(_, "" | "export") => "GET, HEAD",
             Self::AlertsLink | Self::Alerts(..) => "POST",
@@ -128,6 +132,9 @@ impl<'a> Resource<'a> {
         }
         if let Some(id) = path.strip_prefix("rules/") {
             return (!id.is_empty()).then_some(Self::Rules(id));
+        }
+        if let Some(rest) = path.strip_prefix("restocks/") {
+            return (!rest.is_empty()).then_some(Self::Restock(rest));
         }
         let rest = path.strip_prefix("products/")?;
         let (id, make): (&str, fn(&'a str) -> Self) =
@@ -206,22 +213,23 @@ fn unmatched(request: &ApiGatewayV2httpRequest) -> Result<Route, Problem> {
     let bare = path.trim_end_matches('/');
     let slashes = path.len() - bare.len();
     let method = request.request_context.http.method.as_str();
+    // It has passed no login: the API takes these by their own routes, which ask for one.
+    let behind_a_login = || Problem::new(StatusCode::FORBIDDEN, "this resource is behind a login");
     match Resource::of_path(bare) {
         Some(Resource::Stock(_)) if method == "PUT" => Err(elsewhere("stock", slashes)),
         Some(Resource::Rules(id)) if matches!(method, "GET" | "HEAD" | "PUT" | "DELETE") => {
             Err(if slashes == 0 && !id.is_empty() {
                 // An id with a slash, which only the other route takes.
-                Problem::new(StatusCode::FORBIDDEN, "this resource is behind a login")
-                    .accepting("/rules/{productId}, for a product whose id has a slash")
+                behind_a_login().accepting("/rules/{productId}, for a product whose id has a slash")
             } else {
                 elsewhere("rules", slashes)
             })
         }
+        Some(resource @ Resource::Restock(_)) if resource.allow().split(", ").any(|known| known == method) => {
+            Err(behind_a_login())
+        }
         Some(resource) => match resource.route(method) {
-            // It has passed no login: the API takes these by their own routes, which ask for one.
-            Ok(Route::BackEnd(_)) => {
-                Err(Problem::new(StatusCode::FORBIDDEN, "this resource is behind a login"))
-            }
+            Ok(Route::BackEnd(_)) => Err(behind_a_login()),
             route => route,
         },
         None => Err(Problem::new(StatusCode::NOT_FOUND, "there is no such resource").accepting(
@@ -367,6 +375,9 @@ mod tests {
             "/subscribers/a",
             "/subscribers/a/b",
             "/suppressions/a@example.com",
+            "/restocks/",
+            "/restocks/r",
+            "/restocks/a/b/release",
             "//products/p",
         ];
         for method in ["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"] {
@@ -397,6 +408,7 @@ mod tests {
             "/alerts/t/leave/all",
             "/subscribers/",
             "/suppressions",
+            "/restocks",
         ] {
             assert_eq!(default("GET", path).unwrap_err().response().status_code, 404, "{path}");
         }
@@ -412,8 +424,10 @@ mod tests {
             "/suppressions/jo@example.com",
             "/products/a/b/rules",
             "/rules/a/b",
+            "/restocks/r",
+            "/restocks/a/b/release",
         ] {
-            for method in ["GET", "HEAD", "PUT", "DELETE"] {
+            for method in ["GET", "HEAD", "POST", "PUT", "DELETE"] {
                 let refused = default(method, path).unwrap_err().response();
                 assert!(
                     [403, 405].contains(&refused.status_code),

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
+mod coming;
 pub mod console;
 mod drill;
 pub mod embedded;

@@ -7,6 +7,7 @@ mod person_erase;
 mod person_export;
 mod place;
 mod preview;
+mod restock_release;
 pub(crate) mod restock_status;
 pub(crate) mod sending;
 mod show;
@@ -21,6 +22,8 @@ pub(crate) mod waitlist_show;
 pub(crate) enum Restock {
     /// Show how far a restock is, shard by shard.
     Status(restock_status::Args),
+    /// Let a restock begin that waits for it, after showing whom that would tell.
+    Release(restock_release::Args),
 }
 
 /// What can be asked of a waitlist.
@@ -73,14 +76,15 @@ pub(crate) enum DeadLetters {
 }
 
 impl Restock {
-    /// Answers.
+    /// Answers, or does what is asked.
     ///
     /// # Errors
-    /// When the restock is not known, or the table does not answer.
+    /// When the restock is not known, or waits for no release, or the table does not answer.
     pub(crate) async fn run(self) -> anyhow::Result<()> {
         crate::console::log_to_stderr();
         match self {
             Self::Status(args) => restock_status::run(args).await,
+            Self::Release(args) => restock_release::run(args).await,
         }
     }
 }

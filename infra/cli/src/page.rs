@@ -1,12 +1,14 @@
 //! The page at `/`: a small shop, the stock switches of its inventory, and the inbox.
 //!
-//! Plain files, built into the program. What the page shows and calls is in `app.js`; this file only serves it,
-//! and says in a Content-Security-Policy that it loads nothing from elsewhere.
+//! Plain files, built into the program, and [`rules`] for what the API does not say. What the page shows and calls is in
+//! `app.js`; this file only serves it, and says in a Content-Security-Policy that it loads nothing from elsewhere.
 
 use axum::Router;
 use axum::http::header;
 use axum::response::IntoResponse;
 use axum::routing::get;
+
+pub(crate) mod rules;
 
 /// Everything from here, no inline script, no frame of anything else.
 ///

@@ -497,6 +497,54 @@ async fn a_shopper_confirms_by_the_link_in_the_email_with_the_keyboard_alone() {
 }
 
 #[tokio::test]
+async fn a_held_restock_shows_its_rules_and_is_released_with_the_keyboard_wave_by_wave() {
+    let system = System::start_as(&["--sweep", "1"], &[]).await;
+    for n in 1..=3 {
+        system.subscribe("headphones", &format!("shopper{n}@example.com")).await;
+    }
+    let rules = json!({ "release": "manual", "waveSize": 2, "waveEvery": 3 });
+    system.stock("headphones", &json!({ "quantity": 5, "rules": rules })).await;
+    let browser = Browser::open(&system.origin).await;
+    let row =
+        "[...document.querySelectorAll('#stock li')].find((row) => row.textContent.includes('Headphones'))";
+    let coming = format!("{row}?.querySelector('.coming')");
+    let release = format!("{row}.querySelector('.release')");
+    browser
+        .until(&format!(
+            "{coming}?.textContent === 'Rules: waves of 2, every 3 s, released by hand · Held until it is released'"
+        ))
+        .await;
+    assert!(browser.is(&format!("!{release}.hidden && !{coming}.hidden")).await);
+    assert!(
+        browser
+            .node(|node| node.role == "button" && node.name == "Release Headphones to its subscribers")
+            .await
+            .is_some()
+    );
+    assert!(browser.is("document.querySelectorAll('#stock .release:not([hidden])').length === 1").await);
+    let poor = include_str!("page/contrast.js");
+    for scheme in ["light", "dark"] {
+        browser.scheme(scheme).await;
+        assert_eq!(browser.value(poor).await["poor"], json!([]), "in {scheme}");
+    }
+    assert!(system.messages().await.is_empty(), "it is held");
+
+    tab_to(&browser, ".release").await;
+    browser.press("Enter").await;
+    browser
+        .until("document.querySelector('#stock-status').textContent.startsWith('Headphones: released')")
+        .await;
+    browser.until(&format!("{release}.hidden")).await;
+    browser.until(&format!("{coming}.textContent.includes('Wave 1')")).await;
+    browser.until("document.querySelectorAll('#mails li').length === 2").await;
+    browser.until(&format!("{coming}.textContent.includes('Next wave')")).await;
+    browser.until("document.querySelectorAll('#mails li').length === 3").await;
+    browser.until(&format!("{coming}.textContent.includes('Wave 2')")).await;
+    browser.close().await;
+    system.stop().await;
+}
+
+#[tokio::test]
 async fn the_link_of_a_mail_leads_to_its_product() {
     let system = System::start().await;
     let browser = Browser::open(&format!("{}/#product-city-bike", system.origin)).await;

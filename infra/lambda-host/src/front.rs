@@ -18,7 +18,7 @@ use axum::routing::post;
 use jiff::Timestamp;
 use tokio_util::task::TaskTracker;
 
-use crate::{Cause, Host, InvokeError, NOTIFY, Outcome, RESTOCK, request_id, trace_id};
+use crate::{Cause, Host, InvokeError, NOTIFY, Outcome, request_id, trace_id};
 
 mod answer;
 mod backpressure;
@@ -77,12 +77,12 @@ impl Front {
         }
     }
 
-    /// The refusal for `function` right now, if there is one.
-    fn refusal(&self, function: &str) -> Option<Response> {
+    /// The refusal for `function` right now, if there is one; `publishes`: it is asked to take stock updates.
+    fn refusal(&self, function: &str, publishes: bool) -> Option<Response> {
         if self.closing.load(Ordering::SeqCst) && function != NOTIFY {
             return Some(unavailable("This system is shutting down."));
         }
-        if function == RESTOCK {
+        if publishes {
             let reason = self.backpressure.reason()?;
             return Some(unavailable(&format!("Stock updates are not accepted right now: {reason}")));
         }
@@ -115,7 +115,7 @@ async fn api(
 async fn forward(front: &Front, peer: SocketAddr, request: Request) -> Response {
     let (request, body) = request.into_parts();
     let route = routes::find(request.method.as_str(), request.uri.path());
-    if let Some(refusal) = front.refusal(route.function) {
+    if let Some(refusal) = front.refusal(route.function, route.publishes()) {
         return refusal;
     }
     let body = match read(&request.headers, body, MAX_BODY).await {

@@ -17,6 +17,7 @@
 //! | what came back of a restock | `R#<restock>` | `FEEDBACK` | [`feedback`] |
 //! | event of SES's that was worked on | `F#<event>` | `EVENT` | [`feedback`] |
 //! | unfinished fan-out | `OPEN#<bucket>` | `<product>#<shard>` | [`fanout`] |
+//! | timer of a product | `DUE#<bucket>` | `<time>#<product>` | [`timer`] |
 //! | limit | `L#<kind>#<hash>` | `TAT` | [`limit`] |
 //! | used solution of a challenge | `L#solution#<hash>` | `USED` | [`limit`] |
 //! | send budget, and whether it is paused | `RATE#<sender>` | `TAT` | [`budget`], [`sending`] |
@@ -55,6 +56,7 @@ pub mod outcome;
 pub mod people;
 pub mod person;
 pub mod product;
+pub mod release;
 mod request;
 pub mod schema;
 pub mod sending;

@@ -2,6 +2,7 @@
 
 use anyhow::bail;
 use domain::cursor::Tally;
+use domain::product::{Awaited, Product, Reach, StoredProduct};
 use domain::{Position, ProductId, RestockId, Shard};
 use futures::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
@@ -15,6 +16,7 @@ use store::{Store, StoreError};
 use super::place::TableArgs;
 use super::show;
 use super::waitlist_queries::{SIDE_BY_SIDE, tally, waiting};
+use crate::coming::Coming;
 
 const MORE: &str = "\
 Numbers:
@@ -23,7 +25,8 @@ Numbers:
   skipped    entries passed without an email: they had expired, or their call was in doubt under ON_UNKNOWN=skip
   in doubt   recipients of calls whose outcome is unknown after a crash or a time-out. Under resend they were sent again
              and count in `sent` as well; under skip they count in `skipped`
-  remaining  entries at or below the restock's bound that still wait (`left` in JSON)
+  remaining  entries at or below the restock's bound that still wait (`left` in JSON): the bound of the wave, where it comes
+             in waves; of a restock that is held, everybody who waits
   planned    sent + failed + skipped + remaining. The plan itself counts no entries, because it reads only the end of each
              shard. So subscribers who unsubscribed before their turn are not in it, nor those whom a later restock that
              took the shard over has notified.
@@ -33,12 +36,16 @@ States of a shard:
   told       delivered: no entry remains
   open       under way; a sweep publishes its job again if it stands still
   takenOver  a later restock delivers what remains
-  waiting    the product sold out before the end; what remains stays subscribed
+  waiting    the product sold out before the end, or the restock is held; what remains stays subscribed
+
+A restock is held until it is released (rule `release`), until its stock has held (`settle`), or until emails may go out
+(`window`). One in waves has a ceiling, up to which its waves come one after another.
 
 Of the emails that were sent, `bounced` and `complained` say what SES reported later: did not arrive, or were reported as spam.
 
 --json: {restockId, productId, plannedAt, bound, inStock, isCurrent, openShards, bounced, complained, total: {planned, sent, failed, skipped,
-inDoubt, left, precision}, failures: [{reason, count}], shards: [{shard, state, planned, sent, failed, skipped, inDoubt,
+inDoubt, left, precision}, rules, held: release|plan or null, wave: {number, size, reach} or null, ceiling: {bound, left, precision}
+or null, next: {what: release|plan|end|wave, at} or null, failures: [{reason, count}], shards: [{shard, state, planned, sent, failed, skipped, inDoubt,
 left, precision, cursor, cursorAt, lastInLineAt, takenOverBy}]}. Times are RFC 3339. `precision` is `exact`, or `atLeast`
 where more than a million entries of a shard remain.";
 
@@ -70,6 +77,9 @@ struct Status {
     #[serde(flatten)]
     came_back: CameBack,
     total: Numbers,
+    #[serde(flatten)]
+    coming: Coming,
+    ceiling: Option<Ceiling>,
     failures: Vec<Failures>,
     shards: Vec<ShardStatus>,
 }
@@ -82,6 +92,15 @@ struct Numbers {
     failed: u64,
     skipped: u64,
     in_doubt: u64,
+    left: u64,
+    precision: &'static str,
+}
+
+/// Up to where the waves of a restock come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+struct Ceiling {
+    bound: Position,
+    /// How many wait up to there.
     left: u64,
     precision: &'static str,
 }
@@ -132,39 +151,90 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How far a restock is looked at.
+#[derive(Clone, Copy)]
+struct Extent {
+    /// Up to where it delivers in each lane, by now; of one that is held, nobody knows, so to the end.
+    through: Option<Reach>,
+    /// Up to where its waves come, where it comes in waves.
+    ceiling: Option<Position>,
+}
+
+impl Extent {
+    /// `current`: the product, where it is in stock by this restock, or was last.
+    fn of(planned: &Planned, current: Option<&Product>) -> Self {
+        match current {
+            Some(current) if current.is_planned() => Self {
+                through: current.reach().or(planned.bound.map(Reach::all)),
+                ceiling: current.wave.and(current.bound),
+            },
+            Some(current) if current.is_held() => {
+                Self { through: Some(Reach::all(Position::END)), ceiling: None }
+            }
+            _ => Self { through: planned.bound.map(Reach::all), ceiling: None },
+        }
+    }
+}
+
 async fn status(store: &Store, planned: Planned) -> Result<Status, StoreError> {
-    let product = store.products().get(&planned.product_id).await?;
-    let looks = planned.counts().all().map(|shard| look(store, &planned, shard));
-    let shards: Vec<ShardStatus> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
+    let StoredProduct { product, shards, .. } = store.products().read(&planned.product_id).await?;
+    let product = product.as_ref();
+    let current = product.filter(|product| product.restock_id == planned.restock_id);
+    let extent = Extent::of(&planned, current);
+    // One that was held was written down before its shards were looked at.
+    let counts = if current.is_some() { shards } else { planned.counts() };
+    let looks = counts.all().map(|shard| look(store, &planned, extent, shard));
+    let looks: Vec<(ShardStatus, Count)> = stream::iter(looks).buffered(SIDE_BY_SIDE).try_collect().await?;
+    let up_to_ceiling = Count::sum(looks.iter().map(|(_, count)| *count));
+    let shards: Vec<ShardStatus> = looks.into_iter().map(|(shard, _)| shard).collect();
     let failures = store.summaries().failures(&planned.restock_id, Timestamp::now()).await?;
     let came_back = store.feedback().of_restock(&planned.restock_id).await?;
+    let ceiling = extent.ceiling.map(|bound| Ceiling {
+        bound,
+        left: up_to_ceiling.number,
+        precision: up_to_ceiling.precision(),
+    });
     Ok(Status {
         planned_at: planned.planned_at,
-        in_stock: product.as_ref().is_some_and(|product| product.in_stock()),
-        is_current: product.as_ref().is_some_and(|product| product.restock_id == planned.restock_id),
+        in_stock: product.is_some_and(Product::in_stock),
+        is_current: current.is_some(),
         open_shards: shards.iter().filter(|shard| shard.state == State::Open).count(),
         came_back,
         total: Numbers::sum(shards.iter().map(|shard| shard.numbers)),
+        coming: current.map(Coming::of).or(product.map(Coming::of_earlier)).unwrap_or_default(),
+        ceiling,
         failures: failures.into_iter().map(|(reason, count)| Failures { reason, count }).collect(),
         shards,
-        bound: planned.bound,
+        bound: extent
+            .through
+            .map(|through| through.priority.max(through.mail))
+            .filter(|through| *through < Position::END),
         product_id: planned.product_id,
         restock_id: planned.restock_id,
     })
 }
 
-async fn look(store: &Store, planned: &Planned, shard: Shard) -> Result<ShardStatus, StoreError> {
+/// A shard, and how many wait in it up to the ceiling.
+async fn look(
+    store: &Store,
+    planned: &Planned,
+    extent: Extent,
+    shard: Shard,
+) -> Result<(ShardStatus, Count), StoreError> {
     let product = &planned.product_id;
     let (cursor, tally) = tally(store, product, &planned.restock_id, shard).await?;
-    let left = match planned.bound {
-        Some(bound) => waiting(store, product, shard, &cursor, bound).await?,
-        None => Count::NONE,
+    let count = async |through| match through {
+        Some(through) => waiting(store, product, shard, &cursor, through).await,
+        None => Ok(Count::NONE),
     };
+    let through = extent.through.map(|through| through.of(shard.lane));
+    let (left, up_to_ceiling) = (count(through).await?, count(extent.ceiling).await?);
     let open = store.fan_outs().get(product, shard).await?;
-    let was_planned = planned.shards.contains(&shard);
+    // A later wave comes to shards that the first did not.
+    let was_planned = planned.shards.contains(&shard) || tally.is_some();
     let state = State::of(was_planned, open.as_ref(), &planned.restock_id, left.number);
     let other = open.as_ref().filter(|_| state == State::TakenOver).map(|open| open.job.restock_id.clone());
-    Ok(ShardStatus {
+    let status = ShardStatus {
         shard,
         state,
         numbers: Numbers::of(tally.as_ref(), left),
@@ -172,7 +242,8 @@ async fn look(store: &Store, planned: &Planned, shard: Shard) -> Result<ShardSta
         cursor: cursor.committed,
         last_in_line_at: open.filter(|_| state == State::Open).map(|open| open.moved_at),
         taken_over_by: other,
-    })
+    };
+    Ok((status, up_to_ceiling))
 }
 
 impl State {
@@ -229,6 +300,21 @@ impl Numbers {
 }
 
 impl Status {
+    /// What the rules of stock have to do with it, where any are in force.
+    fn tell_waves(&self, facts: &mut Vec<(&'static str, String)>, now: Timestamp) {
+        if self.coming == Coming::default() {
+            return;
+        }
+        facts.push(("rules", self.coming.rules_text()));
+        facts.extend(self.coming.wave_text().map(|wave| ("wave", wave)));
+        facts.push(("told so far", self.total.sent.to_string()));
+        facts.extend(self.ceiling.map(|Ceiling { bound, left, precision }| {
+            let left = show::number(left, precision == "exact");
+            ("ceiling", format!("{bound}, {left} wait up to there"))
+        }));
+        facts.extend(self.coming.next_text(|at| show::when(at, now)).map(|next| ("next", next)));
+    }
+
     fn tell(&self) {
         let now = Timestamp::now();
         let stock = match (self.in_stock, self.is_current) {
@@ -239,14 +325,18 @@ impl Status {
         let mut facts = vec![
             ("restock", self.restock_id.to_string()),
             ("product", format!("{}, {stock}", self.product_id)),
-            ("planned", show::when(self.planned_at, now)),
-            (
-                "bound",
-                self.bound
-                    .map_or("none: the product never had a subscriber".to_owned(), |bound| bound.to_string()),
-            ),
-            ("open shards", self.open_shards.to_string()),
         ];
+        match self.coming.held {
+            Some(Awaited::Release) => facts.push(("held", "until it is released, by its rules".to_owned())),
+            Some(_) => facts.push(("held", "for a time, by its rules".to_owned())),
+            None => {
+                let nobody = || "none: no subscriber waited for it".to_owned();
+                facts.push(("planned", show::when(self.planned_at, now)));
+                facts.push(("bound", self.bound.map_or_else(nobody, |bound| bound.to_string())));
+            }
+        }
+        facts.push(("open shards", self.open_shards.to_string()));
+        self.tell_waves(&mut facts, now);
         let CameBack { bounced, complained } = self.came_back;
         if bounced + complained > 0 {
             facts.push(("came back", format!("{bounced} bounced, {complained} complained")));

@@ -11,6 +11,7 @@ use store::{Store, StoreError};
 use super::place::TableArgs;
 use super::show;
 use super::waitlist_queries::{SIDE_BY_SIDE, shards, waiting};
+use crate::coming::Coming;
 
 const MORE: &str = "\
 A waitlist is a log cut into shards, and each shard has a cursor. Entries at or below its committed position are
@@ -21,7 +22,8 @@ Subscribers are shown in the order in which they are told: the priority lane (m1
 as the first 8 hexadecimal digits of a SHA-256; addresses are never shown. The time of a position is when its subscriber
 asked, unless the entry was moved past a fan-out.
 
---json: {productId, product: {inStock, quantity, asOf, restockId, bound, boundOf} or null, shardCount, shardCountFrom:
+--json: {productId, product: {inStock, quantity, asOf, restockId, bound, boundOf, rules, held, wave: {number, size,
+bound} or null, next: {what, at} or null} or null, shardCount, shardCountFrom:
 argument|product, waiting, precision, shards: [{shard, committed, committedAt, carried, waiting, precision,
 flight: {count, since, through} or null}], first: [{position, shard, askedAt, subscriber, covered}]}. `covered` says
 whether the product's bound covers the position. `precision` is `exact`, or `atLeast` beyond a million in a shard.";
@@ -68,6 +70,8 @@ struct State {
     restock_id: RestockId,
     bound: Option<Position>,
     bound_of: Option<RestockId>,
+    #[serde(flatten)]
+    coming: Coming,
 }
 
 #[derive(Serialize)]
@@ -130,6 +134,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<()> {
     first.truncate(limit);
     let waitlist = Waitlist {
         product: known.map(|known| State {
+            coming: Coming::of(&known),
             in_stock: known.in_stock(),
             quantity: known.quantity,
             as_of: known.version.at(),
@@ -202,12 +207,14 @@ impl Waitlist {
             self.product.as_ref().and_then(|product| Some((product.bound?, product.bound_of.as_ref()?)));
         let bound =
             bound.map_or("none: never restocked".to_owned(), |(bound, of)| format!("{bound}, by {of}"));
-        show::facts(&[
-            ("product", format!("{}, {state}", self.product_id)),
-            ("bound", bound),
-            ("shards", self.shard_count.to_string()),
-            ("waiting", show::number(self.waiting, self.precision == "exact")),
-        ]);
+        let mut facts = vec![("product", format!("{}, {state}", self.product_id)), ("bound", bound)];
+        if let Some(coming) = self.product.as_ref().map(|product| &product.coming) {
+            facts.extend(coming.wave_text().map(|wave| ("wave", wave)));
+            facts.extend(coming.next_text(|at| show::when(at, now)).map(|next| ("next", next)));
+        }
+        facts.push(("shards", self.shard_count.to_string()));
+        facts.push(("waiting", show::number(self.waiting, self.precision == "exact")));
+        show::facts(&facts);
         crate::console::say("");
         let rows = self.shards.iter().map(|shard| {
             let flight = shard.flight.as_ref().map_or("-".to_owned(), |call| {

@@ -80,7 +80,7 @@ function showKnown(product, quantity, waiting, precision) {
   }
 }
 
-const lookAtAll = () => Promise.all(PRODUCTS.map(look));
+const lookAtAll = () => Promise.all(PRODUCTS.flatMap((product) => [look(product), lookAhead(product)]));
 
 async function keepLooking() {
   if (!document.hidden) await lookAtAll();
@@ -224,6 +224,9 @@ function addRow(product) {
     // While sold out, the number is what the switch will bring back.
     if (inStock(known.get(product.id))) setStock(product, input.valueAsNumber);
   });
+  const release = row.querySelector(".release");
+  release.append(hiddenText(` ${product.name} to its subscribers`));
+  release.addEventListener("click", () => releaseRestock(product));
   byId("stock").append(row);
   rows.set(product.id, row);
 }
@@ -237,6 +240,70 @@ function showRow(product) {
   if (document.activeElement !== input) input.value = available ? quantity ?? "" : QUANTITY_WHEN_BACK;
   row.querySelector("button").setAttribute("aria-checked", String(available));
   row.querySelector(".state").textContent = available ? "In stock" : "Sold out";
+}
+
+// ---- What the rules of stock have in store
+
+const comings = new Map();
+
+/** A field of the rules as words; one without words of its own is named. */
+const RULES = {
+  minStock: (n) => `from ${n} in stock`,
+  reserve: (n) => `${n} kept back`,
+  perUnit: (n) => `${n} told per unit`,
+  waveSize: (n) => `waves of ${n}`,
+  waveEvery: (n) => `every ${n} s`,
+  settle: (n) => `after ${n} s in stock`,
+  window: ({ from, to, zone }) => `from ${from} to ${to} ${zone}`,
+  release: (who) => (who === "manual" ? "released by hand" : "released by itself"),
+};
+
+const rulesText = (rules) => Object.entries(rules)
+  .map(([name, value]) => (RULES[name] ? RULES[name](value) : `${name} ${value}`)).join(", ");
+
+function nextText({ held, next }) {
+  if (held === "release") return "Held until it is released";
+  if (held === "plan") return `Begins ${clock(next.at)}`;
+  if (next?.what === "wave") return `Next wave ${clock(next.at)}`;
+  if (next?.what === "lanes") return `The others ${clock(next.at)}`;
+  return next?.what === "end" ? "Subscribers are being told" : "";
+}
+
+async function lookAhead(product) {
+  const answer = await call("GET", `/page/products/${encodeURIComponent(product.id)}`, undefined, "no-store");
+  if (answer.ok) showComing(product, answer.body);
+}
+
+/** The rules in force, the wave and what comes next; nothing where no rules are. */
+function showComing(product, coming) {
+  const before = comings.get(product.id);
+  comings.set(product.id, coming);
+  if (JSON.stringify(before) === JSON.stringify(coming)) return;
+  const row = rows.get(product.id);
+  const { rules, held, wave } = coming;
+  const parts = rules || wave ? [rules && `Rules: ${rulesText(rules)}`, wave && `Wave ${wave.number}`, nextText(coming)] : [];
+  const place = row.querySelector(".coming");
+  place.textContent = parts.filter(Boolean).join(" · ");
+  place.hidden = place.textContent === "";
+  const release = row.querySelector(".release");
+  // A button that goes while it has the focus would leave a keyboard nowhere.
+  if (held !== "release" && document.activeElement === release) row.querySelector("[role=switch]").focus();
+  release.hidden = held !== "release";
+}
+
+async function releaseRestock(product) {
+  const place = rows.get(product.id).querySelector(".problem");
+  place.hidden = true;
+  const { restockId } = comings.get(product.id);
+  const answer = await call("POST", `/restocks/${encodeURIComponent(restockId)}/release`);
+  if (answer.ok) {
+    byId("stock-status").textContent = `${product.name}: released. The next sweep tells its subscribers.`;
+  } else {
+    place.textContent = problemText(answer.problem);
+    place.hidden = false;
+    announce(place.textContent);
+  }
+  await lookAhead(product);
 }
 
 async function setStock(product, quantity) {

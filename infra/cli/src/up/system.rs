@@ -14,6 +14,7 @@ use lambda::settings::PERSON_KEY;
 use lambda_host::front::{Backpressure, Front};
 use lambda_host::{Host, NOTIFY};
 use ses_inbox::Ses;
+use store::Store;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -168,7 +169,10 @@ impl System {
         let feedback = events.map(|events| Queue::start(host.clone(), region.clone(), events));
         let backpressure = Backpressure::default();
         let front = Front::new(host.clone(), backpressure.clone(), local);
-        let extra = ses.as_ref().map_or_else(axum::Router::new, Ses::router);
+        let extra = ses.as_ref().map_or_else(axum::Router::new, |ses| {
+            let table = Store::at(&aws, dynamodb_url.as_deref(), TABLE);
+            ses.router().merge(crate::page::rules::router(table))
+        });
         let stop_server = CancellationToken::new();
         let server = serve(listener, front.router(extra), stop_server.clone());
 

@@ -94,6 +94,85 @@ async fn a_restocks_status_counts_who_was_told_and_refused_and_told_says_which_i
 }
 
 #[tokio::test]
+async fn a_held_restock_says_so_is_released_by_hand_and_its_waves_are_counted() {
+    let system = System::start(&["--sweep", "1"], &[]);
+    let shop = system.shop();
+    for n in 0..5 {
+        shop.subscribe("held", &format!("held-{n}@example.com")).await;
+    }
+    let rules = json!({ "release": "manual", "waveSize": 2, "waveEvery": 600 });
+    let restock = shop.stock("held", json!({ "quantity": 5, "rules": rules })).await;
+    shop.rest().await;
+
+    let status = document(&system, &["restock", "status", &restock]);
+    assert_eq!((&status["held"], &status["rules"]), (&json!("release"), &rules), "{status:#}");
+    assert_eq!((&status["next"]["what"], &status["wave"]), (&json!("release"), &Value::Null), "{status:#}");
+    assert_eq!((&status["total"]["left"], &status["total"]["sent"]), (&json!(5), &json!(0)), "{status:#}");
+    let people = said(&system, &["restock", "status", &restock]);
+    assert!(people.contains("until it is released") && people.contains("waveSize 2"), "{people}");
+
+    let shown = document(&system, &["restock", "release", &restock, "--dry-run"]);
+    let expected = json!({
+        "restockId": restock, "productId": "held", "inStock": true, "waiting": 5, "precision": "exact", "firstWave": 2,
+        "released": false, "beginsAt": null,
+    });
+    assert_eq!(shown, expected);
+    assert_eq!(document(&system, &["restock", "status", &restock])["held"], "release", "a dry run");
+    let people = said(&system, &["restock", "release", &restock]);
+    assert!(people.contains("up to 2") && people.contains("Released. It begins with"), "{people}");
+    let Output { status, stderr, .. } = ask(&system, &["restock", "release", &restock], "");
+    let why = String::from_utf8(stderr).unwrap();
+    assert!(!status.success() && why.contains("is not held"), "{why}");
+
+    until("the first wave is told, and the next is due", async || {
+        let next = &document(&system, &["restock", "status", &restock])["next"];
+        (next["what"] == "wave").then_some(())
+    })
+    .await;
+    assert_eq!(shop.everything().await.len(), 2);
+    let status = document(&system, &["restock", "status", &restock]);
+    assert_eq!(
+        (&status["held"], &status["wave"]["number"], &status["wave"]["size"]),
+        (&Value::Null, &json!(1), &json!(2))
+    );
+    assert_eq!((&status["total"]["sent"], &status["total"]["left"]), (&json!(2), &json!(0)), "{status:#}");
+    assert_eq!((&status["ceiling"]["left"], &status["ceiling"]["precision"]), (&json!(3), &json!("exact")));
+    let shown = document(&system, &["waitlist", "show", "held"]);
+    assert_eq!((&shown["product"]["next"], &shown["waiting"]), (&status["next"], &json!(3)), "{shown:#}");
+    let people = said(&system, &["restock", "status", &restock]);
+    assert!(people.contains("3 wait up to there") && people.contains("the next wave"), "{people}");
+}
+
+#[tokio::test]
+async fn a_held_restock_is_shown_and_released_over_http_also_where_its_id_has_a_slash() {
+    let system = System::start(&["--sweep", "1"], &[]);
+    let shop = system.shop();
+    shop.subscribe("http-held", "http-held@example.com").await;
+    let update = json!({ "quantity": 5, "rules": { "release": "manual" } });
+    let restock = shop.stock_as("http-held", update, &[("idempotency-key", "PO/7 a")]).await;
+    shop.rest().await;
+    assert_eq!(restock, "PO/7 a");
+
+    let held = json!({
+        "restockId": restock, "productId": "http-held", "inStock": true, "held": "release", "waiting": 1,
+        "precision": "exact",
+    });
+    for path in ["/restocks/PO%2F7%20a", "/restocks/PO/7%20a"] {
+        let answer = shop.request("GET", path, &[], "").await;
+        assert_eq!((answer.status, answer.json()), (200, held.clone()), "{path}");
+    }
+    let released = shop.request("POST", "/restocks/PO%2F7%20a/release", &[], "").await;
+    assert_eq!((released.status, &released.json()["held"]), (200, &json!("plan")), "{released:?}");
+    assert!(released.json()["nextAt"].is_string(), "{released:?}");
+    shop.mails("http-held@example.com", 1).await;
+    let again = shop.request("POST", "/restocks/PO%2F7%20a/release", &[], "").await;
+    assert_eq!(again.status, 409, "{again:?}");
+    assert_eq!(shop.request("POST", "/restocks/none/release", &[], "").await.status, 404);
+    let refused = shop.request("DELETE", "/restocks/none", &[], "").await;
+    assert_eq!((refused.status, refused.header("allow")), (405, "GET, HEAD"), "{refused:?}");
+}
+
+#[tokio::test]
 async fn a_fan_out_that_stands_still_shows_its_open_shards_and_everybody_is_left() {
     let system = System::start(&[], &[]);
     let shop = system.shop();

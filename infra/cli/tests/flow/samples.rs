@@ -114,6 +114,11 @@ async fn every_sample_event_is_answered_as_its_description_says() {
     assert!(swept["open"].is_u64() && swept["putBack"].is_u64(), "{swept:#}");
 
     // The inventory service.
+    // The restock that was told above.
+    let (status_of_restock, known) = http(&shop, "restock", "http-restock.json").await;
+    assert_eq!((status_of_restock, &known["productId"]), (200, &json!("iphone15")), "{known:#}");
+    let (status_of_release, refused) = http(&shop, "restock", "http-restock-release.json").await;
+    assert_eq!(status_of_release, 409, "{refused:#}");
     for name in ["http-stock-update.json", "http-stock-update-sold-out.json"] {
         let (status, answer) = http(&shop, "restock", name).await;
         assert_eq!((status, &answer["productId"]), (202, &json!("iphone15")), "{name}");

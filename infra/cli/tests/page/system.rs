@@ -35,11 +35,17 @@ impl System {
 
     /// The same with these variables.
     pub(crate) async fn start_with(environment: &[(&str, &str)]) -> Self {
+        Self::start_as(&[], environment).await
+    }
+
+    /// The same with these arguments as well.
+    pub(crate) async fn start_as(arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let ready_file = folder.path().join("ready.json");
         let mut process = Command::new(env!("CARGO_BIN_EXE_notify-me"))
             .args(["up", "--port", "0", "--ready-file"])
             .arg(&ready_file)
+            .args(arguments)
             .env("RUST_LOG", "error")
             .envs(environment.iter().copied())
             .stdin(Stdio::null())

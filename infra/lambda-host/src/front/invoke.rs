@@ -11,7 +11,7 @@ use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::{Front, cors, read};
-use crate::{InvokeError, MAX_PAYLOAD, Outcome};
+use crate::{InvokeError, MAX_PAYLOAD, Outcome, RESTOCK};
 
 /// The limit of an asynchronous invocation, in bytes.
 pub(super) const MAX_EVENT: usize = 1024 * 1024;
@@ -38,7 +38,7 @@ pub(super) async fn invoke(
     if !front.host.has(&function) {
         return failed(&InvokeError::Unknown(function));
     }
-    if let Some(refusal) = front.refusal(&function) {
+    if let Some(refusal) = front.refusal(&function, function == RESTOCK) {
         return refusal;
     }
     let kind =

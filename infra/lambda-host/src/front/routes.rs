@@ -21,7 +21,7 @@ const fn route(method: &'static str, path: &'static str, function: &'static str)
 }
 
 /// Every route but `$default`.
-pub(crate) const ROUTES: [Route; 41] = [
+pub(crate) const ROUTES: [Route; 44] = [
     route("GET", "/products/{productId}", SUBSCRIBE),
     route("HEAD", "/products/{productId}", SUBSCRIBE),
     route("POST", "/products/{productId}/subscriptions", SUBSCRIBE),
@@ -55,6 +55,10 @@ pub(crate) const ROUTES: [Route; 41] = [
     route("HEAD", "/suppressions/{proxy+}", SUBSCRIBE),
     route("PUT", "/suppressions/{proxy+}", SUBSCRIBE),
     route("DELETE", "/suppressions/{proxy+}", SUBSCRIBE),
+    // Greedy for the same reason.
+    route("GET", "/restocks/{proxy+}", RESTOCK),
+    route("HEAD", "/restocks/{proxy+}", RESTOCK),
+    route("POST", "/restocks/{proxy+}", RESTOCK),
     route("PUT", "/products/{productId}/stock", RESTOCK),
     route("GET", "/products/{productId}/rules", RESTOCK),
     route("HEAD", "/products/{productId}/rules", RESTOCK),
@@ -83,6 +87,13 @@ pub(crate) struct Match {
     pub(crate) function: &'static str,
     /// The segments in braces, by name, percent-decoded once.
     pub(crate) parameters: Vec<(&'static str, String)>,
+}
+
+impl Match {
+    /// Whether it takes stock updates.
+    pub(crate) fn publishes(&self) -> bool {
+        self.key.ends_with("/stock") || self.key == "PUT /products/{proxy+}"
+    }
 }
 
 /// Finds the route. Segments are split before they are decoded, so that an encoded slash stays
@@ -169,6 +180,24 @@ mod tests {
     }
 
     #[test]
+    fn a_restock_comes_by_the_greedy_route_and_is_no_stock_update() {
+        for (method, path, proxy) in [
+            ("GET", "/restocks/r-1", "r-1"),
+            ("GET", "/restocks/PO%2F7%20a", "PO/7 a"),
+            ("POST", "/restocks/PO/7/release", "PO/7/release"),
+        ] {
+            let found = find(method, path);
+            assert_eq!(found.key, format!("{method} /restocks/{{proxy+}}"), "{path}");
+            assert_eq!((found.function, found.publishes()), (RESTOCK, false), "{path}");
+            assert_eq!(found.parameters, [("proxy", proxy.to_owned())]);
+        }
+        for path in ["/products/p/stock", "/products/a/b/stock"] {
+            assert!(find("PUT", path).publishes(), "{path}");
+        }
+        assert!(!find("GET", "/products/p").publishes());
+    }
+
+    #[test]
     fn everything_else_goes_to_the_default_route() {
         for (method, path) in [
             ("DELETE", "/products/p/stock"),
@@ -231,8 +260,9 @@ mod tests {
         for route in resources().values().filter(are_routes).map(|resource| &resource["Properties"]) {
             let key = text(&route["RouteKey"]);
             let path = key.split_once(' ').map_or(key, |(_, path)| path);
-            let behind =
-                ["/subscribers", "/suppressions", "/rules"].iter().any(|closed| path.starts_with(closed));
+            let behind = ["/subscribers", "/suppressions", "/restocks", "/rules"]
+                .iter()
+                .any(|closed| path.starts_with(closed));
             let behind = behind || path.ends_with("/rules");
             let closed = behind || key.starts_with("PUT ");
             // The same for each of them: a route that one word is missing from is open to more than it should be.

@@ -7,7 +7,7 @@ use tokio::net::TcpListener;
 
 use super::*;
 use crate::tests::function;
-use crate::{Function, NOTIFY, SUBSCRIBE};
+use crate::{Function, NOTIFY, RESTOCK, SUBSCRIBE};
 
 struct Served {
     front: Front,

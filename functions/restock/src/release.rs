@@ -1,0 +1,143 @@
+//! `GET /restocks/{restockId}` and `POST /restocks/{restockId}/release`: what a restock would tell, and the word that one
+//! that is held back may begin. Both ask for the login of stock updates, at the API.
+
+use std::time::Duration;
+
+use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use domain::product::{Awaited, Wave};
+use domain::{ProductId, RestockId};
+use http::StatusCode;
+use jiff::Timestamp;
+use lambda::clock;
+use lambda::http::{Problem, json, without_body};
+use serde::Serialize;
+use store::release::{Outlook, Release, outlook, release};
+use store::waitlist::Counting;
+use store::{Store, StoreError};
+
+use crate::App;
+
+/// Where these routes are.
+const RESTOCKS: &str = "/restocks/";
+/// The table's time; the function's time-out is 15 s.
+const PATIENCE: Duration = Duration::from_secs(10);
+/// The entries of a shard that a count looks at; a longer line is a lower bound. So many are some 60 read units.
+const COUNTED: Counting = Counting::AtMost(2_000);
+
+/// What is asked of a restock.
+enum Asked {
+    Outlook,
+    Release,
+}
+
+/// What is known of a restock.
+#[derive(Serialize)]
+#[serde(rename_all = "camelCase")]
+struct Known<'a> {
+    restock_id: &'a RestockId,
+    product_id: &'a ProductId,
+    in_stock: bool,
+    /// Until what it is held back; not there where it is not.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    held: Option<Awaited>,
+    waiting: u64,
+    precision: &'static str,
+    /// How many are told first; not there where all are, or where it is not held back.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    first_wave: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    wave: Option<Wave>,
+    /// When its plan or its next wave is due; not there where it waits for a release, or nothing is due.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    next_at: Option<Timestamp>,
+}
+
+impl<'a> Known<'a> {
+    fn new(known: &'a Outlook) -> Self {
+        let is_held = known.is_held();
+        let comes =
+            known.due.filter(|due| matches!(due.what, Awaited::Plan | Awaited::Wave | Awaited::Lanes));
+        Self {
+            restock_id: &known.restock,
+            product_id: &known.product,
+            in_stock: known.in_stock,
+            held: known.due.filter(|_| is_held).map(|due| due.what),
+            waiting: known.waiting.number,
+            precision: known.waiting.precision(),
+            first_wave: known.first_wave.filter(|_| is_held),
+            wave: known.wave,
+            next_at: comes.map(|due| due.at),
+        }
+    }
+}
+
+/// Whether a request is one of these.
+pub(crate) fn is_asked(request: &ApiGatewayV2httpRequest) -> bool {
+    let key = request.route_key.as_deref().unwrap_or_default();
+    key.split_once(' ').is_some_and(|(_, path)| path.starts_with(RESTOCKS))
+}
+
+pub(crate) async fn answer(
+    app: &App,
+    request: &ApiGatewayV2httpRequest,
+) -> Result<ApiGatewayV2httpResponse, Problem> {
+    let (restock, asked) = asked(request)?;
+    let store = app.store().await;
+    // Boxed, for most requests are stock updates and need no room for these.
+    let done = Box::pin(done(store, &restock, asked));
+    let answer = tokio::time::timeout(PATIENCE, done).await.map_err(|_| {
+        tracing::error!(%restock, "the table does not answer in time");
+        try_later()
+    })??;
+    let is_head = request.request_context.http.method == http::Method::HEAD;
+    Ok(if is_head { without_body(answer) } else { answer })
+}
+
+async fn done(store: &Store, restock: &RestockId, asked: Asked) -> Result<ApiGatewayV2httpResponse, Problem> {
+    if let Asked::Release = asked {
+        match release(store, restock, clock::now()).await.map_err(unavailable)? {
+            Release::Released { product, at } => {
+                tracing::info!(%product, %restock, %at, "released");
+            }
+            Release::NotHeld { why, .. } => {
+                return Err(Problem::new(StatusCode::CONFLICT, format!("the restock is not held: {why}")));
+            }
+            Release::Unknown => return Err(unknown()),
+        }
+    }
+    let known = outlook(store, restock, COUNTED, clock::now()).await.map_err(unavailable)?;
+    Ok(json(StatusCode::OK, &Known::new(&known.ok_or_else(unknown)?)))
+}
+
+/// The restock in the path, and what is asked of it: a POST is below it. The greedy route gives the rest of the path, decoded.
+fn asked(request: &ApiGatewayV2httpRequest) -> Result<(RestockId, Asked), Problem> {
+    let rest = request.path_parameters.get("proxy").map(String::as_str).unwrap_or_default();
+    let rest = rest.trim_end_matches('/');
+    if request.request_context.http.method == http::Method::POST {
+        let Some(id) = rest.strip_suffix("/release") else {
+            return Err(Problem::method_not_allowed("GET, HEAD"));
+        };
+        return Ok((RestockId::parse(id)?, Asked::Release));
+    }
+    Ok((RestockId::parse(rest)?, Asked::Outlook))
+}
+
+fn unknown() -> Problem {
+    let why = "no restock of this id is held or planned: no subscriber waited for it, or it is unknown, not processed yet, \
+               or a sell-out";
+    Problem::new(StatusCode::NOT_FOUND, why)
+}
+
+fn unavailable(error: StoreError) -> Problem {
+    tracing::error!(error = %lambda::error_chain(&error), "a restock cannot be looked up or released");
+    if error.is_transient() {
+        return try_later();
+    }
+    let detail = "the table needs attention from its operator; nothing is lost";
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail)
+}
+
+/// A release that was written, and whose answer was lost, is found released by the next try.
+fn try_later() -> Problem {
+    Problem::try_later("the table cannot be reached right now; please try again", 2)
+}

@@ -117,34 +117,14 @@ impl Hands<'_> {
         match planning.next() {
             Step::TakeName(name) => planning.on_name(take_name(store, id, name).await?),
             Step::ReadProduct => planning.on_product(store.products().read(id).await?),
-            Step::RecordStockUpdate(update) => {
-                match store.products().record_stock_update(id, update).await? {
-                    Outcome::Applied(before) => planning.on_recorded(before),
-                    Outcome::Refused(known) => planning.on_refused(known),
-                }
-            }
-            Step::RecordSale(sale) => match store.products().record_sale(id, sale).await? {
-                Outcome::Applied(()) => planning.on_sale_recorded(),
-                Outcome::Refused(known) => planning.on_refused(known),
-            },
+            Step::RecordStockUpdate(_)
+            | Step::RecordSale(_)
+            | Step::WriteTimer(_)
+            | Step::PutOff { .. }
+            | Step::FixBound(_) => write(store, planning).await?,
             Step::ReadEnds(shards) => planning.on_ends(read_ends(store, id, shards).await?),
-            Step::WriteTimer(due) => {
-                store.timers().put(&Timer { product_id: id.clone(), due }).await?;
-                planning.on_timer();
-            }
-            Step::PutOff { turn, seen, next } => {
-                // Refused: another sweep was faster, or an update.
-                let _: Outcome = store.products().put_off(id, turn, seen, next).await?;
-                planning.on_put_off();
-            }
             Step::FindWave { lines, size } => {
                 planning.on_wave(wave::find(store, id, (lines, size), clock::now()).await?);
-            }
-            Step::FixBound(fix) => {
-                planning.on_bound(match store.products().fix_bound(id, fix).await? {
-                    Outcome::Applied(()) => BoundWrite::Fixed,
-                    Outcome::Refused(stands) => BoundWrite::refused(stands, &fix.restock),
-                });
             }
             Step::ReadCursors(ends) => {
                 let shards: Vec<Shard> = ends.iter().map(|end| end.shard).collect();
@@ -181,6 +161,38 @@ impl Hands<'_> {
         }
         Ok(None)
     }
+}
+
+/// Does the one thing that is next where it is a write of the product, or of its timer.
+async fn write(store: &Store, planning: &mut Planning) -> Result<(), StoreError> {
+    let (id, products) = (planning.product(), store.products());
+    match planning.next() {
+        Step::RecordStockUpdate(update) => match products.record_stock_update(id, update).await? {
+            Outcome::Applied(before) => planning.on_recorded(before),
+            Outcome::Refused(known) => planning.on_refused(known),
+        },
+        Step::RecordSale(sale) => match products.record_sale(id, sale).await? {
+            Outcome::Applied(()) => planning.on_sale_recorded(),
+            Outcome::Refused(known) => planning.on_refused(known),
+        },
+        Step::WriteTimer(due) => {
+            store.timers().put(&Timer { product_id: id.clone(), due }).await?;
+            planning.on_timer();
+        }
+        Step::PutOff { turn, seen, next } => {
+            // Refused: another sweep was faster, or an update.
+            let _: Outcome = products.put_off(id, turn, seen, next).await?;
+            planning.on_put_off();
+        }
+        Step::FixBound(fix) => {
+            planning.on_bound(match products.fix_bound(id, fix).await? {
+                Outcome::Applied(()) => BoundWrite::Fixed,
+                Outcome::Refused(stands) => BoundWrite::refused(stands, &fix.restock),
+            });
+        }
+        _ => {}
+    }
+    Ok(())
 }
 
 fn log(product: &ProductId, restock: Option<&RestockId>, outcome: Planned) {

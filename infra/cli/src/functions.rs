@@ -69,13 +69,7 @@ pub(crate) fn table(
             environment,
         }
     };
-    let kafka = || {
-        vec![
-            ("KAFKA_BOOTSTRAP_SERVERS", wiring.kafka.clone()),
-            ("KAFKA_RESTOCK_TOPIC", crate::embedded::kafka::RESTOCKS.to_owned()),
-            ("KAFKA_BATCHES_TOPIC", crate::embedded::kafka::BATCHES.to_owned()),
-        ]
-    };
+    let kafka = || kafka(wiring);
     let key = || ("UNSUBSCRIBE_KEY", wiring.unsubscribe_key.clone());
     let shop = || [("SENDER", SHOP.to_owned()), ("SHOP_NAME", "Notify Me".to_owned())];
     let link = |name, path| (name, format!("{}/{path}/{{token}}", wiring.api));
@@ -102,6 +96,14 @@ pub(crate) fn table(
         function(RESTOCK, 15, 4, kafka()),
         function(NOTIFY, 60, 16, deliver),
         function(FEEDBACK, 30, 4, reported),
+    ]
+}
+
+fn kafka(wiring: &Wiring) -> Vec<(&'static str, String)> {
+    vec![
+        ("KAFKA_BOOTSTRAP_SERVERS", wiring.kafka.clone()),
+        ("KAFKA_RESTOCK_TOPIC", crate::embedded::kafka::RESTOCKS.to_owned()),
+        ("KAFKA_BATCHES_TOPIC", crate::embedded::kafka::BATCHES.to_owned()),
     ]
 }
 

@@ -95,29 +95,7 @@ pub(crate) fn hot(path: &str, times: u64) -> anyhow::Result<()> {
                 black_box(Job::from_record(Some(black_box(&job).to_json().as_bytes()))?);
             }
         }
-        "values" => {
-            let shop = Shop {
-                name: "Notify Me".to_owned(),
-                address: None,
-                product_url: "https://shop.example/{productId}".to_owned(),
-                unsubscribe_url: "https://shop.example/unsubscribe/{token}".to_owned(),
-                alerts_url: "https://shop.example/alerts/{token}".to_owned(),
-            };
-            let offer = Offer::new(&product, None, &shop);
-            let locale = Locale::default();
-            let link = shop.unsubscribe_url.replace("{token}", &"t".repeat(62));
-            let alerts = shop.alerts_url.replace("{token}", &"t".repeat(50));
-            let recipient = Recipient {
-                locale: &locale,
-                name: Some("Ada <Lovelace>"),
-                unsubscribe_url: &link,
-                alerts_url: &alerts,
-            };
-            for _ in 0..times {
-                let values = mail::recipient_data(&offer, &shop, black_box(&recipient), &locale);
-                black_box(serde_json::to_string(&values)?);
-            }
-        }
+        "values" => values(&product, times)?,
         "token" => {
             let key = Key::new("a key for benchmarks and nothing else").context("the key is too short")?;
             let ticket = Ticket { product, shard: Shard::mail(3), position };
@@ -139,6 +117,32 @@ pub(crate) fn hot(path: &str, times: u64) -> anyhow::Result<()> {
             black_box(cursor);
         }
         other => anyhow::bail!("there is no path {other:?}"),
+    }
+    Ok(())
+}
+
+/// The values of a recipient, again and again.
+fn values(product: &ProductId, times: u64) -> anyhow::Result<()> {
+    let shop = Shop {
+        name: "Notify Me".to_owned(),
+        address: None,
+        product_url: "https://shop.example/{productId}".to_owned(),
+        unsubscribe_url: "https://shop.example/unsubscribe/{token}".to_owned(),
+        alerts_url: "https://shop.example/alerts/{token}".to_owned(),
+    };
+    let offer = Offer::new(product, None, &shop);
+    let locale = Locale::default();
+    let link = shop.unsubscribe_url.replace("{token}", &"t".repeat(62));
+    let alerts = shop.alerts_url.replace("{token}", &"t".repeat(50));
+    let recipient = Recipient {
+        locale: &locale,
+        name: Some("Ada <Lovelace>"),
+        unsubscribe_url: &link,
+        alerts_url: &alerts,
+    };
+    for _ in 0..times {
+        let values = mail::recipient_data(&offer, &shop, black_box(&recipient), &locale);
+        black_box(serde_json::to_string(&values)?);
     }
     Ok(())
 }

@@ -183,9 +183,12 @@ async fn settle_all(lab: &Lab, lines: &mut [Line], people: usize) -> anyhow::Res
     Ok(())
 }
 
+/// At a time, how far each partition's records were worked on.
+type Look = (i64, Vec<i64>);
+
 /// How far the records were worked on, over time.
 struct Taken {
-    seen: Arc<Mutex<Vec<(i64, Vec<i64>)>>>,
+    seen: Arc<Mutex<Vec<Look>>>,
     is_over: Arc<AtomicBool>,
 }
 
@@ -207,7 +210,7 @@ impl Taken {
         Ok(Self { seen, is_over })
     }
 
-    fn end(self) -> Vec<(i64, Vec<i64>)> {
+    fn end(self) -> Vec<Look> {
         self.is_over.store(true, Ordering::SeqCst);
         std::mem::take(&mut *self.seen.lock().unwrap_or_else(PoisonError::into_inner))
     }

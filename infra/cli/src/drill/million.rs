@@ -76,6 +76,32 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
     let before = load();
     lab.stock(&many, &many_back, 1).await?;
     let started = Instant::now();
+    let Told { sent, memory, few_waited } = follow(&lab, people, (&few, &few_back)).await?;
+    let seconds = started.elapsed().as_secs_f64();
+    lab.settled(&many, &many_back).await?;
+    let after = load();
+    lab.wire.disarm();
+
+    let got = lab.got(&[(many.clone(), people), (few.clone(), FEW)]);
+    let got = got.values().fold((0, 0), |sum, got| (sum.0 + got.lost, sum.1 + got.doubled));
+    let counts = lab.ses.counts();
+    lab.stop().await;
+    let calls = std::mem::take(&mut *calls.lock().unwrap_or_else(PoisonError::into_inner));
+    let cpu = after.cpu_seconds.saturating_sub(before.cpu_seconds);
+    let throttled = counts.throttled;
+    Ok(judged(Measured { people, got, seconds, cpu, throttled, calls, few_waited, sent, memory }))
+}
+
+/// What was seen while they were told.
+struct Told {
+    sent: Vec<(f64, f64)>,
+    memory: Vec<(f64, f64)>,
+    few_waited: Duration,
+}
+
+/// Looks on until everybody is told, and has the other product come back on the way.
+async fn follow(lab: &Lab, people: usize, (few, few_back): (&ProductId, &RestockId)) -> anyhow::Result<Told> {
+    let started = Instant::now();
     let (mut sent, mut memory) = (vec![(0.0, 0.0)], Vec::new());
     let mut few_waited = None;
     let progress = Progress::new(people, "people are told");
@@ -88,7 +114,7 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         sent.push((at, told as f64 / 1_000.0));
         memory.push((at, now.memory as f64 / 1_024.0 / now.processes.max(1) as f64));
         if few_waited.is_none() && told >= people / 3 {
-            few_waited = Some(beside(&lab, &few, &few_back).await?);
+            few_waited = Some(beside(lab, few, few_back).await?);
         }
         if told >= people + FEW {
             break;
@@ -98,21 +124,8 @@ pub(super) async fn run(args: Args) -> anyhow::Result<Report> {
         }
         anyhow::ensure!(last.0.elapsed() < Duration::from_secs(120), "it stands still at {told}");
     }
-    let seconds = started.elapsed().as_secs_f64();
-    lab.settled(&many, &many_back).await?;
-    drop(progress);
-    let after = load();
-    lab.wire.disarm();
-
-    let got = lab.got(&[(many.clone(), people), (few.clone(), FEW)]);
-    let got = got.values().fold((0, 0), |sum, got| (sum.0 + got.lost, sum.1 + got.doubled));
-    let counts = lab.ses.counts();
-    lab.stop().await;
-    let calls = std::mem::take(&mut *calls.lock().unwrap_or_else(PoisonError::into_inner));
     let few_waited = few_waited.context("the other product never came back")?;
-    let cpu = after.cpu_seconds.saturating_sub(before.cpu_seconds);
-    let throttled = counts.throttled;
-    Ok(judged(Measured { people, got, seconds, cpu, throttled, calls, few_waited, sent, memory }))
+    Ok(Told { sent, memory, few_waited })
 }
 
 /// Has SES throttle one in [`THROTTLED`] the first time.

@@ -129,6 +129,46 @@ pub(crate) struct System {
     stop_server: CancellationToken,
 }
 
+/// What the program serves beside the functions, where it captures emails: the inbox, and what the page shows of products.
+fn extra(ses: Option<&Ses>, table: Store) -> axum::Router {
+    ses.map_or_else(axum::Router::new, |ses| ses.router().merge(crate::page::rules::router(table)))
+}
+
+/// The keys of links and of persons: those of the data directory, or new ones.
+fn keys(data: Option<&DataDir>) -> anyhow::Result<(String, String)> {
+    let unsubscribe = data.map_or_else(|| Ok(data::new_key()), DataDir::unsubscribe_key)?;
+    let person = match std::env::var(PERSON_KEY.name) {
+        Ok(given) => given,
+        Err(_) => data.map_or_else(|| Ok(data::new_key()), DataDir::person_key)?,
+    };
+    Ok((unsubscribe, person))
+}
+
+/// Where the inbox is, if one is known: this machine's, or that of another SES endpoint.
+fn inbox(ses: Option<&Target>, captures: bool, api: &str) -> Option<String> {
+    let here = captures.then(|| api.to_owned());
+    here.or_else(|| ses.and_then(Target::url)).map(|at| format!("{at}/_aws/ses"))
+}
+
+/// Where the parts are that the functions use.
+fn addresses(wiring: &Wiring, sender: String, inbox: Option<String>) -> Addresses {
+    let region = wiring.region.clone();
+    let or_aws = |url: &Option<String>, service: &str| {
+        url.clone().unwrap_or_else(|| format!("https://{service}.{region}.amazonaws.com"))
+    };
+    Addresses {
+        inbox,
+        api: wiring.api.clone(),
+        kafka: wiring.kafka.clone(),
+        dynamodb: or_aws(&wiring.dynamodb, "dynamodb"),
+        ses: or_aws(&wiring.ses, "email"),
+        table: wiring.table.clone(),
+        person_key: wiring.person_key.clone(),
+        sender,
+        region,
+    }
+}
+
 impl System {
     /// Starts everything and returns when all of it accepts work.
     ///
@@ -139,20 +179,14 @@ impl System {
         let local = listener.local_addr()?;
         let api = format!("http://{local}");
         let data = options.data.as_deref().map(DataDir::open).transpose()?;
-
         let kafka = parts::kafka(options.kafka).await?;
         let (dynamodb, dynamodb_url) = parts::dynamodb(options.dynamodb.as_ref(), data.as_ref()).await?;
         let (captured, ses_url) = parts::ses(options.ses.as_ref(), data.as_ref()).await?;
-        let (ses, events) = captured.unzip();
         let aws = aws(dynamodb_url.is_none() || ses_url.is_none()).await;
         let region = aws.region().map_or(REGION, Region::as_ref).to_owned();
         parts::table(&aws, dynamodb_url.as_deref()).await?;
 
-        let unsubscribe_key = data.as_ref().map_or_else(|| Ok(data::new_key()), DataDir::unsubscribe_key)?;
-        let person_key = match std::env::var(PERSON_KEY.name) {
-            Ok(given) => given,
-            Err(_) => data.as_ref().map_or_else(|| Ok(data::new_key()), DataDir::person_key)?,
-        };
+        let (unsubscribe_key, person_key) = keys(data.as_ref())?;
         let wiring = Wiring {
             api: api.clone(),
             kafka: kafka.servers.clone(),
@@ -162,44 +196,27 @@ impl System {
             region: region.clone(),
             table: TABLE.to_owned(),
             unsubscribe_key,
-            person_key: person_key.clone(),
+            person_key,
         };
+        let inbox = inbox(options.ses.as_ref(), captured.is_some(), &api);
         let sender = crate::functions::sender(&options.environment);
+        let addresses = addresses(&wiring, sender, inbox);
+        let (ses, events) = captured.unzip();
         let host = parts::host(&wiring, options.environment, options.notify_processes).await?;
         let feedback = events.map(|events| Queue::start(host.clone(), region.clone(), events));
         let backpressure = Backpressure::default();
         let front = Front::new(host.clone(), backpressure.clone(), local);
-        let extra = ses.as_ref().map_or_else(axum::Router::new, |ses| {
-            let table = Store::at(&aws, dynamodb_url.as_deref(), TABLE);
-            ses.router().merge(crate::page::rules::router(table))
-        });
+        let table = Store::at(&aws, dynamodb_url.as_deref(), TABLE);
         let stop_server = CancellationToken::new();
-        let server = serve(listener, front.router(extra), stop_server.clone());
+        let routes = front.router(extra(ses.as_ref(), table));
+        let server = serve(listener, routes, stop_server.clone());
 
         let pollers = parts::pollers(&kafka, &api).await?;
         let watch = parts::watch(&kafka, &pollers, backpressure)?;
         let stop_schedule = CancellationToken::new();
-        let schedule = Schedule {
-            host: host.clone(),
-            region: region.clone(),
-            period: options.sweep.unwrap_or(schedule::PERIOD),
-            at_start: data.is_some(),
-        };
+        let (period, at_start) = (options.sweep.unwrap_or(schedule::PERIOD), data.is_some());
+        let schedule = Schedule { host: host.clone(), region, period, at_start };
         let schedule = tokio::spawn(schedule.run(stop_schedule.clone()));
-
-        let inbox = ses.as_ref().map(|_| api.clone()).or_else(|| options.ses.as_ref().and_then(Target::url));
-        let aws_endpoint = |service: &str| format!("https://{service}.{region}.amazonaws.com");
-        let addresses = Addresses {
-            inbox: inbox.map(|at| format!("{at}/_aws/ses")),
-            api,
-            kafka: kafka.servers,
-            dynamodb: dynamodb_url.unwrap_or_else(|| aws_endpoint("dynamodb")),
-            ses: ses_url.unwrap_or_else(|| aws_endpoint("email")),
-            table: TABLE.to_owned(),
-            region,
-            person_key,
-            sender,
-        };
         Ok(Self {
             addresses,
             data,

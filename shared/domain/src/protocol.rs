@@ -759,11 +759,6 @@ fn and_by_two_sweeps() {
 }
 
 #[test]
-fn and_a_wave_of_two_over_two_shards() {
-    Protocol { wave: Some(2), shards: TWO_SHARDS, ..waves(BACK_AGAIN, 0) }.checked().assert_properties();
-}
-
-#[test]
 fn and_one_who_asks_again_after_a_larger_wave_that_stopped() {
     let begins = Begins { answered: 2, planned: 2 };
     Protocol { wave: Some(2), begins, ..right(AND_AGAIN, FEWER_AGAIN, 0) }.checked().assert_properties();

@@ -183,7 +183,7 @@ async fn settle_all(lab: &Lab, lines: &mut [Line], people: usize) -> anyhow::Res
     Ok(())
 }
 
-/// At a time, how far each partition's records were worked on.
+/// A time in Unix milliseconds, and the offset before which the records of each partition were worked on by then.
 type Look = (i64, Vec<i64>);
 
 /// How far the records were worked on, over time.
@@ -196,7 +196,7 @@ impl Taken {
     /// Looks again and again, until the end.
     fn watch(lab: &Lab) -> anyhow::Result<Self> {
         let consumer = kafka::observer(lab.kafka_servers())?;
-        let (seen, is_over) = (Arc::<Mutex<Vec<_>>>::default(), Arc::<AtomicBool>::default());
+        let (seen, is_over) = (Arc::<Mutex<Vec<Look>>>::default(), Arc::<AtomicBool>::default());
         let (seeing, over) = (seen.clone(), is_over.clone());
         std::thread::Builder::new().name("committed".to_owned()).spawn(move || {
             while !over.load(Ordering::SeqCst) {
@@ -217,7 +217,7 @@ impl Taken {
 }
 
 /// By when a record was worked on; `None`: never, as far as was looked.
-fn worked_on_ms(taken: &[(i64, Vec<i64>)], (partition, offset): (i32, i64)) -> Option<i64> {
+fn worked_on_ms(taken: &[Look], (partition, offset): (i32, i64)) -> Option<i64> {
     let partition = usize::try_from(partition).ok()?;
     let is_before = |offsets: &[i64]| offsets.get(partition).is_none_or(|committed| *committed <= offset);
     let index = taken.partition_point(|(_, offsets)| is_before(offsets));
@@ -262,7 +262,7 @@ fn judged(
     args: &Args,
     lines: &[Line],
     emails: &HashMap<String, Vec<(usize, String, i64)>>,
-    taken: &[(i64, Vec<i64>)],
+    taken: &[Look],
     flapped: usize,
 ) -> Report {
     let mut report = head(args);

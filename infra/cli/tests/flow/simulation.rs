@@ -45,7 +45,9 @@ fn a_simulation_loses_nobody_and_tells_nobody_twice() {
 #[test]
 fn a_simulation_under_rules_tells_in_waves_no_more_than_there_are_units_and_loses_nobody() {
     let rules = r#"{"perUnit":1,"waveEvery":2,"minStock":2,"reserve":1}"#;
-    let Output { status, stdout, stderr } = simulate(&SMALL, &["--json", "--rules", rules]);
+    // Enough restocks that some stand while a second wave comes.
+    let size = ["--products", "5", "--shoppers", "200", "--restocks", "30"];
+    let Output { status, stdout, stderr } = simulate(&size, &["--json", "--rules", rules]);
     let said = String::from_utf8(stderr).unwrap();
     assert!(status.success(), "{said}");
     let summary: Value = serde_json::from_slice(&stdout).unwrap();

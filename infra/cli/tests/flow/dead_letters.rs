@@ -60,7 +60,7 @@ async fn a_job_that_lambda_gave_up_comes_back_with_its_key_its_value_and_its_hea
     assert_eq!((headers[0].1.as_slice(), headers[1].1.as_slice()), ("aä".as_bytes(), &b"b"[..]));
     assert_eq!(headers[2].1, b"notification-batches-dlq-0@0");
     let list = document(&system, &["dead-letters", "list", "--topic", "notification-batches"]);
-    assert_eq!(list["deadLetters"][2]["key"], "iphone15#3", "{list:#}");
+    assert_eq!(list["deadLetters"][2]["key"], "iphone15#m0.3", "{list:#}");
 }
 
 #[tokio::test]

@@ -832,12 +832,6 @@ fn each_mistake_is_found() {
             mistake: Mistake::Planning(planning::Mutant::OpenWaveTwice),
             ..waves(RESTOCK, 0)
         },
-        Protocol {
-            mistake: Mistake::Planning(planning::Mutant::WavePastCeiling),
-            wave: Some(2),
-            begins: ONE_PLANNED,
-            ..right(TWO, RESTOCK, 0)
-        },
         Protocol { mistake: Mistake::Planning(planning::Mutant::EndEarly), ..waves(RESTOCK, 0) },
         Protocol {
             mistake: Mistake::Delivery(delivery::Mutant::IgnoreWave),

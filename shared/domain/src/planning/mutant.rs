@@ -4,7 +4,7 @@ use super::bound::FixedBound;
 use super::state::{Fixing, State};
 use super::{Line, Planning, ShardEnd, Step};
 use crate::Shards;
-use crate::product::{Awaited, Product};
+use crate::product::Product;
 
 /// A step left out or in the wrong place.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -23,8 +23,6 @@ pub(crate) enum Mutant {
     ShardsBeforeStock,
     /// The next wave is opened whether another planner has opened it or not: two sweeps open two.
     OpenWaveTwice,
-    /// A wave goes past the ceiling, to subscribers who came after the restock was planned.
-    WavePastCeiling,
     /// A wave is said to have ended before the last of it is delivered.
     EndEarly,
 }
@@ -81,10 +79,6 @@ impl Planning {
     /// The same planning with a mistake.
     pub(crate) fn mutated(self, mutant: Option<Mutant>) -> Self {
         Self { mutant: Switch { mutant, ..Switch::default() }, ..self }
-    }
-
-    pub(super) fn is_past_ceiling(&self) -> bool {
-        self.mutant.is(Mutant::WavePastCeiling) && self.awaited() != Some(Awaited::End)
     }
 
     pub(super) fn forget_lines(&self, lines: &mut Vec<Line>) {

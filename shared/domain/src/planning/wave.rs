@@ -35,8 +35,6 @@ impl Planning {
             (Some(Awaited::End), Some(reach)) => reach,
             _ => Reach::all(bound),
         };
-        #[cfg(test)]
-        let through = if self.is_past_ceiling() { Reach::all(Position::END) } else { through };
         let mut lines: Vec<Line> =
             ends.iter().map(|end| line(end, cursor_of(end.shard), through.of(end.shard.lane))).collect();
         let first = lines.iter().find(|line| line.shard.lane == Lane::PriorityMail && line.may_wait(&ends));

@@ -201,7 +201,10 @@ async fn a_sandbox_tells_those_verified_and_keeps_the_others_for_later() {
         *ses.sandbox.lock().unwrap() = true;
         *ses.whole_calls.lock().unwrap() = whole_calls;
         let name = |n: usize| if n.is_multiple_of(4) { format!("verified{n}") } else { format!("other{n}") };
-        wait_for(&shop, "mixed", (0..40).map(name).collect()).await;
+        // One after the other: of so many unverified in a row that it looks like everybody, the sweep takes the rest.
+        for n in 0..40 {
+            shop.subscribe("mixed", &format!("{}.mixed@example.com", name(n))).await;
+        }
         shop.stock("mixed", json!({ "quantity": 5 })).await;
         until("the 10 verified are told", async || (taken(&ses).len() >= 10).then_some(())).await;
         shop.rest().await;

@@ -36,9 +36,11 @@ def http(event):
     if event["routeKey"] != "$default":
         method, route = event["routeKey"].split(" ")
         assert method == context["http"]["method"], "method"
-        pattern = "/".join("[^/]+" if part.startswith("{") else re.escape(part) for part in route.split("/"))
+        # A greedy parameter takes slashes too.
+        part_of = lambda part: ".+" if part.endswith("+}") else "[^/]+" if part.startswith("{") else re.escape(part)
+        pattern = "/".join(part_of(part) for part in route.split("/"))
         assert re.fullmatch(pattern, event["rawPath"]), f'{event["rawPath"]} is not of {route}'
-        named = [part[1:-1] for part in route.split("/") if part.startswith("{")]
+        named = [part[1:-1].rstrip("+") for part in route.split("/") if part.startswith("{")]
         assert sorted(event.get("pathParameters", {})) == sorted(named), "pathParameters"
 
 

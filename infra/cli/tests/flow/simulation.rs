@@ -45,18 +45,21 @@ fn a_simulation_loses_nobody_and_tells_nobody_twice() {
 #[test]
 fn a_simulation_under_rules_tells_in_waves_no_more_than_there_are_units_and_loses_nobody() {
     let rules = r#"{"perUnit":1,"waveEvery":2,"minStock":2,"reserve":1}"#;
-    // Enough restocks that some stand while a second wave comes.
+    // Enough restocks that some stand while a second wave comes; on a machine with other work none may, so that another story is
+    // told.
     let size = ["--products", "5", "--shoppers", "200", "--restocks", "30"];
-    let Output { status, stdout, stderr } = simulate(&size, &["--json", "--rules", rules]);
-    let said = String::from_utf8(stderr).unwrap();
-    assert!(status.success(), "{said}");
-    let summary: Value = serde_json::from_slice(&stdout).unwrap();
-    for count in ["lost", "twice", "unasked", "beyond", "passedOver", "waiting", "inDoubt"] {
-        assert_eq!(summary[count], 0, "{count}: {summary:#}\n{said}");
-    }
-    assert!(summary["told"].as_u64().unwrap() >= 200, "{summary:#}");
-    // Somebody was told by a later wave than the first.
-    assert!(summary["latencyMs"]["max"].as_u64().unwrap() >= 2_000, "{summary:#}");
+    let had_later_waves = (0..3).any(|_| {
+        let Output { status, stdout, stderr } = simulate(&size, &["--json", "--rules", rules]);
+        let said = String::from_utf8(stderr).unwrap();
+        assert!(status.success(), "{said}");
+        let summary: Value = serde_json::from_slice(&stdout).unwrap();
+        for count in ["lost", "twice", "unasked", "beyond", "passedOver", "waiting", "inDoubt"] {
+            assert_eq!(summary[count], 0, "{count}: {summary:#}\n{said}");
+        }
+        assert!(summary["told"].as_u64().unwrap() >= 200, "{summary:#}");
+        summary["latencyMs"]["max"].as_u64().unwrap() >= 2_000
+    });
+    assert!(had_later_waves, "nobody was told by a later wave than the first");
 }
 
 #[test]

@@ -81,6 +81,9 @@ ROUTES = {
     "HEAD /rules/{proxy+}": "AWS_IAM",
     "PUT /rules/{proxy+}": "AWS_IAM",
     "DELETE /rules/{proxy+}": "AWS_IAM",
+    "GET /restocks/{proxy+}": "AWS_IAM",
+    "HEAD /restocks/{proxy+}": "AWS_IAM",
+    "POST /restocks/{proxy+}": "AWS_IAM",
 }
 
 

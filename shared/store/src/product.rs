@@ -171,13 +171,24 @@ impl Products<'_> {
         own: Vec<(&str, Option<AttributeValue>)>,
     ) -> Result<UpdateItemFluentBuilder, StoreError> {
         let Update { seen, version, quantity, details, recent, availability, rules, own_rules, .. } = update;
-        let condition = if seen.is_some() { "#version = :seen" } else { "attribute_not_exists(#version)" };
+        // A bound leaves the version, and makes of a restock that was held a planned one: a level that knew it as held would
+        // take that from it.
+        let held = "#version = :seen AND (attribute_not_exists(#planned) OR #planned <> :seen)";
+        let is_level_of_held = !update.keeps_plan && own.is_empty();
+        let condition = match seen {
+            Some(_) if is_level_of_held => held,
+            Some(_) => "#version = :seen",
+            None => "attribute_not_exists(#version)",
+        };
         let mut write = self
             .0
             .update(&key(product), condition)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld);
         if let Some(seen) = seen {
             write = write.expression_attribute_values(":seen", string(seen.as_str()));
+        }
+        if is_level_of_held {
+            write = write.expression_attribute_names("#planned", PLANNED);
         }
         let attributes = [
             (VERSION, Some(string(version.as_str()))),

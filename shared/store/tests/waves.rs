@@ -77,8 +77,16 @@ async fn a_product_keeps_its_rules_its_wave_and_what_it_waits_for() {
     let level = update(Some(1), 2, 4, None);
     assert!(products.record_sale(&id, &level).await.unwrap().is_applied());
     assert_eq!(products.get(&id).await.unwrap(), Some(level.level_over(known.clone())));
+    // One that has read the product before its bound was fixed is refused, and decided anew.
+    let bound = Fix { version: version(2), ..fix(0, None, due(9, Awaited::End), false) };
+    assert!(products.fix_bound(&id, &bound).await.unwrap().is_applied());
+    let late = update(Some(2), 3, 3, None);
+    assert!(!products.record_sale(&id, &late).await.unwrap().is_applied());
+    let planned = Update { keeps_plan: true, ..late };
+    assert!(products.record_sale(&id, &planned).await.unwrap().is_applied());
+    assert!(products.get(&id).await.unwrap().unwrap().is_planned());
     // A sell-out does not.
-    let sold_out = update(Some(2), 3, 0, None);
+    let sold_out = update(Some(3), 4, 0, None);
     assert!(products.record_stock_update(&id, &sold_out).await.unwrap().is_applied());
     assert_eq!(products.get(&id).await.unwrap().unwrap().due, None);
 }

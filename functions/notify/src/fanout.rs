@@ -18,20 +18,24 @@ fn new_ticket() -> Ticket {
 /// Writes down that these jobs' shards are being delivered, each under a new ticket, and gives the jobs with those. Where a
 /// later fan-out of a shard is open, that one stays, and no job of this one is needed.
 pub(crate) async fn open(store: &Store, jobs: &[Job]) -> Result<Vec<Job>, StoreError> {
-    let open = jobs.iter().map(|job| async move {
-        let job = job.with_ticket(new_ticket());
-        Ok(store.fan_outs().open(&job, clock::now()).await?.is_applied().then_some(job))
-    });
-    Ok(try_join_all(open).await?.into_iter().flatten().collect())
+    opened(jobs, async |job| store.fan_outs().open(job, clock::now()).await).await
 }
 
 /// The same for those whose shard has no open fan-out.
 pub(crate) async fn open_missing(store: &Store, jobs: &[Job]) -> Result<Vec<Job>, StoreError> {
-    let open = jobs.iter().map(|job| async move {
+    opened(jobs, async |job| store.fan_outs().open_missing(job, clock::now()).await).await
+}
+
+/// The jobs, each under a new ticket, whose fan-outs this opens.
+async fn opened(
+    jobs: &[Job],
+    open: impl AsyncFn(&Job) -> Result<Outcome, StoreError>,
+) -> Result<Vec<Job>, StoreError> {
+    let opened = jobs.iter().map(async |job| {
         let job = job.with_ticket(new_ticket());
-        Ok(store.fan_outs().open_missing(&job, clock::now()).await?.is_applied().then_some(job))
+        Ok(open(&job).await?.is_applied().then_some(job))
     });
-    Ok(try_join_all(open).await?.into_iter().flatten().collect())
+    Ok(try_join_all(opened).await?.into_iter().flatten().collect())
 }
 
 /// Writes down that a job has nothing more to do. Where another job of its shard has taken its place, the fan-out stays.

@@ -41,7 +41,7 @@ pub(crate) async fn plan(
     update: StockUpdate,
     until: Instant,
 ) -> Result<(), Failed> {
-    let planned = carry_out(app, record, update.clone(), until).await;
+    let planned = carry_out(app, record, &update, until).await;
     // One that an unreadable item stands in the way of goes to the dead letters, and another try is the operator's.
     let is_blocked = matches!(&planned, Err(Failed::Table(error)) if error.is_corrupt());
     if planned.is_err() && !is_blocked {
@@ -57,7 +57,7 @@ pub(crate) async fn plan(
     planned
 }
 
-async fn carry_out(app: &App, record: &Record, update: StockUpdate, until: Instant) -> Result<(), Failed> {
+async fn carry_out(app: &App, record: &Record, update: &StockUpdate, until: Instant) -> Result<(), Failed> {
     let rules = &app.config.rules;
     let planning = Planning::new(record, update.clone(), rules.clone(), clock::now());
     let (outcome, restock) = run(app, planning, until).await?;
@@ -65,7 +65,7 @@ async fn carry_out(app: &App, record: &Record, update: StockUpdate, until: Insta
         restock.filter(|_| outcome != Planned::Stale).and_then(|restock| update.of_parent(&restock));
     if let Some(of_parent) = of_parent {
         let now = clock::now();
-        let planning = Planning::of_variant(record, of_parent, update.product_id, rules.clone(), now);
+        let planning = Planning::of_variant(record, of_parent, update.product_id.clone(), rules.clone(), now);
         run(app, planning, until).await?;
     }
     Ok(())

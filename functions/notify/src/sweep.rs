@@ -64,15 +64,12 @@ async fn plan_due(app: &App, until: Instant) -> Result<usize, Failed> {
     for number in 0..timer::BUCKETS.get() {
         let mut run_down = app.store.timers().run_down(number, clock::now());
         while let Some(page) = run_down.next().await? {
-            let (mut timers, mut unreadable) = (Vec::new(), Vec::new());
+            let mut timers = Vec::new();
             for row in page {
                 match row {
                     Ok(timer) => timers.push(timer),
-                    Err(row) => unreadable.push(row),
+                    Err(row) => unreadable::write_down(&app.store, &row.key, &row.error).await?,
                 }
-            }
-            for row in unreadable {
-                unreadable::write_down(&app.store, &row.key, &row.error).await?;
             }
             seen += timers.len();
             for timers in timers.chunks(AT_ONCE) {

@@ -18,19 +18,15 @@ pub(crate) async fn answer(
     app: &App,
     request: &ApiGatewayV2httpRequest,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    if release::is_asked(request) {
-        return release::answer(app, request).await;
-    }
-    match Route::of(request)? {
+    let answer = match Route::of(request)? {
         Route::Stock(product) => update(app, request, product).await,
-        Route::Rules(product) => {
-            let shown = rules::show(app, &product).await?;
-            let is_head = request.request_context.http.method == Method::HEAD;
-            Ok(if is_head { without_body(shown) } else { shown })
-        }
+        Route::Rules(product) => rules::show(app, &product).await,
         Route::SetRules(product) => rules::set(app, request, &product).await,
         Route::EndRules(product) => rules::end(app, &product).await,
-    }
+        Route::Restock(restock, asked) => release::answer(app, &restock, asked).await,
+    }?;
+    let is_head = request.request_context.http.method == Method::HEAD;
+    Ok(if is_head { without_body(answer) } else { answer })
 }
 
 async fn update(

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use aws_lambda_events::apigw::{ApiGatewayV2httpRequest, ApiGatewayV2httpResponse};
+use aws_lambda_events::apigw::ApiGatewayV2httpResponse;
 use domain::product::{Awaited, Wave};
 use domain::{ProductId, RestockId};
 use http::StatusCode;
 use jiff::Timestamp;
 use lambda::clock;
-use lambda::http::{Problem, json, without_body};
+use lambda::http::{Problem, json};
 use serde::Serialize;
 use store::release::{Outlook, Release, outlook, release};
 use store::waitlist::Counting;
@@ -17,16 +17,17 @@ use store::{Store, StoreError};
 
 use crate::App;
 
-/// Where these routes are.
-const RESTOCKS: &str = "/restocks/";
 /// The table's time; the function's time-out is 15 s.
 const PATIENCE: Duration = Duration::from_secs(10);
 /// The entries of a shard that a count looks at; a longer line is a lower bound. So many are some 60 read units.
 const COUNTED: Counting = Counting::AtMost(2_000);
 
 /// What is asked of a restock.
-enum Asked {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Asked {
+    /// What it would tell.
     Outlook,
+    /// That it begins.
     Release,
 }
 
@@ -71,26 +72,18 @@ impl<'a> Known<'a> {
     }
 }
 
-/// Whether a request is one of these.
-pub(crate) fn is_asked(request: &ApiGatewayV2httpRequest) -> bool {
-    let key = request.route_key.as_deref().unwrap_or_default();
-    key.split_once(' ').is_some_and(|(_, path)| path.starts_with(RESTOCKS))
-}
-
 pub(crate) async fn answer(
     app: &App,
-    request: &ApiGatewayV2httpRequest,
+    restock: &RestockId,
+    asked: Asked,
 ) -> Result<ApiGatewayV2httpResponse, Problem> {
-    let (restock, asked) = asked(request)?;
     let store = app.store().await;
     // Boxed, for most requests are stock updates and need no room for these.
-    let done = Box::pin(done(store, &restock, asked));
-    let answer = tokio::time::timeout(PATIENCE, done).await.map_err(|_| {
+    let done = Box::pin(done(store, restock, asked));
+    tokio::time::timeout(PATIENCE, done).await.map_err(|_| {
         tracing::error!(%restock, "the table does not answer in time");
         try_later()
-    })??;
-    let is_head = request.request_context.http.method == http::Method::HEAD;
-    Ok(if is_head { without_body(answer) } else { answer })
+    })?
 }
 
 async fn done(store: &Store, restock: &RestockId, asked: Asked) -> Result<ApiGatewayV2httpResponse, Problem> {
@@ -107,19 +100,6 @@ async fn done(store: &Store, restock: &RestockId, asked: Asked) -> Result<ApiGat
     }
     let known = outlook(store, restock, COUNTED, clock::now()).await.map_err(unavailable)?;
     Ok(json(StatusCode::OK, &Known::new(&known.ok_or_else(unknown)?)))
-}
-
-/// The restock in the path, and what is asked of it: a POST is below it. The greedy route gives the rest of the path, decoded.
-fn asked(request: &ApiGatewayV2httpRequest) -> Result<(RestockId, Asked), Problem> {
-    let rest = request.path_parameters.get("proxy").map(String::as_str).unwrap_or_default();
-    let rest = rest.trim_end_matches('/');
-    if request.request_context.http.method == http::Method::POST {
-        let Some(id) = rest.strip_suffix("/release") else {
-            return Err(Problem::method_not_allowed("GET, HEAD"));
-        };
-        return Ok((RestockId::parse(id)?, Asked::Release));
-    }
-    Ok((RestockId::parse(rest)?, Asked::Outlook))
 }
 
 fn unknown() -> Problem {

@@ -1,13 +1,15 @@
-//! Which request is meant: a stock update, or what is done with a product's rules.
+//! Which request is meant: a stock update, what is done with a product's rules, or what is asked of a restock.
 //!
 //! API Gateway gives the product as a parameter, decoded. It looks for the route in a path that it has decoded already, so an
 //! id with a slash comes under a greedy route: there, `/capture/slash%2Fvalue` arrives as `/capture/slash/value` (captures
 //! of July 2026, in hotsock/voker's tests).
 
 use aws_lambda_events::apigw::ApiGatewayV2httpRequest;
-use domain::ProductId;
+use domain::{ProductId, RestockId};
 use http::StatusCode;
 use lambda::http::Problem;
+
+use crate::release::Asked;
 
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum Route {
@@ -19,6 +21,8 @@ pub(crate) enum Route {
     SetRules(ProductId),
     /// They are taken away.
     EndRules(ProductId),
+    /// This is asked of a restock.
+    Restock(RestockId, Asked),
 }
 
 /// A resource of a product, by its id.
@@ -34,14 +38,15 @@ impl Route {
         let path = key.split_once(' ').map_or(key, |(_, path)| path);
         let parameter =
             |name: &str| request.path_parameters.get(name).map(String::as_str).unwrap_or_default();
+        let method = request.request_context.http.method.as_str();
         let resource = match path {
+            "/restocks/{proxy+}" => return of_restock(parameter("proxy").trim_end_matches('/'), method),
             // No id ends in the slash at the end of a path.
             "/rules/{proxy+}" => Resource::Rules(parameter("proxy").trim_end_matches('/')),
             "/products/{proxy+}" => before_the_last(parameter("proxy").trim_end_matches('/'))?,
             "/products/{productId}/rules" => Resource::Rules(parameter("productId")),
             _ => Resource::Stock(parameter("productId")),
         };
-        let method = request.request_context.http.method.as_str();
         let product = |id| ProductId::parse(id).map_err(Problem::from);
         match (resource, method) {
             (Resource::Stock(id), "PUT") => Ok(Self::Stock(product(id)?)),
@@ -52,6 +57,15 @@ impl Route {
             (Resource::Rules(_), _) => Err(Problem::method_not_allowed("GET, HEAD, PUT, DELETE")),
         }
     }
+}
+
+/// What is asked of the restock in this path: a POST is below it.
+fn of_restock(path: &str, method: &str) -> Result<Route, Problem> {
+    if method != "POST" {
+        return Ok(Route::Restock(RestockId::parse(path)?, Asked::Outlook));
+    }
+    let id = path.strip_suffix("/release").ok_or_else(|| Problem::method_not_allowed("GET, HEAD"))?;
+    Ok(Route::Restock(RestockId::parse(id)?, Asked::Release))
 }
 
 /// The resource that a path below `/products` ends in. The greedy route takes every PUT there: what else there is takes

@@ -179,20 +179,14 @@ impl Update {
 impl Update {
     /// The product once it is recorded as a sale, or another level: what is planned stays planned, and what is due, due.
     pub fn level_over(self, known: Product) -> Product {
-        let planned = if known.is_planned() { Some(self.version.clone()) } else { known.planned };
-        Product {
-            quantity: self.quantity,
-            version: self.version,
-            recent: self.recent,
-            product: self.details,
-            availability: self.availability,
-            rules: self.rules,
-            own_rules: self.own_rules,
-            variant: self.variant,
-            variants: self.variants,
-            planned,
-            ..known
-        }
+        let (restock_id, due) = (known.restock_id.clone(), known.due);
+        let planned = if self.keeps_plan { Some(self.version.clone()) } else { known.planned.clone() };
+        Product { restock_id, due, planned, ..self.recorded_over(Some(known)) }
+    }
+
+    /// Whether it may be written over this product so: the condition of the table's write.
+    pub fn level_applies_to(&self, known: &Product) -> bool {
+        self.seen.as_ref() == Some(&known.version) && (self.keeps_plan || !known.is_planned())
     }
 }
 

@@ -347,6 +347,32 @@ impl Product {
 }
 
 #[cfg(test)]
+impl Product {
+    /// A product at this version, of which nothing but its restock is known.
+    pub(crate) fn bare(version: Version, restock_id: RestockId) -> Self {
+        Self {
+            quantity: None,
+            version,
+            restock_id,
+            recent: vec![],
+            bound: None,
+            bound_of: None,
+            planned: None,
+            product: None,
+            availability: Availability::InStock,
+            rules: None,
+            own_rules: None,
+            variant: None,
+            variants: vec![],
+            turn: 0,
+            wave: None,
+            farthest: None,
+            due: None,
+        }
+    }
+}
+
+#[cfg(test)]
 mod tests {
     #![expect(clippy::unwrap_used, reason = "tests fail by panicking")]
 
@@ -397,22 +423,10 @@ mod tests {
             let version = event.version.clone().unwrap_or_else(|| Version::following(seen, event.place));
             known = Some(Product {
                 quantity: event.quantity,
-                restock_id: event.restock.clone(),
                 recent: Product::recent_after(before.as_ref(), event),
                 bound: Some(Position::new(50, 0)),
-                bound_of: None,
                 planned: (event.quantity != Some(0)).then(|| version.clone()),
-                product: None,
-                availability: Availability::InStock,
-                rules: None,
-                own_rules: None,
-                variant: None,
-                variants: vec![],
-                turn: 0,
-                wave: None,
-                farthest: None,
-                due: None,
-                version,
+                ..Product::bare(version, event.restock.clone())
             });
         }
         known.unwrap()

@@ -155,8 +155,7 @@ fn held(known: Option<&Product>, restock: &RestockId) -> Result<(u64, Due), NotH
 /// The size of a wave by the rules as far as the table has them: those in force at the last update, and over them the
 /// product's own of today.
 fn first_wave(known: &Product, own: &Rules) -> Option<u64> {
-    let rules = known.rules().overlaid(own);
-    let rules = known.own_rules.as_deref().map_or_else(|| rules.clone(), |nearest| rules.overlaid(nearest));
+    let rules = Rules::in_force(known.rules(), own, known.own_rules.as_deref());
     rules.wave(known.availability, known.quantity)
 }
 

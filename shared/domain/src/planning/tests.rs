@@ -212,23 +212,11 @@ fn recorded(planned: Option<Option<Position>>, before: Option<Position>) -> Prod
     let Step::RecordStockUpdate(update) = planning.next() else { unreachable!() };
     let update = update.clone();
     Product {
-        quantity: Some(5),
         bound: planned.unwrap_or(before),
         bound_of: planned.map(|_| update.restock.clone()),
         planned: planned.map(|_| update.version.clone()),
-        version: update.version,
-        restock_id: update.restock,
-        recent: update.recent,
-        product: None,
-        availability: Availability::InStock,
-        rules: None,
-        own_rules: None,
-        variant: None,
-        variants: vec![],
         turn: 1,
-        wave: None,
-        farthest: None,
-        due: None,
+        ..update.recorded_over(None)
     }
 }
 

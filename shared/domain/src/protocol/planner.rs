@@ -149,7 +149,8 @@ impl Protocol {
                 }
             }
             Step::RecordSale(sale) => {
-                if world.product.as_ref().map(|known| &known.version) == sale.seen.as_ref() {
+                // As the condition of the table's write decides.
+                if world.product.as_ref().is_some_and(|known| sale.level_applies_to(known)) {
                     let sale = sale.clone();
                     world.product = world.product.take().map(|known| sale.level_over(known));
                     planning.on_sale_recorded();

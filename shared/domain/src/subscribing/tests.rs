@@ -4,7 +4,7 @@ use super::*;
 use crate::RestockId;
 use crate::cursor::Cursor;
 use crate::product::{Product, StoredProduct};
-use crate::rules::{Availability, Rules};
+use crate::rules::Rules;
 use crate::stock::{Place, Version};
 
 fn at(n: u64) -> Position {
@@ -16,24 +16,11 @@ fn second(n: i64) -> Timestamp {
 }
 
 fn product(bound: Option<u64>, quantity: u64) -> Product {
+    let version = Version::following(None, Place { partition: 0, offset: 0 });
     Product {
         quantity: Some(quantity),
-        version: Version::following(None, Place { partition: 0, offset: 0 }),
-        restock_id: RestockId::parse("r").unwrap(),
-        recent: vec![],
         bound: bound.map(at),
-        bound_of: None,
-        planned: None,
-        product: None,
-        availability: Availability::InStock,
-        rules: None,
-        own_rules: None,
-        variant: None,
-        variants: vec![],
-        turn: 0,
-        wave: None,
-        farthest: None,
-        due: None,
+        ..Product::bare(version, RestockId::parse("r").unwrap())
     }
 }
 

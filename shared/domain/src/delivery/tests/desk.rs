@@ -10,7 +10,6 @@ use super::super::*;
 use crate::Position;
 use crate::cursor::{Cursor, OnUnknown, Tally};
 use crate::product::Product;
-use crate::rules::Availability;
 use crate::stock::{Place, Version};
 
 pub(super) fn at(n: u64) -> Position {
@@ -82,22 +81,9 @@ impl Desk {
             },
             product: Product {
                 quantity: Some(5),
-                version: Version::following(None, Place { partition: 0, offset: 0 }),
-                restock_id: restock("r"),
-                recent: vec![],
                 bound: Some(at(100)),
                 bound_of: Some(restock("r")),
-                planned: None,
-                product: None,
-                availability: Availability::InStock,
-                rules: None,
-                own_rules: None,
-                variant: None,
-                variants: vec![],
-                turn: 0,
-                wave: None,
-                farthest: None,
-                due: None,
+                ..Product::bare(Version::following(None, Place { partition: 0, offset: 0 }), restock("r"))
             },
             entries: entries.map(|n| (at(n), Row::Waiting(n))).collect(),
             cursor: Cursor::default(),
